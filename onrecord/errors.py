@@ -1,0 +1,114 @@
+"""Every error Onrecord raises on purpose, drawn first.
+
+    OnrecordError                      exit status 1
+    ├── UsageError                     2   the request itself cannot be served as written
+    │   ├── FilterError                    a `where` that does not parse, or names an unknown field
+    │   ├── SettingsError                  onrecord.toml or an ONRECORD_* variable
+    │   ├── UnknownNameError               a model, embedder or collection name nobody answers to
+    │   ├── PromptError                    a prompt file, its front matter or its variables
+    │   └── MissingExtraError              a feature whose optional packages are not installed
+    ├── LoadError                      3   a document could not be read
+    ├── StorageError                   4   disk full, read-only, damaged, locked
+    │   └── NewerVersionError              written by a newer Onrecord
+    ├── ModelError                     5   a model did not give an answer
+    │   ├── ModelUnavailableError          no connection, time-out, server failure
+    │   ├── ModelRefusedError              the server refused the request (key, quota, unknown model)
+    │   ├── ContextLengthError             the input is longer than the model reads
+    │   └── OutputError                    the output does not fit its type after its repair
+    └── DeadlineError                  6   the time the caller allowed ran out
+
+A message says what happened, where, and what to do. `str(error)` is that one sentence (or two); the
+command line prints it after the word "error:" and exits with `exit_status`.
+"""
+
+
+class OnrecordError(Exception):
+    """The root: catch it to catch every error that Onrecord raises on purpose."""
+
+    exit_status = 1
+
+    def __init__(self, what: str, *, where: str = "", cure: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.cure = cure
+        place = f" ({where})" if where else ""
+        advice = f". {cure}" if cure else ""
+        super().__init__(f"{what}{place}{advice}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments do not survive the default pickling, and process pools pickle errors.
+        return _rebuild, (type(self), self.what, self.where, self.cure)
+
+
+def _rebuild(cls: type[OnrecordError], what: str, where: str, cure: str) -> OnrecordError:
+    return cls(what, where=where, cure=cure)
+
+
+class UsageError(OnrecordError):
+    """The request itself cannot be served as written."""
+
+    exit_status = 2
+
+
+class FilterError(UsageError):
+    """A `where` expression that does not parse, or names a field no document has."""
+
+
+class SettingsError(UsageError):
+    """`onrecord.toml` or an `ONRECORD_*` variable holds something that cannot be used."""
+
+
+class UnknownNameError(UsageError):
+    """A model, embedder or collection name that nobody answers to."""
+
+
+class PromptError(UsageError):
+    """A prompt file, its front matter, its template or its variables."""
+
+
+class MissingExtraError(UsageError):
+    """A feature whose optional packages are not installed; the message names the command."""
+
+
+class LoadError(OnrecordError):
+    """A document could not be read; `where` is its path."""
+
+    exit_status = 3
+
+
+class StorageError(OnrecordError):
+    """A store could not be read or written: disk full, read-only, damaged or locked."""
+
+    exit_status = 4
+
+
+class NewerVersionError(StorageError):
+    """A store that was written by a newer Onrecord than this one."""
+
+
+class ModelError(OnrecordError):
+    """A model did not give an answer."""
+
+    exit_status = 5
+
+
+class ModelUnavailableError(ModelError):
+    """No connection, a time-out, or a failure of the server."""
+
+
+class ModelRefusedError(ModelError):
+    """The server refused the request: key, quota, unknown model, malformed request."""
+
+
+class ContextLengthError(ModelError):
+    """The input is longer than the model reads; nothing was truncated."""
+
+
+class OutputError(ModelError):
+    """The model's output does not fit the declared type, its bounded repair included."""
+
+
+class DeadlineError(OnrecordError):
+    """The time the caller allowed ran out before the work was done."""
+
+    exit_status = 6

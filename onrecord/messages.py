@@ -1,0 +1,162 @@
+"""The values that cross module and process borders. All frozen, none with behaviour of its own.
+
+JSON both ways with `msgspec.json`; the field names are final.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+Role = Literal["system", "user", "assistant", "tool"]
+Finish = Literal["stop", "length", "tool_calls", "refused"]
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    """A part of a message: words."""
+
+    text: str
+
+
+class Media(msgspec.Struct, frozen=True, tag="media"):
+    """A part of a message: an image, sound or file, by URL (a `data:` URL holds the bytes)."""
+
+    media_type: str
+    url: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
+    """A part of an assistant's message: the model asks for a tool.
+
+    `arguments` is the JSON text exactly as the model wrote it, valid or not.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
+    """A part of a tool's message: what the tool call with this `id` gave, or why it failed."""
+
+    id: str
+    name: str
+    text: str
+    failed: bool = False
+
+
+Part = Text | Media | ToolCall | ToolResult
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of a conversation: a role and its parts."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The words of the message, its text parts joined."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one or more calls. `cached` is the share of `input` that the provider had cached,
+    `reasoning` the share of `output` that was spent on thinking."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.reasoning + other.reasoning,
+        )
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """What a model answered. `cost` is in integer micro-dollars (1,000,000 = 1 USD)."""
+
+    message: Message
+    model: str
+    usage: Usage = Usage()
+    finish: Finish = "stop"
+    cost: int = 0
+
+    @property
+    def text(self) -> str:
+        """The words of the answer."""
+        return self.message.text
+
+
+class Passage(msgspec.Struct, frozen=True):
+    """A chunk that a search returned.
+
+    `text == document.text[start:end]` exactly, in characters; `score` is in [0, 1].
+    """
+
+    document_id: str
+    title: str
+    text: str
+    start: int
+    end: int
+    score: float
+    metadata: dict[str, Any] = {}
+
+
+class Citation(msgspec.Struct, frozen=True):
+    """A quotation that was found, character by character, in the document it names.
+
+    `quote == document.text[start:end]` exactly.
+    """
+
+    document_id: str
+    title: str
+    quote: str
+    start: int
+    end: int
+
+
+class Cited(msgspec.Struct, Generic[T], frozen=True):
+    """A value with the verified quotations that support it, or a refusal with its reason.
+
+    A refused answer has no citations; its `value` is None and `reason` says why.
+    `reason` also reports quotations that were dropped because no document holds them.
+    """
+
+    value: T | None
+    citations: tuple[Citation, ...] = ()
+    refused: bool = False
+    reason: str = ""
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag="text_delta"):
+    """An event of a stream: the next words of a model's answer."""
+
+    text: str
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """An event of a stream: how far a long piece of work is. `total` is 0 where it is not known."""
+
+    stage: str
+    done: int
+    total: int
+
+
+class Result(msgspec.Struct, Generic[T], frozen=True, tag="result"):
+    """The last event of a stream: the value that a plain call would have returned."""
+
+    value: T
+
+
+def text_message(role: Role, text: str) -> Message:
+    """A message of one text part."""
+    return Message(role, (Text(text),))

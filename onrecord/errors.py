@@ -12,7 +12,7 @@
     │   └── NewerVersionError              written by a newer Onrecord
     ├── ModelError                     5   a model did not give an answer
     │   ├── ModelUnavailableError          no connection, time-out, server failure
-    │   ├── ModelRefusedError              the server refused the request (key, quota, unknown model)
+    │   ├── ModelRefusedError              the server refused (key, quota, unknown model)
     │   ├── ContextLengthError             the input is longer than the model reads
     │   └── OutputError                    the output does not fit its type after its repair
     └── DeadlineError                  6   the time the caller allowed ran out
@@ -36,7 +36,7 @@ class OnrecordError(Exception):
         super().__init__(f"{what}{place}{advice}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments do not survive the default pickling, and process pools pickle errors.
+        # Keyword-only arguments do not survive the default pickling; process pools pickle errors.
         return _rebuild, (type(self), self.what, self.where, self.cure)
 
 

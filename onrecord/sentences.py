@@ -146,7 +146,9 @@ def _cut(text: str, start: int) -> int:
             return at + 1
     # Between whole characters: not before a combining mark, a joiner or a variation selector.
     at = most
-    while at > least and (unicodedata.combining(text[at]) or text[at] in _JOINERS or text[at - 1] == "\u200d"):
+    while at > least and (
+        unicodedata.combining(text[at]) or text[at] in _JOINERS or text[at - 1] == "\u200d"
+    ):
         at -= 1
     return at
 

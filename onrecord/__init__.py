@@ -1,0 +1,75 @@
+"""Onrecord: LLM applications, on the record.
+
+The public names, each loaded when it is first asked for, so that `import onrecord` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onrecord.errors import OnrecordError as OnrecordError
+    from onrecord.messages import Citation as Citation
+    from onrecord.messages import Cited as Cited
+    from onrecord.messages import Completion as Completion
+    from onrecord.messages import Message as Message
+    from onrecord.messages import Passage as Passage
+    from onrecord.messages import Progress as Progress
+    from onrecord.messages import Result as Result
+    from onrecord.messages import TextDelta as TextDelta
+    from onrecord.messages import ToolCall as ToolCall
+    from onrecord.messages import Usage as Usage
+    from onrecord.models.names import embedder as embedder
+    from onrecord.models.names import model as model
+    from onrecord.models.scripted import Scripted as Scripted
+    from onrecord.programs.answering import ask as ask
+    from onrecord.programs.flow import flow as flow
+    from onrecord.programs.flow import step as step
+    from onrecord.prompts.prompt import prompt as prompt
+    from onrecord.records.recording import recording as recording
+    from onrecord.retrieval.collection import Collection as Collection
+    from onrecord.retrieval.document import Document as Document
+    from onrecord.settings import Settings as Settings
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "onrecord.errors": ["OnrecordError"],
+    "onrecord.messages": [
+        "Citation",
+        "Cited",
+        "Completion",
+        "Message",
+        "Passage",
+        "Progress",
+        "Result",
+        "TextDelta",
+        "ToolCall",
+        "Usage",
+    ],
+    "onrecord.models.names": ["embedder", "model"],
+    "onrecord.models.scripted": ["Scripted"],
+    "onrecord.programs.answering": ["ask"],
+    "onrecord.programs.flow": ["flow", "step"],
+    "onrecord.prompts.prompt": ["prompt"],
+    "onrecord.records.recording": ["recording"],
+    "onrecord.retrieval.collection": ["Collection"],
+    "onrecord.retrieval.document": ["Document"],
+    "onrecord.settings": ["Settings"],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*sorted(_HOME), "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'onrecord' has no attribute '{name}'")
+    value: object = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,97 @@
+"""The settings: one frozen value, read from `onrecord.toml` and then `ONRECORD_*` variables.
+
+Nothing here is global. `Settings.load()` reads; whoever needs a setting is handed the value, or
+loads it at the edge (the command line, the first recorded call of a process).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from onrecord.errors import SettingsError
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting there is. Relative paths count from the project's root: the folder with
+    `onrecord.toml`, else with `.onrecord/`, else the working folder."""
+
+    home: Path = Path(".onrecord")
+    """Where records and collections are kept."""
+
+    model: str = "embedded:extractive"
+    """Who answers when nothing else is said; `auto` looks for a local server first."""
+
+    embedder: str = "embedded:minilm"
+    """Who turns texts into vectors when a collection is first filled."""
+
+    collection: str = "default"
+    """The collection of a command without `--collection`."""
+
+    record: bool = True
+    """Keep records of calls. Without them there is no trace, cache, replay or bill."""
+
+    @property
+    def root(self) -> Path:
+        """The folder that document names are relative to."""
+        return self.home.parent
+
+    @classmethod
+    def load(cls, start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the settings that hold in folder `start` (default: the working folder).
+
+        Raises SettingsError, naming the file or variable and the closest setting there is.
+        """
+        folder = (start or Path.cwd()).absolute()
+        root, values = _from_file(folder)
+        for variable, text in environ.items():
+            if variable.startswith(_PREFIX):
+                name = variable.removeprefix(_PREFIX).lower()
+                if name in cls.__struct_fields__:
+                    values[name] = text
+        settings = _convert(values, str(root / _FILE))
+        return msgspec.structs.replace(settings, home=root / settings.home.expanduser())
+
+
+_FILE = "onrecord.toml"
+_PREFIX = "ONRECORD_"
+
+
+def _from_file(folder: Path) -> tuple[Path, dict[str, Any]]:
+    for root in (folder, *folder.parents):
+        path = root / _FILE
+        if path.is_file():
+            return root, _read(path)
+        if (root / ".onrecord").is_dir():
+            return root, {}
+    return folder, {}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings are not valid TOML: {error}", where=str(path)) from None
+    for name in values:
+        if name not in Settings.__struct_fields__:
+            close = difflib.get_close_matches(name, Settings.__struct_fields__, 1)
+            hint = f"Did you mean '{close[0]}'?" if close else _known()
+            raise SettingsError(f"there is no setting '{name}'", where=str(path), cure=hint)
+    return values
+
+
+def _convert(values: dict[str, Any], where: str) -> Settings:
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"a setting has the wrong type: {error}", where=where) from None
+
+
+def _known() -> str:
+    return "The settings are " + ", ".join(Settings.__struct_fields__) + "."

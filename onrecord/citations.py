@@ -1,11 +1,12 @@
 """Verifying quotations: is this quote in that text, and where exactly?
 
-A model that copies a sentence changes its spacing and its typography: a line break becomes a blank, a
-curly quote a straight one, a dash a hyphen, three dots an ellipsis. These differences are folded away on
-both sides; every other character has to be equal. What is found is reported in the offsets of the
-original text, and what is shown is the original text.
+A model that copies a sentence changes its spacing and its typography: a line break becomes a
+blank, a curly quote a straight one, a dash a hyphen, three dots an ellipsis. These differences are
+folded away on both sides; every other character has to be equal. What is found is reported in the
+offsets of the original text, and what is shown is the original text.
 
-What this does not cover: a quotation that is really there may still not support the claim it stands beside.
+What this does not cover: a quotation that is really there may still not support the claim it
+stands beside.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ def locate(quote: str, text: str) -> tuple[int, int] | None:
     """Where `quote` stands in `text`: the first ``(start, end)`` in characters, or None.
 
     Whitespace runs and typographic quotes, dashes and ellipses are equal to their plain forms. An
-    ellipsis or quotation marks around the whole quote are dropped where the quote is not found with them.
-    A blank quote is nowhere. Linear in the length of both.
+    ellipsis or quotation marks around the whole quote are dropped where the quote is not found
+    with them. A blank quote is nowhere. Linear in the length of both.
     """
     return next(_spans(quote, text), None)
 
@@ -30,9 +31,9 @@ def locate(quote: str, text: str) -> tuple[int, int] | None:
 def cite(quote: str, passages: Sequence[Passage], number: int | None = None) -> Citation | None:
     """The citation for `quote`, or None where no passage holds it.
 
-    The passage with the given `number` (counted from 1) is looked at first, then the others in order.
-    A quote that begins or ends inside a word or a number is not a quotation: "5 days" is not what a
-    text says that speaks of "15 days".
+    The passage with the given `number` (counted from 1) is looked at first, then the others in
+    order. A quote that begins or ends inside a word or a number is not a quotation: "5 days" is
+    not what a text says that speaks of "15 days".
     """
     for passage in _in_order(passages, number):
         for start, end in _spans(quote, passage.text):
@@ -71,23 +72,20 @@ def _spans(quote: str, text: str) -> Iterator[tuple[int, int]]:
 def _wordings(quote: str) -> Iterator[str]:
     """The quote as it is, then without what a writer puts around a quotation."""
     seen = {""}
-    unmarked = _MARKS.sub("", quote)
-    for wording in (
-        quote,
-        _ELLIPSES.sub("", quote),
-        unmarked,
-        _ELLIPSES.sub("", unmarked),
-    ):
+    unmarked = quote.strip(_MARKS)
+    wordings = (quote, _ELLIPSES.sub("", quote), unmarked, _ELLIPSES.sub("", unmarked))
+    for wording in map(str.strip, wordings):
         if wording not in seen:
             seen.add(wording)
             yield wording
 
 
 class _Folded:
-    """A text with its spacing and typography made plain, and the way back to the original's offsets.
+    """A text with its spacing and typography made plain, and the way back to the original's
+    offsets.
 
-    Most characters are folded one to one; only where a run of blanks shrinks or an ellipsis grows do the
-    offsets shift, so the map holds those places alone.
+    Most characters are folded one to one; only where a run of blanks shrinks or an ellipsis grows
+    do the offsets shift, so the map holds those places alone.
     """
 
     def __init__(self, text: str) -> None:
@@ -109,7 +107,7 @@ class _Folded:
         self.text = "".join(pieces)
 
     def original(self, start: int, end: int) -> tuple[int, int]:
-        """The span of the original that a span of the folded text came from, in whole characters."""
+        """The span of the original that a span of the folded text came from."""
         return self._one(start)[0], self._one(end - 1)[1]
 
     def _one(self, at: int) -> tuple[int, int]:
@@ -154,9 +152,10 @@ _PLAIN = str.maketrans(
 )
 _SHIFTS = re.compile(r" {2,}|\u2026")
 _ELLIPSES = re.compile(r"^(?:\[\.\.\.\]|\.\.\.)\s*|\s*(?:\[\.\.\.\]|\.\.\.)$")
-_MARKS = re.compile(r"^[\"'`]+|[\"'`]+$")
+_MARKS = "\"'`"
 _DECIMAL = re.compile(r"\d[.,]\d")
-# Scripts that are written without blanks between words: a border there cuts nothing that can be seen.
+# Scripts that are written without blanks between words: a border there cuts nothing that can be
+# seen.
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     r"\U00020000-\U0003ffff]"

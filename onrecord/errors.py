@@ -8,6 +8,7 @@
     │   ├── PromptError                    a prompt file, its front matter or its variables
     │   └── MissingExtraError              a feature whose optional packages are not installed
     ├── LoadError                      3   a document could not be read
+    │   └── EmptyDocumentError             there is nothing in it
     ├── StorageError                   4   disk full, read-only, damaged, locked
     │   └── NewerVersionError              written by a newer Onrecord
     ├── ModelError                     5   a model did not give an answer
@@ -74,6 +75,10 @@ class LoadError(OnrecordError):
     """A document could not be read; `where` is its path."""
 
     exit_status = 3
+
+
+class EmptyDocumentError(LoadError):
+    """A document that could be read, with nothing in it."""
 
 
 class StorageError(OnrecordError):

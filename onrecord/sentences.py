@@ -64,15 +64,17 @@ def _blocks(text: str) -> Iterator[Span]:
 
 def _block_sentences(text: str, start: int, end: int) -> Iterator[Span]:
     start, end = _trimmed(text, start, end)
+    cased = not text[start:end].islower()
     for stop in _STOP.finditer(text, _after_marker(text, start, end), end):
-        if _ends_sentence(text, stop, start, end):
+        if _ends_sentence(text, stop, start, end, cased):
             yield start, stop.end()
             start = _skip_space(text, stop.end(), end)
     if start < end:
         yield start, end
 
 
-def _ends_sentence(text: str, stop: re.Match[str], start: int, end: int) -> bool:
+def _ends_sentence(text: str, stop: re.Match[str], start: int, end: int, cased: bool) -> bool:
+    """``cased``: the block has capitals, so a word in lower case does not begin a sentence."""
     if stop.end() == end:
         return True
     mark = stop["mark"]
@@ -81,7 +83,7 @@ def _ends_sentence(text: str, stop: re.Match[str], start: int, end: int) -> bool
     if not text[stop.end()].isspace():
         return False
     following = _skip_space(text, stop.end(), end)
-    if not _may_begin(text, stop.end(), following, end):
+    if cased and not _may_begin(text, stop.end(), following, end):
         return False
     return mark != "." or _is_full_stop(text, stop.start(), start, following, end)
 

@@ -37,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     record: bool = True
     """Keep records of calls. Without them there is no trace, cache, replay or bill."""
 
+    max_file_mb: float = 50.0
+    """The largest file that `ingest` takes in, in megabytes (10^6 bytes)."""
+
     @property
     def root(self) -> Path:
         """The folder that document names are relative to."""

@@ -58,18 +58,19 @@ class Store:
 
         `id` may be shortened to any beginning that fits one record only. Raises UnknownNameError.
         """
-        found = self._records(
-            sa.select(_RECORD).where(_RECORD.c.id.startswith(id, autoescape=True)), limit=2
-        )
-        if len({record.run for record in found}) != 1:
-            problem = "no record has" if not found else "more than one record has"
+        begins = _RECORD.c.id.startswith(id, autoescape=True)
+        with self._engine.connect() as connection:
+            found = connection.scalars(sa.select(_RECORD.c.run).where(begins).distinct().limit(2))
+            runs = list(found)
+        if len(runs) != 1:
+            problem = "no record has" if not runs else "more than one run has"
             raise UnknownNameError(
                 f"{problem} an id that begins with '{id}'",
                 where=str(self._path),
                 cure="`onrecord records` lists the runs and their ids.",
             )
-        run = found[0].run
-        return self._records(sa.select(_RECORD).where(_RECORD.c.run == run).order_by(_RECORD.c.id))
+        of_run = sa.select(_RECORD).where(_RECORD.c.run == runs[0]).order_by(_RECORD.c.id)
+        return self._records(of_run)
 
     def close(self) -> None:
         """Let go of the database."""

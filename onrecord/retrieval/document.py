@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,4 +63,8 @@ class Splitter(Protocol):
     def version(self) -> str:
         """Name and parameters: changes whenever an equal text could be cut differently."""
 
-    def split(self, document: Document) -> Sequence[Chunk]: ...
+    def split(self, document: Document) -> Iterable[Chunk]:
+        """The chunks of a document, one after the other.
+
+        It takes processor time, and may wait for an embedder: call it in a worker thread.
+        """

@@ -1,0 +1,43 @@
+# Onrecord. `make` lists what there is to do.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BENCH_READY := $(VENV)/.bench-ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help: ## list what there is to do
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY) ## make .venv with Onrecord and what its tests need
+
+demo: setup ## ask the documentation of Python's standard library
+	@$(BIN)/onrecord demo
+
+test: setup check ## run every check and every test (what CI runs)
+	@$(BIN)/python -m pytest
+
+check: setup ## style and types
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy onrecord
+
+bench: $(BENCH_READY) ## measure beside the peers; ONLY=name for one of benchmarks/*.py
+	@for file in benchmarks/$(or $(ONLY),*).py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Onrecord needs Python 3.11 or newer; name one with 'make PYTHON=python3.12 $(MAKECMDGOALS)'."; exit 1; }
+	@echo "Setting up $(VENV) (once; under a minute) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "Python's venv module is missing: 'apt-get install python3-venv' brings it on Debian."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(BENCH_READY): $(READY)
+	@echo "Installing the peers that the benchmarks measure beside us (once; minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@

@@ -1,0 +1,73 @@
+"""`onrecord ask`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from onrecord.cli.output import AsJson, CollectionName, Where, print_json, say
+from onrecord.messages import Cited
+from onrecord.records.recording import recording
+from onrecord.records.tree import dollars, duration
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What to answer.", show_default=False)],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Who answers: provider:name, or 'auto'."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many passages to answer from.")] = 6,
+    where: Where = None,
+    collection: CollectionName = None,
+    json: AsJson = False,
+) -> None:
+    """Answer a question from a collection; every quotation is verified.
+
+    Without --model the answer is the best quotation itself (`embedded:extractive`), or a refusal.
+    """
+    from onrecord.models.names import choose_model
+    from onrecord.programs.answering import ask as answer
+    from onrecord.retrieval.collection import Collection
+    from onrecord.settings import Settings
+
+    docs = Collection.open(collection)
+    choice = choose_model.run(model or Settings.load().model)
+    if choice.reason:
+        typer.echo(choice.reason, err=True)
+    with recording() as run:
+        cited = answer.run(question, docs, model=choice.model, k=k, where=where)
+    asked = run.records[-1]
+    if json:
+        print_json(
+            {
+                "answer": cited.value,
+                "refused": cited.refused,
+                "reason": cited.reason,
+                "citations": cited.citations,
+                "model": choice.model.name,
+                "seconds": round(asked.seconds, 4),
+                "cost_usd": run.cost / 1e6,
+                "run": asked.run,
+            }
+        )
+        return
+    say_answer(cited)
+    say(f"{choice.model.name}, {duration(asked.seconds)}, {dollars(run.cost)}, run {asked.run}")
+
+
+def say_answer(cited: Cited[str]) -> None:
+    """Print an answer with its citations, or the refusal with its reason."""
+    if cited.refused:
+        say(f"No answer: {cited.reason}")
+    else:
+        say(str(cited.value))
+        if cited.reason:
+            say(f"(Note: {cited.reason})")
+    for citation in cited.citations:
+        say()
+        say(f"  “{' '.join(citation.quote.split())}”")
+        place = f"{citation.document_id}, characters {citation.start:,}-{citation.end:,}"
+        say(f"  {citation.title}: {place}")
+    say()

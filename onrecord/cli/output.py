@@ -1,0 +1,40 @@
+"""What the commands print: one JSON document, or words for a person."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from onrecord.records.record import plain
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")
+]
+CollectionName = Annotated[
+    str | None,
+    typer.Option("--collection", "-c", help="Which collection (default: the settings')."),
+]
+Where = Annotated[
+    str | None,
+    typer.Option("--where", "-w", help="Filter by metadata: 'status = \"Final\" and year > 2019'."),
+]
+
+
+def say(text: str = "") -> None:
+    """Print a line for a person."""
+    typer.echo(text)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one indented JSON document."""
+    text = msgspec.json.format(msgspec.json.encode(plain(value)), indent=2)
+    sys.stdout.buffer.write(text + b"\n")
+    sys.stdout.flush()
+
+
+def plural(number: int, noun: str) -> str:
+    """A count with its noun: "1 document", "2 documents", "1,204 documents"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

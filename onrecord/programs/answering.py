@@ -1,0 +1,34 @@
+"""Ask your documents: search, then answer from what was found, with verified quotations."""
+
+from __future__ import annotations
+
+from onrecord.messages import Cited, Passage
+from onrecord.models.model import Model
+from onrecord.programs.flow import flow
+from onrecord.prompts.prompt import prompt
+from onrecord.retrieval.collection import Collection
+
+
+@prompt
+async def answer(question: str, passages: list[Passage]) -> Cited[str]:
+    """Answer only from the passages. Quote the words that support each claim."""
+    raise AssertionError("a prompt's body is never run")
+
+
+@flow
+async def ask(
+    question: str,
+    collection: Collection,
+    *,
+    model: str | Model = "embedded:extractive",
+    k: int = 6,
+    where: str | None = None,
+) -> Cited[str]:
+    """Answer a question from the `k` passages of a collection that fit it best.
+
+    Every citation was found character by character in its document. The default model writes
+    nothing: its answer is the best quotation, or a refusal. Raises UsageError for an empty
+    question, and ModelError when the model gives no answer.
+    """
+    passages = await collection.search(question, k, where=where)
+    return await answer.using(model)(question, passages)

@@ -1,0 +1,73 @@
+"""What a prompt function's types say: its arguments, which of them are passages, its output."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, get_args, get_type_hints
+
+from onrecord.errors import PromptError
+from onrecord.messages import Passage
+from onrecord.prompts.passages import Passages
+from onrecord.prompts.structured import Output, Quoted, output_of
+
+
+class Contract:
+    """The types of one function, read when first needed: they may name what is defined later."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        original = inspect.unwrap(getattr(function, "func", function))
+        self._signature = inspect.signature(function)
+        self._hints = _hints(original)
+        if "return" not in self._hints:
+            raise PromptError(
+                f"the prompt '{original.__name__}' does not say what it returns",
+                where=original.__module__,
+                cure="Annotate its result: '-> str' for plain text.",
+            )
+        self.output: Output = output_of(self._hints["return"])
+        self.quotes = isinstance(self.output, Quoted)
+        self.types = ", ".join(
+            f"{name}: {inspect.formatannotation(self._hints.get(name, Any))}"
+            for name in [*self._signature.parameters, "return"]
+        )
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name, defaults included. Raises TypeError as any call would."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    def passages(self, inputs: dict[str, Any]) -> dict[str, Passages]:
+        """The arguments that are passages, numbered through all of them."""
+        found: dict[str, Passages] = {}
+        first = 1
+        for name, value in inputs.items():
+            several = _passages(value, self._hints.get(name))
+            if several is not None:
+                found[name] = Passages.numbered(several, first)
+                first += len(several)
+        return found
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    closure = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
+    try:
+        return get_type_hints(function, localns=dict(closure), include_extras=True)
+    except NameError as error:
+        raise PromptError(
+            f"the types of the prompt '{function.__name__}' cannot be read: {error}",
+            where=function.__module__,
+            cure="Define or import them at the top of the module.",
+        ) from None
+
+
+def _passages(value: object, hint: Any) -> Sequence[Passage] | None:
+    """The passages in an argument; None if it is something else. The hint decides if empty."""
+    if isinstance(value, Passage):
+        return [value]
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return None
+    if value and all(isinstance(each, Passage) for each in value):
+        return value
+    return value if not value and Passage in get_args(hint) else None

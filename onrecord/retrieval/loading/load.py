@@ -1,0 +1,103 @@
+"""The one door to all loaders: what comes out of it is clean text, or one of three errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from onrecord.errors import LoadError, OnrecordError
+from onrecord.retrieval.document import Document, Failure, Fields
+from onrecord.retrieval.loading.registry import Loaded, loader_for
+
+
+def load(path: Path, fields: Fields, document_id: str) -> Iterator[Loaded]:
+    """The documents of one file, as they are read; a Failure for each part that cannot be.
+
+    A file of one text gives one document, with the id `document_id`. Rows (CSV, JSON, JSON Lines)
+    give a document each: its id is the row's id field, as it stands, or `document_id#NUMBER`.
+    An empty or blank file is an error, not an empty document.
+
+    Raises LoadError with the reason, in one clause, for a file that cannot be read, possibly after
+    the documents before the damage; UsageError for a field that the file has not; its kind
+    MissingExtraError, which names the command that helps. `failure` turns all three into a Failure.
+    """
+    empty = True
+    try:
+        for loaded in loader_for(path)(path, fields, document_id):
+            if isinstance(loaded, Document):
+                loaded = _clean(loaded)
+                if not loaded.text.strip():
+                    raise LoadError("empty", where=str(path))
+            empty = False
+            yield loaded
+    except OnrecordError:
+        raise
+    except OSError as error:
+        raise LoadError(_os_reason(error), where=str(path)) from error
+    except MemoryError as error:
+        raise LoadError("too large for the memory there is", where=str(path)) from error
+    except RecursionError as error:
+        raise LoadError("nested too deeply", where=str(path)) from error
+    except Exception as error:  # whatever the library of a damaged file's format throws
+        kind = f"{path.suffix.lower().lstrip('.') or 'text'} file"
+        raise LoadError(f"damaged, or no {kind} ({_brief(error)})", where=str(path)) from error
+    if empty:
+        raise LoadError("empty", where=str(path))
+
+
+def failure(path: Path, reason: BaseException | str) -> Failure:
+    """Why `path` was not loaded, as a value for a report: never a traceback, always printable."""
+    if isinstance(reason, OnrecordError):
+        reason = f"{reason.what}. {reason.cure}" if reason.cure else reason.what
+    elif isinstance(reason, OSError):
+        reason = _os_reason(reason)
+    elif isinstance(reason, BaseException):
+        reason = _brief(reason)
+    return Failure(_printable(str(path)), _printable(reason))
+
+
+def _clean(document: Document) -> Document:
+    """The document without characters that no database or JSON text can hold."""
+    return msgspec.structs.replace(
+        document,
+        id=_printable(document.id),
+        title=" ".join(_printable(document.title).split())[:_LONGEST_TITLE],
+        text=_printable(document.text),
+        metadata={name: _clean_value(value) for name, value in document.metadata.items()},
+    )
+
+
+def _clean_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return _printable(value)
+    return [_printable(item) for item in value] if isinstance(value, list) else value
+
+
+def _printable(text: str) -> str:
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def _os_reason(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, FileNotFoundError):
+        return "it is no longer there"
+    if isinstance(error, IsADirectoryError):
+        return "a folder, not a file"
+    return (error.strerror or _brief(error)).lower()
+
+
+def _brief(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:_LONGEST_REASON].rstrip(". ")
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONGEST_TITLE = 300
+_LONGEST_REASON = 120

@@ -1,0 +1,111 @@
+"""What an ingest has to do: which files there are under the paths, and which are gone."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from onrecord.retrieval import catalog
+from onrecord.retrieval.catalog import Catalog, StoredFile
+from onrecord.retrieval.document import Document, Failure, Fields
+from onrecord.retrieval.ingesting import Plan, Source
+from onrecord.retrieval.loading.load import failure, load
+from onrecord.retrieval.loading.walk import find_files
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """How files are named and read. `root` is the folder that document ids are relative to, `salt`
+    whatever else than a file's content decides its chunks, `largest` a bound in bytes."""
+
+    fields: Fields
+    root: Path
+    salt: bytes
+    largest: int
+
+
+def plan_paths(store: Catalog, paths: Iterable[Path], scan: Scan) -> Plan:
+    """The plan that brings the collection up to date with files and folders.
+
+    Raises UsageError for a path where nothing is and from which nothing was ingested.
+    """
+    sources: dict[str, Source] = {}
+    failed: list[Failure] = []
+    known: dict[str, StoredFile] = {}
+    for path in paths:
+        path = path.expanduser().absolute()
+        with store.reading() as connection:
+            below = catalog.files_under(connection, str(path))
+        known.update((file.path, file) for file in below)
+        for found in _found(path, gone_is_fine=bool(below)):
+            source = _source(found, scan) if isinstance(found, Path) else found
+            if isinstance(source, Source):
+                sources[source.path] = source
+            else:
+                failed.append(source)
+    gone = [file for file in known.values() if file.path not in sources]
+    # What cannot be looked into may still be there.
+    unseen = [failure.path for failure in failed]
+    gone = [file for file in gone if not any(_is_under(file.path, path) for path in unseen)]
+    return Plan(tuple(sources.values()), tuple(gone), tuple(failed))
+
+
+def plan_documents(source: str, documents: Iterable[Document], salt: str) -> Plan:
+    """The plan that brings the collection up to date with documents made in Python."""
+    made = list(documents)
+    data = salt.encode() + msgspec.msgpack.encode(made)
+    hash = hashlib.blake2b(data, digest_size=16).digest()
+    return Plan((Source(f"documents:{source}", hash, len(data), lambda: made),))
+
+
+def plan_stored(store: Catalog, plan: Plan, salt: bytes) -> Plan:
+    """`plan`, and every other document of the collection once more, from the database: a new
+    embedder or splitter concerns them all."""
+    scope = {source.path for source in plan.sources} | {file.path for file in plan.gone}
+    with store.reading() as connection:
+        others = [file for file in catalog.files(connection) if file.path not in scope]
+    again = [
+        Source(file.path, salt + file.hash, 1, functools.partial(_stored, store, file.id))
+        for file in others
+    ]
+    return Plan((*plan.sources, *again), plan.gone, plan.failed)
+
+
+def _found(path: Path, gone_is_fine: bool) -> Iterable[Path | Failure]:
+    if gone_is_fine and not path.exists():
+        return ()
+    return find_files(path)
+
+
+def _source(path: Path, scan: Scan) -> Source | Failure:
+    """The file as a source, with the hash of its content. Reads all of it."""
+    digest = hashlib.blake2b(scan.salt, digest_size=16)
+    try:
+        size = path.stat().st_size
+        if size > scan.largest:
+            limit = f"the limit is {scan.largest / 1e6:.0f} MB"
+            reason = f"too large: {size / 1e6:.0f} MB, {limit}. Split it, or raise `max_file_mb`"
+            return failure(path, reason)
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        return failure(path, error)
+    load_it = functools.partial(load, path, scan.fields, _document_id(path, scan.root))
+    return Source(str(path), digest.digest(), size, load_it)
+
+
+def _document_id(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def _is_under(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _stored(store: Catalog, file: int) -> list[Document]:
+    with store.reading() as connection:
+        return catalog.documents_in(connection, file)

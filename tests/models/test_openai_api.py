@@ -1,0 +1,646 @@
+"""The OpenAI protocol, spoken with a real server. Nothing inside httpx is replaced."""
+
+import asyncio
+import gc
+import json
+import socket
+import threading
+import warnings
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onrecord.errors import (
+    ContextLengthError,
+    ModelError,
+    ModelRefusedError,
+    ModelUnavailableError,
+    OnrecordError,
+)
+from onrecord.messages import (
+    Completion,
+    Media,
+    Message,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+    Usage,
+    text_message,
+)
+from onrecord.models import connections, local_server
+from onrecord.models.local_server import find_local_server
+from onrecord.models.model import Parameters, Request
+from onrecord.models.openai_api import OpenAIEmbedder, OpenAIModel
+from onrecord.models.openai_refusals import refusal
+from onrecord.models.openai_wire import Answer, EventDecoder, payload
+
+KEY = "sk-test-abcdefghijklmnop"
+HELLO = Request((text_message("user", "Hello?"),))
+
+
+class Double(ThreadingHTTPServer):
+    """A server whose replies are functions of its request handler; keeps what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, *replies):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.replies = list(replies)
+        self.asked = []
+        self.headers = []
+        self.connections = set()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.headers.append(dict(self.headers))
+        self.server.connections.add(self.client_address)
+        self.server.replies.pop(0)(self)
+
+    def do_POST(self):
+        length = int(self.headers["Content-Length"])
+        self.server.asked.append((self.path, json.loads(self.rfile.read(length))))
+        self.do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+def reply(status, body, content_type="application/json", **headers):
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+    def send(handler):
+        handler.send_response(status)
+        handler.send_header("Content-Type", content_type)
+        handler.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return send
+
+
+def failed(status, message, **more):
+    return reply(status, {"error": {"message": message, **more}})
+
+
+def stream(*events, done=True, cut=False, pieces=1_000_000):
+    """Server-sent events, chunked; `cut` drops the connection before the last chunk."""
+    text = "".join(f"data: {e if isinstance(e, str) else json.dumps(e)}\n\n" for e in events)
+    data = (text + ("data: [DONE]\n\n" if done else "")).encode()
+
+    def send(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for at in range(0, len(data), pieces):
+            piece = data[at : at + pieces]
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            handler.wfile.flush()
+        if cut:
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            handler.wfile.write(b"0\r\n\r\n")
+
+    return send
+
+
+def words(*texts, finish="stop"):
+    chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in texts]
+    return [*chunks, {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}]
+
+
+USAGE = {
+    "choices": [],
+    "usage": {
+        "prompt_tokens": 12,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 8},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    },
+}
+
+
+@contextmanager
+def serving(*replies):
+    with Double(*replies) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def collect(model, request=HELLO):
+    return [event async for event in model.stream(request)]
+
+
+def ask(*replies, request=HELLO, key=KEY, timeout=20.0):
+    """The deltas, the completion and what the server was asked."""
+    with serving(*replies) as server:
+        model = OpenAIModel("m", base_url=server.url, key=key, timeout=timeout)
+        *deltas, completion = asyncio.run(collect(model, request))
+        assert not server.replies
+    assert isinstance(completion, Completion)
+    return [delta.text for delta in deltas], completion, server
+
+
+def error_of(*replies, kind=ModelError, **how):
+    with pytest.raises(kind) as caught:
+        ask(*replies, **how)
+    said = str(caught.value)
+    assert KEY not in said
+    assert "\n" not in said
+    assert type(caught.value) is kind
+    assert "openai:m at http://127.0.0.1" in said
+    return said
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+# -- answers
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1_000_000])
+def test_an_answer_is_streamed_and_then_whole(pieces):
+    deltas, completion, server = ask(stream(*words("Grüß ", "Gott 🙂"), USAGE, pieces=pieces))
+    assert deltas == ["Grüß ", "Gott 🙂"]
+    assert completion.text == "Grüß Gott 🙂"
+    assert completion.usage == Usage(input=12, output=5, cached=8, reasoning=3)
+    assert (completion.model, completion.finish) == ("openai:m", "stop")
+    ((path, body),) = server.asked
+    assert path == "/v1/chat/completions"
+    assert body["messages"] == [{"role": "user", "content": "Hello?"}]
+    assert body["stream_options"] == {"include_usage": True}
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("length", "length"),
+        ("content_filter", "refused"),
+        ("tool_calls", "tool_calls"),
+        ("eos", "stop"),
+    ],
+)
+def test_reasons_to_stop(said, meant):
+    assert ask(stream(*words("x", finish=said)))[1].finish == meant
+
+
+def test_a_refusal_is_marked_as_one():
+    chunk = {"choices": [{"delta": {"refusal": "I cannot."}, "finish_reason": "stop"}]}
+    deltas, completion, _ = ask(stream(chunk))
+    assert (deltas, completion.text, completion.finish) == (["I cannot."], "I cannot.", "refused")
+
+
+def test_tool_calls_are_put_together_from_their_pieces():
+    def piece(index, arguments, **more):
+        function = {"arguments": arguments, **({"name": more.pop("name")} if more else {})}
+        call = {"index": index, "function": function, **more}
+        return {"choices": [{"delta": {"tool_calls": [call]}}]}
+
+    _, completion, _ = ask(
+        stream(
+            piece(0, "", name="find", id="c1"),
+            piece(0, '{"q":'),
+            piece(1, "{}", name="now", id="c2"),
+            piece(0, "1}"),
+            *words(finish="tool_calls"),
+        )
+    )
+    assert completion.message.parts == (
+        ToolCall("c1", "find", '{"q":1}'),
+        ToolCall("c2", "now", "{}"),
+    )
+    assert completion.finish == "tool_calls"
+
+
+def test_a_server_that_does_not_stream_is_understood():
+    message = {"role": "assistant", "content": "Whole."}
+    body = {"choices": [{"message": message, "finish_reason": "stop"}], **USAGE, "object": "x"}
+    body["choices"] = [{"message": message, "finish_reason": "stop"}]
+    deltas, completion, _ = ask(reply(200, body))
+    assert (deltas, completion.usage.input) == (["Whole."], 12)
+
+
+def test_every_part_of_a_message_is_sent():
+    request = Request(
+        (
+            text_message("system", "Be kind."),
+            Message(
+                "user", (Text("What is this?"), Media("image/png", "data:image/png;base64,AA"))
+            ),
+            Message("assistant", (ToolCall("c1", "look", "{}"),)),
+            Message("tool", (ToolResult("c1", "look", "a cat"), ToolResult("c2", "x", "y"))),
+        ),
+        Parameters(temperature=0.0, top_p=0.5, max_tokens=9, stop=("END",), seed=1),
+        {"type": "object"},
+    )
+    body = ask(stream(*words("x")), request=request)[2].asked[0][1]
+    system, user, assistant, first, second = body["messages"]
+    assert system == {"role": "system", "content": "Be kind."}
+    assert user["content"][1] == {
+        "type": "image_url",
+        "image_url": {"url": "data:image/png;base64,AA"},
+    }
+    assert assistant["tool_calls"][0]["function"] == {"name": "look", "arguments": "{}"}
+    assert (first["role"], first["tool_call_id"], second["content"]) == ("tool", "c1", "y")
+    wanted = {"temperature": 0.0, "top_p": 0.5, "max_tokens": 9, "stop": ["END"], "seed": 1}
+    assert {name: body[name] for name in wanted} == wanted
+    assert body["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert body["response_format"]["json_schema"]["strict"] is False
+
+
+def test_openai_itself_is_given_its_newer_limit():
+    request = Request((), Parameters(max_tokens=9))
+    assert payload("m", request, newest=True)["max_completion_tokens"] == 9
+    assert "max_tokens" not in payload("m", request, newest=True)
+
+
+def test_half_a_surrogate_pair_is_sent_as_it_is():
+    request = Request((text_message("user", "\ud800"),))
+    assert ask(stream(*words("x")), request=request)[2].asked[0][1]["messages"][0]["content"]
+
+
+def test_a_server_without_schemas_is_asked_once_more_and_a_warning_says_so(caplog):
+    request = Request(HELLO.messages, schema={"type": "object"})
+    refused = failed(400, "This response_format type is unavailable now")
+    _, completion, server = ask(refused, stream(*words("{}")), request=request)
+    assert completion.text == "{}"
+    assert ["response_format" in body for _, body in server.asked] == [True, False]
+    assert "asked again without response_format" in caplog.text
+    error_of(refused, refused, request=request, kind=ModelRefusedError)
+    error_of(refused, kind=ModelRefusedError)  # it was not sent: nothing to leave out
+
+
+def test_a_model_that_samples_as_it_likes_is_asked_without_the_wishes(caplog):
+    request = Request(HELLO.messages, Parameters(temperature=0.0, max_tokens=5, stop=("x",)))
+    _, _, server = ask(
+        failed(400, "Unsupported value: 'temperature' does not support 0 with this model."),
+        failed(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+        stream(*words("x")),
+        request=request,
+    )
+    last = server.asked[-1][1]
+    assert "temperature" not in last and "max_tokens" not in last
+    assert (last["max_completion_tokens"], last["stop"]) == (5, ["x"])
+    assert "without temperature" in caplog.text
+
+
+# -- errors
+
+
+def test_no_key_for_openai_is_said_before_anything_is_sent():
+    with pytest.raises(ModelRefusedError, match="Set OPENAI_API_KEY"):
+        asyncio.run(collect(OpenAIModel("gpt-5")))
+
+
+def test_a_server_of_ones_own_needs_no_key():
+    server = ask(stream(*words("x")), key="")[2]
+    assert "Authorization" not in server.headers[0]
+    said = error_of(failed(401, "no"), key="", kind=ModelRefusedError)
+    assert "accepts no request without a key" in said
+
+
+def test_the_environment_names_server_and_key(monkeypatch):
+    with serving(stream(*words("x"))) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url + "/")
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        model = OpenAIModel("m")
+        asyncio.run(collect(model))
+        assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+        assert KEY not in repr(model) + repr(model.server) + model.version + model.name
+
+
+def test_a_bad_address_or_key_is_refused_in_words():
+    with pytest.raises(ModelRefusedError, match="not an http URL"):
+        OpenAIModel("m", base_url="localhost:8000")
+    model = OpenAIModel("m", base_url="http://127.0.0.1:1/v1", key="sk-a\nb")
+    with pytest.raises(ModelRefusedError, match="characters that no key has") as caught:
+        asyncio.run(collect(model))
+    assert "sk-a" not in str(caught.value)
+    assert "secret" not in repr(OpenAIModel("m", base_url="http://me:secret@host/v1"))
+
+
+def test_nobody_there():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        model = OpenAIModel("m", base_url=f"http://127.0.0.1:{port}/v1")
+        with pytest.raises(ModelUnavailableError, match="no connection to the model's server"):
+            asyncio.run(collect(model))
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        (failed(401, f"Incorrect API key provided: {KEY}"), ModelRefusedError, "[key]"),
+        (failed(401, "bad: sk-test-****mnop"), ModelRefusedError, "bad: [key]"),
+        (failed(404, "model 'm' not found"), ModelRefusedError, "Check the model's name"),
+        (reply(404, "<html>", "text/html"), ModelRefusedError, "OPENAI_BASE_URL"),
+        (failed(400, "temperature is out of range"), ModelRefusedError, "temperature is out"),
+        (reply(429, {}, Retry_After="20"), ModelUnavailableError, "Try again in 20 seconds"),
+        (reply(429, {}, Retry_After="Wed, 21 Oct"), ModelUnavailableError, "Try again later"),
+        (failed(429, "pay", code="insufficient_quota"), ModelRefusedError, "quota"),
+        (failed(500, "boom"), ModelUnavailableError, "status 500: boom"),
+        (reply(503, "<html>down</html>", "text/html"), ModelUnavailableError, "status 503 ("),
+        (reply(302, "", Location="/x"), ModelRefusedError, "status 302"),
+        (failed(400, "no", code="context_length_exceeded"), ContextLengthError, "shorter"),
+        (failed(500, "no", type="exceed_context_size_error"), ContextLengthError, "shorter"),
+        (failed(400, "This model's maximum context length is 9"), ContextLengthError, "is 9"),
+        (reply(422, {"detail": [{"msg": "extra"}]}), ModelRefusedError, "extra"),
+        (reply(200, "<html>", "text/html"), ModelUnavailableError, "in the middle"),
+        (reply(200, "[1]"), ModelUnavailableError, "not its protocol"),
+        (stream("{nonsense"), ModelUnavailableError, "not its protocol"),
+        (stream("[" * 100_000), ModelUnavailableError, "not its protocol"),
+        (stream({"error": {"message": "lost", "code": 503}}), ModelUnavailableError, "lost"),
+        (stream({"error": "lost"}), ModelUnavailableError, "lost"),
+        (stream({"error": {"code": "context_length_exceeded"}}), ContextLengthError, "longer"),
+        (stream(words("x")[0], done=False), ModelUnavailableError, "in the middle"),
+        (stream(words("x")[0], done=False, cut=True), ModelUnavailableError, "broke"),
+    ],
+)
+def test_a_failure_says_what_where_and_what_to_do(answer, kind, said):
+    assert said in error_of(answer, kind=kind)
+
+
+def test_an_answer_that_ended_is_whole_without_the_last_mark():
+    assert ask(stream(*words("x"), done=False))[1].text == "x"
+
+
+def test_a_slow_server_is_not_waited_for_forever():
+    stop = threading.Event()
+    try:
+        said = error_of(lambda _: stop.wait(60), timeout=0.05, kind=ModelUnavailableError)
+    finally:
+        stop.set()
+    assert "no sign of life for 0.05 seconds" in said
+
+
+# -- connections
+
+
+def test_each_loop_has_a_client_of_its_own_and_closes_it():
+    model = None
+    with serving(*[stream(*words("x")) for _ in range(5)]) as server, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = OpenAIModel("m", base_url=server.url, key="")
+
+        async def three():
+            clients = set()
+            for _ in range(3):
+                await collect(model)
+                clients.add(await connections.client())
+            return clients
+
+        (client,) = asyncio.run(three())
+        assert client.is_closed
+        assert len(server.connections) == 1  # kept alive between calls
+        for _ in range(2):
+            asyncio.run(collect(model))
+        assert len(server.connections) == 3
+        gc.collect()
+    assert len(connections._clients) == 0
+
+
+def test_a_client_can_be_closed_and_another_one_opens():
+    async def twice():
+        first = await connections.client()
+        await connections.close()
+        await connections.close()
+        return first, await connections.client()
+
+    first, second = asyncio.run(twice())
+    assert first.is_closed and first is not second
+
+
+def test_leaving_a_stream_early_is_fine():
+    with serving(stream(*words(*"abc"))) as server:
+        model = OpenAIModel("m", base_url=server.url, key="")
+
+        async def first():
+            events = model.stream(HELLO)
+            try:
+                return await anext(events)
+            finally:
+                await events.aclose()
+
+        assert asyncio.run(first()) == TextDelta("a")
+
+
+# -- decoding
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(1, 20)))
+@settings(deadline=None)
+def test_events_do_not_depend_on_where_the_bytes_are_cut(data, cuts):
+    def decoded(pieces):
+        decoder = EventDecoder()
+        return [e for piece in pieces for e in decoder.feed(piece)] + decoder.feed(b"", last=True)
+
+    pieces, at = [], 0
+    for cut in cuts:
+        pieces.append(data[at : at + cut])
+        at += cut
+    assert decoded([*pieces, data[at:]]) == decoded([data])
+
+
+LINES = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), max_size=20)
+
+
+@given(
+    st.lists(st.lists(LINES, min_size=1, max_size=3), max_size=5),
+    st.sampled_from(["\n", "\r", "\r\n"]),
+)
+@settings(deadline=None)
+def test_every_event_comes_out_as_it_went_in(events, end):
+    text = "".join(
+        f": a comment{end}event: x{end}"
+        + "".join(f"data: {line}{end}" for line in event)
+        + f"id: 1{end}{end}"
+        for event in events
+    )
+    decoder = EventDecoder()
+    decoded = decoder.feed(text.encode()) + decoder.feed(b"", last=True)
+    assert decoded == ["\n".join(event) for event in events]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "choices delta message content tool_calls function index usage error code".split()
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.lists(JSON, max_size=4))
+@settings(deadline=None, max_examples=50)
+def test_no_chunk_whatever_its_shape_breaks_the_answer(chunks):
+    answer = Answer()
+    for chunk in chunks:
+        if isinstance(chunk, dict):
+            answer.add(chunk)
+    assert isinstance(answer.completion("m"), Completion)
+
+
+@given(st.integers(300, 599), st.binary(max_size=200) | JSON.map(lambda v: json.dumps(v).encode()))
+@settings(deadline=None)
+def test_every_refusal_is_one_sentence_without_the_key(status, body):
+    error = refusal(status, body + KEY.encode(), where="here", key=KEY)
+    assert isinstance(error, OnrecordError)
+    assert KEY not in str(error) and "\n" not in str(error) and len(str(error)) < 700
+
+
+# -- embeddings
+
+
+def vectors(handler):
+    texts = handler.server.asked[-1][1]["input"]
+    rows = [{"index": at, "embedding": [len(text), 1, 0]} for at, text in enumerate(texts)]
+    reply(200, {"data": rows[::-1]})(handler)
+
+
+def embedding(*replies, texts=("a", "bbb"), **options):
+    with serving(*replies) as server:
+        embedder = OpenAIEmbedder("e", base_url=server.url, key="", **options)
+        return asyncio.run(embedder.embed(list(texts))), embedder, server
+
+
+def test_vectors_are_in_order_and_of_unit_length():
+    found, embedder, server = embedding(vectors, texts=["a", " ", "bbb"])
+    assert found.dtype == np.float32 and found.shape == (3, 3)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(found[2] * np.sqrt(10), [3, 1, 0], rtol=1e-6)
+    assert embedder.dimensions == 3
+    assert server.asked == [
+        ("/v1/embeddings", {"model": "e", "input": ["a", ".", "bbb"], "encoding_format": "float"})
+    ]
+
+
+def test_many_texts_go_in_batches():
+    found, _, server = embedding(*[vectors] * 3, texts=["x" * (at + 1) for at in range(600)])
+    assert [len(body["input"]) for _, body in server.asked] == [256, 256, 88]
+    assert np.all(np.diff(found[:, 0]) >= 0)
+    assert embedding(texts=[], dimensions=7)[0].shape == (0, 7)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"data": None},
+        {"data": []},
+        {"data": [{"embedding": [1, 2]}]},
+        {"data": [{"embedding": [1, 2]}, {"embedding": [1]}]},
+        {"data": [{"embedding": [1, float("nan")]}, {"embedding": [1, 2]}]},
+        {"data": [{"embedding": "AAAA"}, {"embedding": "AAAA"}]},
+    ],
+)
+def test_what_is_no_vectors_is_not_taken_for_some(answer):
+    with pytest.raises(ModelUnavailableError, match="sent no 2 vectors"):
+        embedding(reply(200, answer))
+
+
+def test_unknown_dimensions_are_asked_for():
+    with serving(vectors) as server:
+        assert OpenAIEmbedder("e", base_url=server.url, key="").dimensions == 3
+    with pytest.raises(ModelRefusedError):
+        embedding(failed(404, "no such model"))
+    assert OpenAIEmbedder("text-embedding-3-small").dimensions == 1536
+    assert OpenAIEmbedder("nomic-embed-text:latest").max_tokens == 2048
+
+
+@given(st.text(max_size=100))
+@settings(deadline=None)
+def test_tokens_are_spans_of_all_that_is_not_blank(text):
+    spans = OpenAIEmbedder("e").tokens(text)
+    assert "".join(text[start:end] for start, end in spans) == "".join(text.split())
+    assert all(a < b <= c for (a, b), (c, _) in pairwise(spans))
+
+
+# -- a local server
+
+
+def models(*names):
+    return reply(200, {"object": "list", "data": [{"id": name} for name in names]})
+
+
+def found(monkeypatch, *servers):
+    monkeypatch.setattr(local_server, "_PORTS", tuple(each.server_port for each in servers))
+    return asyncio.run(find_local_server(seconds=10))
+
+
+def test_a_local_server_is_found_and_is_not_given_the_key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    listed = models("nomic-embed-text", "BAAI/bge-m3", "llama3.2:3b")
+    with serving(listed, stream(*words("x"))) as server:
+        model = found(monkeypatch, server)
+        assert (model.name, model.version) == ("openai:llama3.2:3b", server.url)
+        asyncio.run(collect(model))
+        assert all("Authorization" not in headers for headers in server.headers)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(200, "<html>a web page</html>", "text/html"),
+        reply(200, {"models": []}),
+        reply(200, {"object": "list", "data": None}),
+        reply(200, {"object": "list", "data": [{"name": "x"}, 3, {"id": 4}, {"id": ""}]}),
+        reply(200, [1]),
+        reply(401, {}),
+        models("text-embedding-3-small"),
+    ],
+)
+def test_whoever_does_not_speak_the_protocol_is_not_believed(monkeypatch, answer):
+    with serving(answer) as server:
+        assert found(monkeypatch, server) is None
+
+
+def test_the_named_server_is_looked_at_first_if_it_is_near(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving(models("mine")) as mine, serving(models("other")) as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", mine.url)
+        assert found(monkeypatch, other).name == "openai:mine"
+        assert mine.headers[0]["Authorization"] == f"Bearer {KEY}"
+    with serving(models("other")) as other:
+        monkeypatch.setenv("OPENAI_BASE_URL", "https://api.example.com/v1")
+        assert found(monkeypatch, other).name == "openai:other"
+
+
+def test_a_silent_port_is_given_up(monkeypatch):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setattr(local_server, "_PORTS", (silent.getsockname()[1],))
+        assert asyncio.run(find_local_server(seconds=0.05)) is None

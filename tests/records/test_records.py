@@ -1,0 +1,304 @@
+"""The journal and the store: nothing that ended is lost, nothing is taken in twice."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onrecord.errors import NewerVersionError, StorageError, UnknownNameError
+from onrecord.messages import Usage
+from onrecord.programs.flow import flow, step
+from onrecord.records.journal import MAGIC, End, Journal, Start, read_frames, segments
+from onrecord.records.record import content_key, new_id, plain
+from onrecord.records.recording import Call, recording
+from onrecord.records.store import Store
+
+
+@step
+async def double(x: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * x
+
+
+@flow
+async def total(n: int) -> int:
+    return sum(await asyncio.gather(*(double(i) for i in range(n))))
+
+
+@flow
+async def failing() -> None:
+    await double(1)
+    raise ValueError("no such order")
+
+
+def start(**changes: object) -> Start:
+    id = new_id()
+    frame = Start(id, id, None, "flow", "f", "k", 1, {"x": 1})
+    return msgspec.structs.replace(frame, **changes)
+
+
+def end_of(frame: Start, **changes: object) -> End:
+    return msgspec.structs.replace(End(frame.id, 2, "out", None, Usage(), 0), **changes)
+
+
+def test_a_run_is_a_tree_of_records(project: Path) -> None:
+    with recording() as run:
+        assert total.run(3) == 6
+    *steps, root = run.records
+    assert [record.name for record in steps] == ["double"] * 3
+    assert all(record.parent == root.id and record.run == root.id for record in steps)
+    assert (root.kind, root.input, root.output, root.state) == ("flow", {"n": 3}, 6, "done")
+    assert root.started_ns < root.ended_ns
+    assert run.tree().splitlines()[0].startswith("flow total")
+    stored = Store(project / ".onrecord").run(root.id)
+    assert {msgspec.json.encode(record) for record in stored} == {
+        msgspec.json.encode(record) for record in run.records
+    }
+
+
+def test_an_error_is_recorded_and_raised(project: Path) -> None:
+    with recording() as run, pytest.raises(ValueError, match="no such order"):
+        failing.run()
+    assert run.records[-1].state == "failed"
+    assert run.records[-1].error == "ValueError: no such order"
+    assert "no such order" in run.tree()
+    assert Store(project / ".onrecord").runs()[0].error == "ValueError: no such order"
+
+
+def test_parents_are_kept_across_threads_and_tasks(project: Path) -> None:
+    @flow
+    def threaded(n: int) -> int:  # a plain function runs in a thread
+        return double.run(n) + total.run(2)
+
+    with recording() as run:
+        assert threaded.run(4) == 10
+    by_id = {record.id: record for record in run.records}
+    root = run.records[-1]
+    assert root.name == "threaded" and root.parent is None
+    names = sorted(
+        (record.name, by_id[record.parent].name) for record in run.records if record.parent
+    )
+    assert names == [
+        ("double", "threaded"),
+        ("double", "total"),
+        ("double", "total"),
+        ("total", "threaded"),
+    ]
+
+
+def test_equal_questions_have_equal_keys_in_any_process() -> None:
+    assert content_key("model", {"b": 1, "a": [1.5, None]}) == content_key(
+        "model", {"a": [1.5, None], "b": 1}
+    )
+    assert content_key("a", "b") != content_key("ab")
+    script = "from onrecord.records.record import content_key; print(content_key('x', {'a': 1}))"
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert keys == {content_key("x", {"a": 1})}
+
+
+def test_any_value_can_be_recorded() -> None:
+    class Odd:
+        pass
+
+    import numpy as np
+    import pydantic
+
+    class Model(pydantic.BaseModel):
+        when: str = "now"
+
+    value = {"path": Path("a/b"), "model": Model(), "array": np.arange(2), "odd": Odd(), 3: {1}}
+    assert plain(value)["model"] == {"when": "now"}
+    assert plain(value)["path"] == "a/b"
+    assert plain(value)["array"] == [0, 1]
+    assert plain(Odd()) == plain(Odd())  # no address in what is recorded
+    with recording() as run, Call("step", "odd", value) as this:
+        this.output = value
+    assert run.records[0].input == plain(value)
+
+
+CRASHING = """
+import os, signal, sys
+from onrecord.programs.flow import flow, step
+
+@step
+async def one(i: int) -> int:
+    return i
+
+@flow
+async def crash(n: int) -> None:
+    for i in range(n):
+        await one(i)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+crash.run(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7])
+def test_kill_9_loses_nothing_that_ended_and_marks_what_was_open(
+    project: Path, steps: int
+) -> None:
+    done = subprocess.run([sys.executable, "-c", CRASHING, str(steps)], cwd=project)
+    assert done.returncode == -signal.SIGKILL
+    store = Store(project / ".onrecord")
+    (run,) = store.runs()
+    records = store.run(run.id)
+    assert run.state == "interrupted"
+    assert [(record.output, record.state) for record in records if record.name == "one"] == [
+        (i, "done") for i in range(steps)
+    ]
+    assert segments(project / ".onrecord" / "journal") == []
+
+
+def test_a_living_writers_open_calls_stay_open(project: Path) -> None:
+    with Call("flow", "long", {}):
+        (run,) = Store(project / ".onrecord").runs()
+        assert run.state == "open"
+    (run,) = Store(project / ".onrecord").runs()
+    assert run.state == "done"
+
+
+@given(cut=st.integers(0, 400), flip=st.integers(0, 400))
+def test_a_torn_or_damaged_tail_ends_the_reading_and_nothing_else(cut: int, flip: int) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder))
+        first, second = start(name="first"), start(name="second")
+        for frame in (first, end_of(first), second, end_of(second)):
+            journal.append(frame)
+        journal.close()
+        (path,) = segments(Path(folder))
+        data = bytearray(path.read_bytes())
+    whole = [frame for frame, _ in read_frames(bytes(data), len(MAGIC))]
+    assert whole == [first, end_of(first), second, end_of(second)]
+    torn = [frame for frame, _ in read_frames(bytes(data[: len(data) - cut]), len(MAGIC))]
+    assert torn == whole[: len(torn)]
+    position = len(MAGIC) + flip % (len(data) - len(MAGIC))
+    data[position] ^= 0x5A
+    damaged = [frame for frame, _ in read_frames(bytes(data), len(MAGIC))]
+    assert damaged == whole[: len(damaged)] and len(damaged) < 4
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_can_be_read_as_a_segment(data: bytes) -> None:
+    assert list(read_frames(data, 0)) == []
+
+
+def test_torn_bytes_are_counted(project: Path) -> None:
+    journal = Journal(project / ".onrecord" / "journal")
+    frame = start()
+    journal.append(frame)
+    journal.close()
+    (path,) = segments(journal.folder)
+    with path.open("ab") as file:
+        file.write(b"\x99" * 11)
+    store = Store(project / ".onrecord")
+    assert store.torn == 11
+    assert store.run(frame.id)[0].state == "interrupted"
+
+
+def _many_runs(n: int) -> None:
+    for _ in range(n):
+        total.run(2)
+
+
+def test_processes_write_and_fold_at_once_and_each_record_comes_in_once(project: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    total.run(1)  # this process, too, has a segment that its children must not write to
+    children = [context.Process(target=_many_runs, args=(20,)) for _ in range(4)]
+    for child in children:
+        child.start()
+    folders = [
+        threading.Thread(target=lambda: Store(project / ".onrecord").close()) for _ in range(4)
+    ]
+    for thread in folders:
+        thread.start()
+    for worker in [*folders, *children]:
+        worker.join()
+    runs = Store(project / ".onrecord").runs(limit=1000)
+    assert len(runs) == 81
+    assert len({run.id for run in runs}) == 81
+    assert {run.state for run in runs} == {"done"}
+
+
+def test_equal_bodies_are_kept_once(project: Path) -> None:
+    big = "x" * 100_000
+    for _ in range(5):
+        with Call("step", "big", big) as this:
+            this.output = big
+    store = Store(project / ".onrecord")
+    assert len(store.runs()) == 5
+    store.close()
+    assert (project / ".onrecord" / "records.db").stat().st_size < 300_000
+
+
+def test_a_run_is_found_by_how_its_id_begins(project: Path) -> None:
+    with recording() as run:
+        total.run(1)
+        total.run(1)
+    store = Store(project / ".onrecord")
+    root = run.records[-1]
+    assert store.run(root.id)[0].id == root.id
+    with pytest.raises(UnknownNameError, match="no record has an id that begins with 'zz'"):
+        store.run("zz")
+    with pytest.raises(UnknownNameError, match="more than one run"):
+        store.run("0")
+
+
+def test_a_store_from_a_newer_version_is_left_alone(project: Path) -> None:
+    Store(project / ".onrecord").close()
+    import sqlite3
+
+    with sqlite3.connect(project / ".onrecord" / "records.db") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(NewerVersionError, match="newer Onrecord"):
+        Store(project / ".onrecord")
+
+
+def test_a_damaged_store_is_named(project: Path) -> None:
+    (project / ".onrecord").mkdir()
+    (project / ".onrecord" / "records.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StorageError, match=r"records\.db"):
+        Store(project / ".onrecord")
+
+
+def test_a_journal_that_cannot_be_written_drops_counts_and_says_so_once(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = project / "file"
+    blocked.write_text("not a folder")
+    journal = Journal(blocked / "journal")
+    for _ in range(3):
+        journal.append(start())
+    assert journal.dropped == 3
+    assert len(caplog.records) == 1
+    assert "records are not being kept" in caplog.text
+
+
+def test_recording_can_be_switched_off(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONRECORD_RECORD", "false")
+    with recording() as run:
+        assert total.run(2) == 2
+    assert len(run.records) == 3
+    assert not (project / ".onrecord").exists()

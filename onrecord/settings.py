@@ -53,12 +53,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         folder = (start or Path.cwd()).absolute()
         root, values = _from_file(folder)
-        for variable, text in environ.items():
-            if variable.startswith(_PREFIX):
-                name = variable.removeprefix(_PREFIX).lower()
-                if name in cls.__struct_fields__:
-                    values[name] = text
         settings = _convert(values, str(root / _FILE))
+        for variable, text in environ.items():
+            name = variable.removeprefix(_PREFIX).lower()
+            if variable.startswith(_PREFIX) and name in cls.__struct_fields__:
+                changed = _convert({name: text}, f"variable {variable}")
+                settings = msgspec.structs.replace(settings, **{name: getattr(changed, name)})
         return msgspec.structs.replace(settings, home=root / settings.home.expanduser())
 
 
@@ -91,9 +91,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _convert(values: dict[str, Any], where: str) -> Settings:
     try:
-        return msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"a setting has the wrong type: {error}", where=where) from None
+        return msgspec.convert(values, Settings, strict=False, dec_hook=lambda type, x: type(x))
+    except (msgspec.ValidationError, TypeError) as error:
+        reason = str(error)
+        raise SettingsError(f"a setting has the wrong type: {reason}", where=where) from None
 
 
 def _known() -> str:

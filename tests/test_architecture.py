@@ -153,7 +153,7 @@ def test_type_checkers_and_users_see_the_same_names() -> None:
     assert seen == {(home, name) for name, home in onrecord._HOME.items()}
 
 
-def test_import_is_light_and_touches_nothing(tmp_path: Path) -> None:
+def test_import_is_light_and_touches_nothing(project: Path) -> None:
     script = f"""
 import sys
 opened = []
@@ -167,7 +167,7 @@ import onrecord
 print(sorted(set({HEAVY!r}) & set(sys.modules)), opened)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[] []"
-    assert list(tmp_path.iterdir()) == []
+    assert list(project.iterdir()) == []

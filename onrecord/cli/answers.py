@@ -27,14 +27,15 @@ def ask(
 
     Without --model the answer is the best quotation itself (`embedded:extractive`), or a refusal.
     """
-    from onrecord.models.names import choose_model
+    from onrecord.models.names import choose
     from onrecord.programs.answering import ask as answer
     from onrecord.retrieval.collection import Collection
     from onrecord.settings import Settings
 
     docs = Collection.open(collection)
-    choice = choose_model.run(model or Settings.load().model)
-    if choice.reason:
+    wanted = model or Settings.load().model
+    choice = choose.run(wanted)
+    if wanted == "auto":
         typer.echo(choice.reason, err=True)
     with recording() as run:
         cited = answer.run(question, docs, model=choice.model, k=k, where=where)
@@ -61,7 +62,7 @@ def say_answer(cited: Cited[str]) -> None:
     """Print an answer with its citations, or the refusal with its reason."""
     if cited.refused:
         say(f"No answer: {cited.reason}")
-    else:
+    elif cited.value != " ".join(citation.quote for citation in cited.citations):
         say(str(cited.value))
         if cited.reason:
             say(f"(Note: {cited.reason})")

@@ -57,12 +57,13 @@ def _are_passages(value: Any) -> bool:
 
 def _answer(quotation: Quotation, passages: Sequence[Passage]) -> str:
     """In the form that every model is asked for: an answer, its quotes, or a refusal."""
+    texts = [passages[span.passage].text[span.start : span.end] for span in quotation.spans]
     quotes = [
-        {"passage": span.passage + 1, "quote": passages[span.passage].text[span.start : span.end]}
-        for span in quotation.spans
+        {"passage": span.passage + 1, "quote": text}
+        for span, text in zip(quotation.spans, texts, strict=True)
     ]
     answer = {
-        "answer": None if quotation.refused else " ".join(quote["quote"] for quote in quotes),
+        "answer": None if quotation.refused else " ".join(texts),
         "quotes": [] if quotation.refused else quotes,
         "refused": quotation.refused,
         "reason": quotation.reason if quotation.refused else "",

@@ -27,6 +27,7 @@ Vectors = NDArray[np.float32]
 # layers stays in the processor's cache.
 BATCH_TOKENS = 512
 CLS, SEP = 101, 102
+FOLDER = "data/minilm"
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -186,7 +187,7 @@ def load_tokenizer() -> Tokenizer:
     """The tokenizer of the model, which neither pads nor cuts."""
     from tokenizers import Tokenizer
 
-    with as_file(files("onrecord.data") / "minilm" / "tokenizer.json") as path:
+    with as_file(files("onrecord") / FOLDER / "tokenizer.json") as path:
         return Tokenizer.from_file(str(path))
 
 
@@ -201,7 +202,5 @@ def load_session() -> onnxruntime.InferenceSession:
     # The graph is fused already. A higher level costs time at load and puts the slower
     # SkipLayerNormalization back.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    with as_file(files("onrecord.data") / "minilm" / "model.onnx") as path:
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+    with as_file(files("onrecord") / FOLDER / "model.onnx") as path:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

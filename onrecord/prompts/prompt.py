@@ -31,6 +31,8 @@ from onrecord.prompts.contract import Contract
 from onrecord.prompts.passages import Passages, framed
 from onrecord.prompts.structured import Reading, Unfit
 from onrecord.prompts.template import Template, parameters, shown
+from onrecord.records.record import content_key
+from onrecord.records.recording import Call
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -81,9 +83,10 @@ class Prompt(Operation[P, R]):
         return self._request(inputs, self._text.template()).messages
 
     async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        # The record of the step, if it is to have one, opens around this line: name, version,
-        # inputs.
-        return cast("R", await self._answer(self._contract.bind(args, kwargs)))
+        inputs = self._contract.bind(args, kwargs)
+        with Call("step", self.name, inputs, content_key(self.name, self.version, inputs)) as this:
+            this.output = value = await self._answer(inputs)
+            return cast("R", value)
 
     async def _answer(self, inputs: dict[str, Any]) -> Any:
         template = self._text.template()

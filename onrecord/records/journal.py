@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from onrecord.messages import Usage
-from onrecord.records.record import Kind, new_id, plain
+from onrecord.records.record import Kind, new_id, pack
 
 
 class Start(msgspec.Struct, frozen=True, tag="start", array_like=True):
@@ -78,7 +78,7 @@ class Journal:
 
     def append(self, frame: Frame) -> None:
         """Write one frame; it is in the operating system's hands when this returns."""
-        data = _framed(_encode(frame))
+        data = _framed(pack(frame))
         with self._lock:
             try:
                 self._write(data)
@@ -157,12 +157,7 @@ MAGIC = b"onrecord journal 1\n"
 
 _HEAD = struct.Struct("<II")
 _DECODER: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Start | End)
-_encode_values = msgspec.msgpack.Encoder(enc_hook=plain).encode
 _log = logging.getLogger("onrecord")
-
-
-def _encode(frame: Frame) -> bytes:
-    return _encode_values(frame)
 
 
 def _framed(payload: bytes) -> bytes:

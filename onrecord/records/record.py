@@ -61,13 +61,25 @@ def new_id() -> str:
 
 def content_key(*parts: Any) -> str:
     """The hash of everything that determines an output; equal for equal values, in any process."""
-    packed = msgspec.msgpack.encode([plain(part) for part in parts], order="deterministic")
+    try:
+        values = msgspec.to_builtins(parts, order="deterministic", **_PLAIN)
+    except TypeError:  # a set of things that have no order among each other
+        values = plain(parts)
+    packed = pack(values)
     return hashlib.blake2b(packed, digest_size=16).hexdigest()
 
 
 def plain(value: Any) -> Any:
     """`value` as plain JSON values (None, bool, int, float, str, list, dict with str keys)."""
-    return msgspec.to_builtins(value, enc_hook=_plain_other, str_keys=True, builtin_types=())
+    return msgspec.to_builtins(value, **_PLAIN)
+
+
+def pack(value: Any) -> bytes:
+    """`value` as MessagePack; half surrogate pairs, which UTF-8 does not have, become U+FFFD."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return _encode(_whole(plain(value)))
 
 
 def _plain_other(value: Any) -> Any:
@@ -84,4 +96,16 @@ def _plain_other(value: Any) -> Any:
     return type(value).__qualname__ if " at 0x" in text else text
 
 
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list | tuple):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(item) for name, item in value.items()}
+    return value
+
+
+_PLAIN: dict[str, Any] = {"enc_hook": _plain_other, "str_keys": True, "builtin_types": ()}
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain_other).encode
 _process: tuple[int, str, itertools.count[int]] = (0, "", itertools.count())

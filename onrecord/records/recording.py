@@ -72,10 +72,10 @@ class Call:
         return self._start.run
 
     def __enter__(self) -> Call:
-        self._recordings = _recordings.get()
-        self._token = _current.set(self)
         if self._journal is not None:
             self._journal.append(self._start)
+        self._recordings = _recordings.get()
+        self._token = _current.set(self)
         return self
 
     def __exit__(

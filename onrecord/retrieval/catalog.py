@@ -17,7 +17,7 @@ import sqlite3
 import threading
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +100,28 @@ class Catalog:
         the slack of pages it has rebalanced, even with `secure_delete`, and old pages in its log.
         Takes time in proportion to the whole collection, and as much free disk space.
         """
-        with self.writing() as connection:
-            connection.execute("INSERT INTO words(words) VALUES ('optimize')")
-        with self._lock, self._explained():
-            self._connection.execute("VACUUM")
-        self.checkpoint()
+        try:
+            with self.writing() as connection:
+                connection.execute("INSERT INTO words(words) VALUES ('optimize')")
+                set_setting(connection, "unwiped", "no")
+            with self._lock, self._explained():
+                self._connection.execute("VACUUM")
+        except StorageError as error:
+            with suppress(StorageError), self.writing() as connection:
+                set_setting(connection, "unwiped", "yes")
+            raise StorageError(
+                "the collection is up to date, but traces of removed texts are still in its file: "
+                f"it could not be rewritten ({error.what})",
+                where=str(self.path),
+                cure="Free some space and run the command again.",
+            ) from error
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the database and empty it."""
-        with self._lock, self._explained():
+        """Move the write-ahead log into the database and empty it, as far as that is possible now.
+
+        What is in the log is safe there, so a full disk or a reader in the way is no error.
+        """
+        with self._lock, suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
@@ -228,16 +241,6 @@ def texts(connection: sqlite3.Connection, ids: Sequence[int]) -> list[StoredText
                 msgspec.json.decode(metadata),
             )
     return [found[id] for id in ids]
-
-
-def fields(connection: sqlite3.Connection) -> dict[str, set[str]]:
-    """The metadata fields there are, each with the JSON types of its values ("text", "array", …)."""
-    known: dict[str, set[str]] = {}
-    for name, type in connection.execute(
-        "SELECT DISTINCT entry.key, entry.type FROM document, json_each(document.metadata) AS entry"
-    ):
-        known.setdefault(name, set()).add(type)
-    return known
 
 
 def chunk_vectors(connection: sqlite3.Connection) -> bytes:

@@ -53,7 +53,7 @@ def to_sql(expression: Expression) -> Condition:
 
 
 def _test(field: str, value: Value, test: str, values: list[Parameter]) -> Condition:
-    """`field <test>` where the field holds the kind of value that it is tested against, else NULL."""
+    """`field <test>` where the field holds the kind of value it is tested against, else NULL."""
     path = _path(field)
     is_text = isinstance(value, str | datetime.date)
     held_by: list[Parameter] = []

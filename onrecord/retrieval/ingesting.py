@@ -274,12 +274,14 @@ class Ingest:
             catalog.remove_unused_vectors(connection)
             if sources or gone:
                 self._renew(connection)
+            if self._removed or self._changed:
+                catalog.set_setting(connection, "unwiped", "yes")
+            unwiped = catalog.settings(connection).get("unwiped") == "yes"
             chunks = catalog.count_chunks(connection)
             self._check_stop()
-        if self._removed or self._changed:
+        if unwiped:
             self._store.wipe_removed()
-        else:
-            self._store.checkpoint()
+        self._store.checkpoint()
         return chunks
 
     def _put(self, connection: sqlite3.Connection, put: Put) -> None:

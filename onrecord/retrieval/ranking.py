@@ -1,16 +1,17 @@
 """From four signals to one score in [0, 1] that means the same in every search.
 
-A passage is judged by its words and by its meaning, each as a whole and in its best sentence:
+A passage is judged by its words and by its meaning, as a whole and in its best sentence:
 
-    score = (passage words + passage meaning + best sentence (words + meaning)) / 4
+    score = (passage words + passage meaning + best sentence's (words + meaning)) / 4
 
-Each signal has its own fixed zero and one - no word of the question, every word of it; unrelated, the same
-text - so the score is not stretched to each question's best and worst: .6 is as good here as there, and
-a minimum score can be set once. Fixed bounds instead of per-query ones follow Bruch, Gai and Ingber, "An Analysis of
-Fusion Functions for Hybrid Retrieval" (ACM TOIS 42(1), 2023). The weights are equal; none was tuned.
+Each signal has its own fixed zero and one: no word of the question, and every word; unrelated, and
+the same. Nothing is stretched to the best and worst of one question, so .6 is as good here as
+there, and a minimum score can be set once. Fixed bounds instead of per-query ones follow Bruch, Gai
+and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (ACM TOIS 42(1), 2023). The
+weights are equal; none was tuned.
 
-The limits: the score is no probability, and a question in another language than the collection has no words in common
-with it, which caps the score at one half.
+The limits: the score is no probability; and a question in another language than the passages
+shares no words with them, which caps it at one half.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ def fused(
 ) -> NDArray[np.float64]:
     """Scores of n candidates, shape (n,), in [0, 1]; higher is better.
 
-    ``passage_words``: (n,) coverage in [0, 1]. ``passage_meaning``: (n,) cosines of question and chunk.
-    ``sentence_words``, ``sentence_meaning``: (m,) the same of all their sentences, candidate after candidate.
-    ``counts``: (n,) how many sentences each candidate has, m in all; one without any gets nothing for them.
+    `passage_words`: (n,) coverage in [0, 1]. `passage_meaning`: (n,) cosines of question and chunk.
+    `sentence_words`, `sentence_meaning`: (m,) the same of all their sentences, candidate after
+    candidate. `counts`: (n,) how many sentences each has, m in all; one with none gets 0 for them.
 
     One sentence has to do both, hold the words and mean the same: that is what answers a question.
     """
@@ -47,7 +48,7 @@ def fused(
 
 
 def positive(cosines: Floats) -> NDArray[np.float64]:
-    """Cosine to [0, 1]: what points away from the question is as unrelated as what is at a right angle."""
+    """Cosine to [0, 1]: to point away from the question is no worse than to be unrelated to it."""
     return np.clip(np.asarray(cosines, dtype=np.float64), 0.0, 1.0)
 
 
@@ -64,7 +65,7 @@ def reciprocal_ranks(rankings: Sequence[Sequence[int]], constant: int = 60) -> d
 
 
 def order(scores: Floats, ties: Sequence[int]) -> NDArray[np.intp]:
-    """Best first; equal scores by ``ties`` ascending (row ids), so that a search repeats exactly."""
+    """Best first; equal scores by `ties` ascending (row ids), so that a search repeats exactly."""
     return np.lexsort((np.asarray(ties), -np.asarray(scores)))
 
 

@@ -28,8 +28,10 @@ from onrecord.models.calling import embed
 from onrecord.models.model import Embedder
 from onrecord.records.record import content_key
 from onrecord.records.recording import Call
-from onrecord.retrieval import catalog, filters
+from onrecord.retrieval import catalog
 from onrecord.retrieval.catalog import DATABASE, Catalog, StoredText
+from onrecord.retrieval.filter_sql import to_sql
+from onrecord.retrieval.filters import FIELDS_SQL, parse
 from onrecord.retrieval.lexical import Lexicon, Terms, coverage
 from onrecord.retrieval.planner import open_index
 from onrecord.retrieval.ranking import fused, order
@@ -139,7 +141,7 @@ class Searcher:
 
 
 class View:
-    """One generation of a collection, ready to be searched: row i of every array is chunk ids[i]."""
+    """One generation of a collection, ready to be searched; row i of all arrays is chunk ids[i]."""
 
     def __init__(
         self, connection: sqlite3.Connection, folder: Path, settings: dict[str, str]
@@ -174,17 +176,16 @@ class View:
 
     def _allowed(self, where: str) -> Rows:
         """The rows of the chunks whose documents pass a filter, ascending."""
-        fields = catalog.fields(self._connection)
-        sql, parameters = filters.to_sql(filters.parse(where), fields)
-        ids = [
-            row[0]
-            for row in self._connection.execute(
-                "SELECT chunk.id FROM chunk JOIN document ON document.number = chunk.document"
-                f" WHERE {sql} ORDER BY chunk.id",
-                parameters,
-            )
-        ]
-        return self.rows(ids)
+        fields: dict[str, list[str]] = {}
+        for name, kind in self._connection.execute(FIELDS_SQL):
+            fields.setdefault(name, []).append(kind)
+        condition, parameters = to_sql(parse(where, fields))
+        found = self._connection.execute(
+            "SELECT id FROM chunk WHERE document IN"
+            f" (SELECT number FROM document WHERE {condition}) ORDER BY id",
+            parameters,
+        )
+        return self.rows([id for (id,) in found])
 
     def _chunk_vectors(self) -> NDArray[np.float32]:
         joined = catalog.chunk_vectors(self._connection)
@@ -225,5 +226,6 @@ def _unpacked(joined: bytes, dimensions: int) -> NDArray[np.float32]:
     """Vectors that were kept as float16, at length one again, shape (n, dimensions)."""
     vectors = np.frombuffer(joined, np.float16).astype(np.float32).reshape(-1, max(dimensions, 1))
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = vectors / np.where(lengths == 0, 1, lengths)
+    lengths[lengths == 0] = 1
+    unit: NDArray[np.float32] = vectors / lengths
     return unit

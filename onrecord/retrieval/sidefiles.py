@@ -123,7 +123,7 @@ def _parsed(content: mmap.mmap) -> _Header | None:
 
 
 def _raw(array: Array) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _word(number: int) -> bytes:

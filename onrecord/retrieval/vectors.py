@@ -92,10 +92,10 @@ class Exact:
         return Nearest(*self._two_passes(self.packed, unit, k, rows), strategy)
 
     def scored(self, unit: Vectors, rows: Rows) -> Vectors:
-        """Cosines of these rows with a query of unit length, (len(rows),)."""
+        """Cosines of these rows with a query of unit length, (len(rows),), in [-1, 1]."""
         # Not `@`: BLAS starts all its threads for it, and waits for them on a busy machine.
         cosines: Vectors = np.vecdot(self.vectors[rows], unit)
-        return cosines
+        return np.clip(cosines, -1, 1)
 
     def save(self, path: Path, state: str) -> None:
         """Write the side file of this index. Raises OSError."""

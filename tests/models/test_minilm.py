@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import onrecord.data
+import onrecord
 from onrecord.models.minilm import MiniLM, batched, combined, windows
 from onrecord.models.minilm import Window as ModelWindow
 from onrecord.models.model import Embedder
 
-FOLDER = Path(next(iter(onrecord.data.__path__))) / "minilm"
+FOLDER = Path(onrecord.__file__).parent / "data" / "minilm"
 TEXTS = [
     "How many days of leave do I have?",
     "",

@@ -155,9 +155,7 @@ crash.run(int(sys.argv[1]))
 
 
 @pytest.mark.parametrize("steps", [0, 1, 7])
-def test_kill_9_loses_nothing_that_ended_and_marks_what_was_open(
-    project: Path, steps: int
-) -> None:
+def test_kill_9_loses_nothing_that_ended_and_marks_what_was_open(project: Path, steps: int) -> None:
     done = subprocess.run([sys.executable, "-c", CRASHING, str(steps)], cwd=project)
     assert done.returncode == -signal.SIGKILL
     store = Store(project / ".onrecord")

@@ -8,7 +8,8 @@ from pathlib import Path
 from onrecord.retrieval.document import Document, Failure, Fields
 from onrecord.retrieval.loading import load
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+REPOSITORY = Path(__file__).parents[2]
+SHARED = REPOSITORY.parent / "shared" / "data"
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:

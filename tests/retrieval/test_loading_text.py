@@ -1,5 +1,6 @@
 """Text formats: encodings, Markdown, reStructuredText, HTML, Python source, and the bad ones."""
 
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -15,7 +16,7 @@ from onrecord.errors import LoadError
 from onrecord.retrieval.document import Document, Fields
 from onrecord.retrieval.loading import can_load, failure, find_files, load
 from onrecord.retrieval.loading.values import iso_date, key, metadata, typed, untyped
-from tests.retrieval.loading_files import SHARED, one, write
+from tests.retrieval.loading_files import REPOSITORY, SHARED, one, write
 
 RUSSIAN = "Съешь же ещё этих мягких французских булок, да выпей чаю. " * 4
 JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。" * 4
@@ -214,9 +215,8 @@ def test_the_header_of_a_pep(tmp_path: Path) -> None:
 
 
 def test_a_field_list_after_the_title(tmp_path: Path) -> None:
-    source = (
-        ".. a comment\n\n=====\nGuide\n=====\n\n:Author: Ann\n:Author: Bob\n:Date: 1 May 2020\n\nText"
-    )
+    fields = ":Author: Ann\n:Author: Bob\n:Date: 1 May 2020\n"
+    source = f".. a comment\n\n=====\nGuide\n=====\n\n{fields}\nText"
     document = one(write(tmp_path, "a.rst", source))
     assert document.title == "Guide"
     assert document.metadata == {"author": "Ann, Bob", "date": "2020-05-01"}
@@ -224,7 +224,10 @@ def test_a_field_list_after_the_title(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["Note: this is a sentence.\n\nTitle\n-----\n", "Title\n-----\n\nText\n\n:param x: no header\n"],
+    [
+        "Note: this is a sentence.\n\nTitle\n-----\n",
+        "Title\n-----\n\nText\n\n:param x: no header\n",
+    ],
 )
 def test_what_only_looks_like_a_header(tmp_path: Path, source: str) -> None:
     document = one(write(tmp_path, "a.rst", source))
@@ -385,8 +388,12 @@ def test_every_value_fits_the_seam(value: Any) -> None:
 
 def test_importing_loading_is_light() -> None:
     heavy = "selectolax charset_normalizer pathspec yaml docx pptx openpyxl pypdfium2 lxml email"
-    code = f"import sys, onrecord.retrieval.loading\nprint(*set({heavy.split()}) & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = (
+        f"import sys, onrecord.retrieval.loading\nprint(*set({heavy.split()}) & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 

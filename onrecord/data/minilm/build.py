@@ -9,7 +9,7 @@ The graph is written node by node instead of exported and then fused, because th
 quantization is what makes the encoder fast and its vectors repeatable; README.md tells why:
 
 * weights: int8, one scale an output channel, values within -64..64 so that no CPU saturates;
-* activations: int8, one scale a *token*, found while running (a token's vector therefore does not
+* activations: uint8, one scale a *token*, found while running (a token's vector therefore does not
   depend on the other texts of its batch, as it would with one scale a tensor);
 * word embeddings: int8, one scale a word;
 * attention, GELU, layer norms and pooling: float32.
@@ -94,12 +94,14 @@ def weight_scales(weight: NDArray[np.float32]) -> NDArray[np.float32]:
         error = ((rounded(weight, scale) * scale - weight) ** 2).sum(axis=0)
         best = np.where(error < least, scale, best)
         least = np.minimum(error, least)
-    return best.astype(np.float32)
+    narrow: NDArray[np.float32] = best.astype(np.float32)
+    return narrow
 
 
 def rounded(weight: NDArray[np.float32], scale: NDArray[Any]) -> NDArray[np.float32]:
     """The weight in steps of its scale, cut to the allowed range, still as floats."""
-    return np.clip(np.round(weight / scale), -WEIGHT_STEPS, WEIGHT_STEPS).astype(np.float32)
+    steps: NDArray[np.float32] = np.round(weight / scale).astype(np.float32)
+    return steps.clip(-WEIGHT_STEPS, WEIGHT_STEPS)
 
 
 def embed_words(graph: Graph, weights: dict[str, NDArray[np.float32]]) -> str:
@@ -157,9 +159,7 @@ def stepped(graph: Graph, x: str, largest: str, *, zero: int, smallest_scale: fl
     floor = graph.constant(f"floor.{zero}", np.array(smallest_scale, np.float32))
     scale = graph.add("Max", [graph.add("Mul", [largest, step]), floor])
     rows = graph.add("Squeeze", [scale, graph.constant("one.axis", np.array([1], np.int64))])
-    return Quantized(
-        graph.add("QuantizeLinear", [x, rows, f"zeros.{zero}"], axis=0), scale, zero
-    )
+    return Quantized(graph.add("QuantizeLinear", [x, rows, f"zeros.{zero}"], axis=0), scale, zero)
 
 
 def multiply(graph: Graph, x: Quantized, name: str, weight: NDArray[np.float32]) -> str:

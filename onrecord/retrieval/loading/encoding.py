@@ -15,7 +15,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
-from onrecord.errors import LoadError
+from onrecord.errors import EmptyDocumentError, LoadError
 
 MEBIBYTE = 1 << 20
 LIMIT = 1024 * MEBIBYTE
@@ -55,7 +55,7 @@ def read_bytes(path: Path, limit: int = LIMIT) -> bytes:
             )
         data = file.read()
     if not data:
-        raise LoadError("empty", where=str(path))
+        raise EmptyDocumentError("empty", where=str(path))
     return data
 
 
@@ -70,7 +70,7 @@ def open_text(path: Path) -> TextIO:
     """The file as a stream of text with `\\n` newlines, for formats that are read row by row."""
     with open_bytes(path) as file:
         if os.fstat(file.fileno()).st_size == 0:
-            raise LoadError("empty", where=str(path))
+            raise EmptyDocumentError("empty", where=str(path))
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             encoding = _encoding(data, str(path), None)
     return io.TextIOWrapper(open_bytes(path), encoding, errors="replace", newline=None)
@@ -119,7 +119,10 @@ def _encoding(data: bytes | mmap.mmap, where: str, declared: re.Pattern[bytes] |
     if (named := _declared(head, declared)) and _decodes(data, named):
         return named
     window = data[max(0, bad - _SAMPLE // 2) : bad + _SAMPLE]
-    return "utf-8" if _nearly_utf8(window) else _legacy(window, where)
+    if _nearly_utf8(window):
+        return "utf-8"
+    before = data[max(0, bad - _CONTEXT) : bad]  # if ASCII, a guess may begin amid it
+    return _legacy((before if before.isascii() else b"") + data[bad : bad + _EVIDENCE], where)
 
 
 def _mark(head: bytes) -> str | None:
@@ -197,22 +200,20 @@ def _nearly_utf8(window: bytes) -> bool:
     return good >= 3 * (_count_high(window) - good)
 
 
-def _legacy(window: bytes, where: str) -> str:
+def _legacy(sample: bytes, where: str) -> str:
     from charset_normalizer import from_bytes
 
-    sample = b" ".join(_TELLING.findall(window))[:_EVIDENCE]
     western = not any(byte in sample for byte in _UNDEFINED_IN_CP1252)
-    if western and _count_high(window) < _WESTERN * len(
-        window
-    ):  # too few for a guess, and most likely quotes
+    if western and _count_high(sample) < _FEW * len(sample):  # most likely typographic quotes
         return "cp1252"
     best = from_bytes(sample, cp_isolation=list(_LEGACY)).best()
-    if best is not None and best.encoding != "ascii":
-        same = western and sample.decode(best.encoding, "replace") == sample.decode("cp1252")
-        return "cp1252" if same else best.encoding
-    if not western:
-        raise LoadError("binary data, not text", where=where)
-    return "cp1252"
+    if best is None or best.encoding == "ascii":
+        if not western:
+            raise LoadError("binary data, not text", where=where)
+        return "cp1252"
+    # The guess is bad at telling Western from Eastern Europe, whose letters differ by a few.
+    eastern = _EASTERN.search(sample.decode("cp1252")) if western else True
+    return best.encoding if eastern or best.encoding not in _LATIN else "cp1252"
 
 
 def _count_high(data: bytes) -> int:
@@ -227,16 +228,16 @@ def _newlines(data: bytes) -> bytes:
 
 _HEAD = 8 * 1024
 _SAMPLE = 64 * 1024
+_CONTEXT = 512
 _EVIDENCE = 8 * 1024
 _DECLARATION = 2048
 _WIDE = 0.4
-_WESTERN = 0.03
+_FEW = 0.03
 _BAD_SHARE = 0.05
 _CONTROL_SHARE = 0.05
 _CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\v\f\r\x1b")) + b"\x7f"
 _HIGH = bytes(range(128, 256))
 _UNDEFINED_IN_CP1252 = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
-_TELLING = re.compile(rb"\S{0,20}[\x80-\xff]\S{0,20}")  # only high bytes tell encodings apart
 _MULTIBYTE = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
@@ -259,6 +260,9 @@ _KINDS = {
     b"SQLite format 3": "a database",
 }
 _BINARY = tuple(_KINDS)
+_LATIN = ("cp1250", "cp1252", "cp1254")
+# What Czech, Polish, Romanian or Turkish words turn into, read as Western European ones.
+_EASTERN = re.compile(r"[^\W\d_][¹³¿ªº¼¾£¥þýðšžŸ]|[šžþð][^\W\d_]")
 _LEGACY = (
     "cp1252",
     "cp1250",

@@ -21,8 +21,8 @@ class Rules(NamedTuple):
         None where there is no repository, or where they ignore `root` itself: who names an ignored
         folder means it.
         """
-        top = next((folder for folder in root.parents if (folder / ".git").exists()), None)
-        if top is None or (root / ".git").exists():
+        top = next((folder for folder in root.parents if _exists(folder / ".git")), None)
+        if top is None or _exists(root / ".git"):
             return cls()
         rules = cls()
         for part in reversed(root.parents):
@@ -59,7 +59,7 @@ def is_hidden(name: str) -> bool:
 
 def is_dependency(folder: Path) -> bool:
     """A folder of other people's code: virtual environments, node_modules, byte code."""
-    return folder.name in _DEPENDENCIES or (folder / "pyvenv.cfg").exists()
+    return folder.name in _DEPENDENCIES or _exists(folder / "pyvenv.cfg")
 
 
 def is_marker(path: Path) -> bool:
@@ -70,6 +70,13 @@ def is_marker(path: Path) -> bool:
 def holds_no_text(path: Path) -> bool:
     """Images, sound, archives, programs: known by their suffix, not worth opening."""
     return path.suffix.lower() in _BINARY_SUFFIXES
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # in a folder that may not be looked into
+        return False
 
 
 def _spec(text: str) -> GitIgnoreSpec:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from onrecord.errors import LoadError, OnrecordError
+from onrecord.errors import EmptyDocumentError, LoadError, OnrecordError
 from onrecord.retrieval.document import Document, Failure, Fields
 from onrecord.retrieval.loading.registry import Loaded, loader_for
 
@@ -31,22 +31,15 @@ def load(path: Path, fields: Fields, document_id: str) -> Iterator[Loaded]:
             if isinstance(loaded, Document):
                 loaded = _clean(loaded)
                 if not loaded.text.strip():
-                    raise LoadError("empty", where=str(path))
+                    raise EmptyDocumentError("empty", where=str(path))
             empty = False
             yield loaded
     except OnrecordError:
         raise
-    except OSError as error:
-        raise LoadError(_os_reason(error), where=str(path)) from error
-    except MemoryError as error:
-        raise LoadError("too large for the memory there is", where=str(path)) from error
-    except RecursionError as error:
-        raise LoadError("nested too deeply", where=str(path)) from error
     except Exception as error:  # whatever the library of a damaged file's format throws
-        kind = f"{path.suffix.lower().lstrip('.') or 'text'} file"
-        raise LoadError(f"damaged, or no {kind} ({_brief(error)})", where=str(path)) from error
+        raise LoadError(_reason(error, path), where=str(path)) from error
     if empty:
-        raise LoadError("empty", where=str(path))
+        raise EmptyDocumentError("empty", where=str(path))
 
 
 def failure(path: Path, reason: BaseException | str) -> Failure:
@@ -83,6 +76,17 @@ def _printable(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
+def _reason(error: Exception, path: Path) -> str:
+    if isinstance(error, OSError) and error.errno:  # without, a library means the content
+        return _os_reason(error)
+    if isinstance(error, MemoryError):
+        return "too large for the memory there is"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    kind = f"{path.suffix.lower().lstrip('.') or 'text'} file"
+    return f"damaged, or no {kind} ({_brief(error)})"
+
+
 def _os_reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "no permission to read it"
@@ -95,7 +99,7 @@ def _os_reason(error: OSError) -> str:
 
 def _brief(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:_LONGEST_REASON].rstrip(". ")
+    return (lines[0] if lines else type(error).__name__)[:_LONGEST_REASON].strip("'\". ")
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from onrecord.errors import LoadError, MissingExtraError
+from onrecord.errors import EmptyDocumentError, LoadError, MissingExtraError
 from onrecord.retrieval.loading.encoding import MEBIBYTE, open_bytes
 from onrecord.retrieval.loading.values import typed
 
@@ -30,7 +30,7 @@ def check_archive(path: Path) -> None:
     with open_bytes(path) as file:
         head = file.read(8)
         if not head:
-            raise LoadError("empty", where=str(path))
+            raise EmptyDocumentError("empty", where=str(path))
         if head == _OLD_OFFICE:
             raise LoadError(
                 "encrypted, or of the Office format before 2007",

@@ -64,7 +64,8 @@ def _dialect(file: TextIO, path: Path) -> _Dialect:
     delimiter = max(_DELIMITERS, key=lambda candidate: _evenness(sample, candidate))
     if path.suffix.lower() in (".tsv", ".tab"):
         delimiter = "\t"
-    return _Dialect(delimiter, f'{delimiter} "' in sample)
+    header = sample.partition("\n")[0]
+    return _Dialect(delimiter, header.count(delimiter) == header.count(f"{delimiter} ") > 0)
 
 
 def _evenness(sample: str, delimiter: str) -> tuple[float, int]:

@@ -9,6 +9,7 @@ from onrecord.models.model import Embedder
 from onrecord.retrieval.document import Chunk, Document
 from onrecord.retrieval.splitting.blocks import Span, sentences
 from onrecord.retrieval.splitting.gathering import budget, chunks_at, measured_by
+from onrecord.retrieval.splitting.packing import WIDE
 from onrecord.retrieval.splitting.sizes import Ruler
 
 
@@ -40,14 +41,14 @@ class Sentences:
         last = taken = total = 0
         for sentence in sentences(text, 0, len(text)):
             for start, end, size in self._ruler.halves(text, *sentence):
-                gap = self._ruler.gap(text, last, start) if first is not None else 0
-                if first is not None and (
-                    taken == self.count or total + gap + size > self.max_tokens
-                ):
-                    yield first, last
-                    first, taken, total, gap = None, 0, 0, 0
+                if first is not None:
+                    wide = start - last > WIDE
+                    total += 0 if wide else self._ruler.gap(text, last, start)
+                    if wide or taken >= self.count or total + size > self.max_tokens:
+                        yield first, last
+                        first, taken, total = None, 0, 0
                 first = start if first is None else first
-                last, total = end, total + gap + size
+                last, total = end, total + size
             taken += 1
         if first is not None:
             yield first, last

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from onrecord.errors import UsageError
 from onrecord.models.model import Embedder
 from onrecord.retrieval.document import Chunk, Document
-from onrecord.retrieval.splitting.blocks import Span
+from onrecord.retrieval.splitting.blocks import Span, trimmed
 from onrecord.retrieval.splitting.gathering import budget, chunks_at, measured_by
 from onrecord.retrieval.splitting.sizes import Ruler, Tokens, whole
 
@@ -51,38 +51,54 @@ class FixedTokens:
             for window in self._windows(text)
             for start, end, _ in self._ruler.halves(text, *window)
         )
-        return chunks_at(text, parts)
+        return chunks_at(text, _ascending(text, parts))
 
     def _windows(self, text: str) -> Iterator[Span]:
-        starts = [0]
+        first = 0
+        starts: list[int] = []
         for start in _token_starts(text, self._tokens):
             starts.append(start)
             if len(starts) > self.size:
                 border = self._word(text, starts, self.size)
-                yield starts[0], starts[border]
+                yield first, starts[border]
                 again = self._word(text, starts, border - self.overlap) if self.overlap else border
                 starts = starts[max(again, 1) :]
-        yield starts[0], len(text)
+                first = starts[0]
+        yield first, len(text)
 
     def _word(self, text: str, starts: list[int], border: int) -> int:
         """The last token up to `border` that begins a word, if that is not far."""
         for place in range(border, max(border - self.size // 4, 0), -1):
-            if text[starts[place] - 1].isspace():
+            if starts[place] > 0 and text[starts[place] - 1].isspace():
                 return place
         return border
 
 
 def _token_starts(text: str, tokens: Tokens) -> Iterator[int]:
-    """Where the tokens of a text begin, without ever tokenizing more than one segment of it."""
+    """Where the tokens of a text begin, without ever tokenizing more than one segment of it.
+
+    The tokens of one character (an emoji may be many bytes) all begin where it does.
+    """
     start = previous = 0
     while start < len(text):
         stop = _segment_end(text, start)
         for first, _ in tokens(text[start:stop]):
-            place = whole(text, start + first, previous)
-            if place > previous:
-                yield place
-                previous = place
+            previous = max(previous, whole(text, start + first, previous - 1))
+            yield previous
         start = stop
+
+
+def _ascending(text: str, spans: Iterable[Span]) -> Iterator[Span]:
+    """Spans that begin and end later than the one before: where a window was cut once more, the
+    next one may lie inside it."""
+    first, last = -1, 0
+    for span in spans:
+        start, end = trimmed(text, *span)
+        if start <= first:
+            start, end = trimmed(text, last, end)
+        if start < end and end > last:
+            yield start, end
+            first, last = start, end
 
 
 def _segment_end(text: str, start: int) -> int:

@@ -66,7 +66,7 @@ def whole(text: str, at: int, least: int) -> int:
 
 
 def _joined(text: str, at: int) -> bool:
-    if at >= len(text):
+    if not 0 < at < len(text):
         return False
     after, before = text[at], text[at - 1]
     return (
@@ -74,8 +74,16 @@ def _joined(text: str, at: int) -> bool:
         or after in _EXTENDERS
         or before == "\u200d"
         or (before == "\r" and after == "\n")
-        or (after in _FLAGS and before in _FLAGS)
+        or (after in _FLAGS and _flags_before(text, at) % 2 == 1)
     )
+
+
+def _flags_before(text: str, at: int) -> int:
+    """Regional indicators in a row: two make a flag, so only an even number may be cut off."""
+    count = 0
+    while count < min(at, _LONGEST_ROW) and text[at - 1 - count] in _FLAGS:
+        count += 1
+    return count
 
 
 def _middle(text: str, start: int, end: int) -> int:
@@ -101,6 +109,7 @@ CHARACTERS = 16
 _GAPS = 1000
 _REACH = 1000
 _LONGEST_CHARACTER = 32
+_LONGEST_ROW = 1000
 _EXTENDERS = "\u200d\ufe0e\ufe0f\u20e3" + "".join(map(chr, range(0x1F3FB, 0x1F400)))
 _FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 _CLAUSE = re.compile(r"[;:,\u2014)\]}\u060c\u061b\u3001\uff0c\uff1b]+\s|[\u3001\uff0c\uff1b]")

@@ -17,6 +17,7 @@ demo: setup ## ask the documentation of Python's standard library
 	@$(BIN)/onrecord demo
 
 test: setup check ## run every check and every test (what CI runs)
+	@tests/install-debian-packages
 	@$(BIN)/python -m pytest
 
 check: setup ## style and types

@@ -30,7 +30,7 @@ from onrecord.models.minilm import MiniLM, cores, load_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-ROUNDS, SPEED_TEXTS, QUESTIONS, PEER_BATCH = 5, 200, 100, 32
+ROUNDS, SPEED_TEXTS, QUESTIONS, PEER_BATCH = 5, 100, 50, 32
 Vectors = NDArray[np.float32]
 Embed = Callable[[list[str]], Vectors]
 FIRST_VECTOR = """
@@ -129,7 +129,7 @@ def export(path: Path) -> None:
             super().__init__()
             self.bert = BertModel.from_pretrained(
                 published.get_model_path(), add_pooling_layer=False, attn_implementation="eager"
-            ).eval()
+            )
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
             hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask)[0]
@@ -140,7 +140,7 @@ def export(path: Path) -> None:
     example = torch.ones(2, 8, dtype=torch.long)
     names = ["input_ids", "attention_mask"]
     torch.onnx.export(
-        Encoder(),
+        Encoder().eval(),
         (example, example),
         str(path),
         input_names=names,

@@ -9,21 +9,19 @@ a busy moment of the machine hits all alike; p50 and p95 are of single queries. 
 against float64 brute force. The filter keeps 1 % of the rows, drawn at random. Peers that are not
 installed are named and left out. Writes results/search-DATE.json.
 
-Tried for exact search over 100,000 x 384 and not kept (medians in ms; two busy cores with
-AVX512-VNNI):
-    1.3   FAISS scalar quantizer, 8 bit signed integers, one thread, rescored under a bound: kept
-    1.4   the same in ONNX Runtime's MatMulInteger with constant weights: as fast, but needs the
-    model file built with
-          the onnx package, holds the weights twice, and gives n scores to select from (0.2 more)
-    1.7   8 bit uniform;  2.5 to 3.9  8 bit with ranges per dimension, which read floats
-    1.5   the same bytes in two halves on two threads: no gain, and it stalls when the other core
-    is busy 2.8 to 3.9  float16;  5.4  MatMulInteger with weights as an input;  7 to 14  6 bit 3.9
-    to 7  numpy;  16 to 27  FAISS flat for one query
-A step for each dimension instead of one for all: the same number of candidates. Clipping the
-largest values: the bound grows with the few that were clipped, and half of the queries are widened
-to everything. A prefix of principal components with Cauchy-Schwarz for the rest: a third of the
-energy is in the rest, so the bound says nothing. FAISS with its usual threads: 8 ms instead of 1.3
-as soon as another process has the second core.
+Tried for exact search over 100,000 x 384 (medians in ms on two busy cores with AVX512-VNNI):
+    1.3     kept: FAISS scalar quantizer, signed bytes, one thread, rescored under a bound
+    1.4     the same in ONNX Runtime's MatMulInteger, constant weights; needs a model file, holds
+            the weights twice, and leaves the selection to us (0.2 more); weights as input: 5.4
+    1.5     the same bytes in two halves on two threads: no gain, stalls when a core is busy
+    1.7     uniform bytes;  2.5 to 3.9: bytes with a range per dimension, which read floats
+    2.8     float16, up to 7 on one thread;  7 to 14: 6 bit
+    3.9     numpy, up to 11 when the other core is busy;  16 to 52: FAISS flat
+A step for each dimension instead of one for all: as many candidates. Clipping the largest values:
+the few clipped rows set the bound, and half of the queries are widened to everything. FAISS or
+BLAS with their usual threads for one query: 8 ms as soon as another process has the second core,
+however few the rows; `numpy.vecdot` takes 0.2 ms for 10,000 rows where `@` takes 0.4 alone and 8 in company.
+HNSW: 16 neighbours or a build effort under 100 do not reach a recall of .99 in half a millisecond.
 """
 
 from __future__ import annotations
@@ -34,10 +32,12 @@ import importlib
 import json
 import os
 import platform
+import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 async def embedded() -> tuple[Vectors, Vectors]:
-    """Sentences and questions of the data, embedded; kept in ONRECORD_BENCH_CACHE when it is set."""
+    """Sentences and questions, embedded; kept in ONRECORD_BENCH_CACHE when it is set."""
     from onrecord.models.minilm import MiniLM
     from onrecord.sentences import sentence_spans
 
@@ -157,9 +157,7 @@ def faiss_flat(vectors: Vectors, rows: Rows, folder: Path) -> Search:
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(vectors)
     chosen = faiss.SearchParameters(sel=faiss.IDSelectorBatch(rows))
-    return lambda query, filtered: index.search(
-        query[None], K, params=chosen if filtered else None
-    )[1][0]
+    return lambda query, filtered: asked(index, query, chosen if filtered else None)
 
 
 def faiss_hnsw(vectors: Vectors, rows: Rows, folder: Path) -> Search:
@@ -169,9 +167,12 @@ def faiss_hnsw(vectors: Vectors, rows: Rows, folder: Path) -> Search:
     index.add(vectors)
     every = faiss.SearchParametersHNSW(efSearch=192)
     chosen = faiss.SearchParametersHNSW(efSearch=192, sel=faiss.IDSelectorBatch(rows))
-    return lambda query, filtered: index.search(
-        query[None], K, params=chosen if filtered else every
-    )[1][0]
+    return lambda query, filtered: asked(index, query, chosen if filtered else every)
+
+
+def asked(index: Any, query: Vectors, parameters: Any) -> Any:
+    _, found = index.search(query[None], K, params=parameters)
+    return found[0]
 
 
 def hnswlib(vectors: Vectors, rows: Rows, folder: Path) -> Search:
@@ -221,7 +222,7 @@ def lancedb(vectors: Vectors, rows: Rows, folder: Path) -> Search:
     table = database.create_table("bench", arrow.table(columns))
 
     def search(query: Vectors, filtered: bool) -> Any:
-        asked = table.search(query).distance_type("cosine").limit(K).select(["id"])
+        asked = table.search(query).distance_type("cosine").limit(K).select(["id", "_distance"])
         if filtered:
             asked = asked.where("kept", prefilter=True)
         return asked.to_arrow()["id"].to_pylist()
@@ -288,12 +289,15 @@ def timed(
     hits = dict.fromkeys(searches, 0.0)
     for search in searches.values():
         search(queries[0], filtered)
+    names, shuffled = list(searches), random.Random(0)
     for query, cosines in zip(queries, truth, strict=True):
+        # Some leave the caches cold behind them, or threads that still run: no fixed neighbours.
+        shuffled.shuffle(names)
         # The worst cosine that is right; rounding of float32 is not an error.
         least = np.partition(cosines[rows] if filtered else cosines, -K)[-K] - 1e-6
-        for name, search in searches.items():
+        for name in names:
             started = time.perf_counter()
-            found = np.asarray(attempt(search, query, filtered), np.int64)
+            found = np.asarray(attempt(searches[name], query, filtered), np.int64)
             times[name].append((time.perf_counter() - started) * 1000)
             found = np.unique(found[found >= 0])
             right = cosines[found] >= least
@@ -325,12 +329,11 @@ def show(rows: list[Row]) -> None:
         print(f"{line}  recall@{K} {row['recall']:.3f}  built in {row['build_s']:.1f} s")
 
 
-# --- the whole search, as a user calls it
-# -----------------------------------------------------------
+# --- the whole search, as a user calls it ---------------------------------------------------------
 
 
 async def collection() -> Row:
-    """`Collection.search` over the SQuAD paragraphs, with what embedding the question takes of it."""
+    """`Collection.search` over the SQuAD paragraphs, and how much of it embedding takes."""
     import onrecord as on
     from onrecord.retrieval.document import Document
 
@@ -347,10 +350,10 @@ async def collection() -> Row:
         await docs.search("What does the first search cost?", k=K)
         for question in questions():
             text = question["question"]
-            calls = {
-                "embed": lambda text=text: docs.embedder.embed([text]),
-                "search": lambda text=text: docs.search(text, k=K),
-                "filtered": lambda text=text: docs.search(text, k=K, where=where),
+            calls: dict[str, Callable[[], Awaitable[Any]]] = {
+                "embed": partial(docs.embedder.embed, [text]),
+                "search": partial(docs.search, text, k=K),
+                "filtered": partial(docs.search, text, k=K, where=where),
             }
             for name, call in calls.items():
                 started = time.perf_counter()

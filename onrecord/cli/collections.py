@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onrecord.cli.output import AsJson, CollectionName, Where, plural, print_json, say
+from onrecord.errors import LoadError
 from onrecord.messages import Passage
 from onrecord.records.recording import recording
 from onrecord.records.tree import duration
@@ -23,7 +24,7 @@ def ingest(
     id: Annotated[str | None, typer.Option(help="The field of a row that names it.")] = None,
     title: Annotated[str | None, typer.Option(help="The field of a row that is its title.")] = None,
     json: AsJson = False,
-) -> int:
+) -> None:
     """Bring a collection up to date with files and folders.
 
     Reads text, Markdown, reStructuredText, HTML, CSV, JSON, JSON Lines, Python, e-mail, and with
@@ -38,7 +39,8 @@ def ingest(
         print_json(result)
     else:
         _say_ingested(docs.name, result)
-    return 3 if result.failed else 0
+    if result.failed:
+        raise typer.Exit(LoadError.exit_status)
 
 
 def search(

@@ -32,12 +32,13 @@ def demo() -> None:
     asked = questions()
     scores = measure.run(docs, asked)
     say(f"Measured on {len(asked)} questions written for this documentation:")
-    say(f"  the right object is first          {scores.hit_at_1:.0%} of {scores.answerable}")
-    say(f"  the right object is in the first 5 {scores.hit_at_5:.0%} of {scores.answerable}")
-    say(
-        f"  refused, and rightly               {scores.refused_rightly:.0%} of {scores.unanswerable}"
-    )
-    say(f"  refused, and wrongly               {scores.refused_wrongly:.0%} of {scores.answerable}")
+    for what, rate, total in (
+        ("the right object is first", scores.hit_at_1, scores.answerable),
+        ("the right object is in the first 5", scores.hit_at_5, scores.answerable),
+        ("refused, and rightly", scores.refused_rightly, scores.unanswerable),
+        ("refused, and wrongly", scores.refused_wrongly, scores.answerable),
+    ):
+        say(f"  {what:<35}{rate:>5.0%} of {total}")
     say(f"\n{duration(time.monotonic() - started)} in all, $0.00, nothing left this machine.")
     say("\nNext:")
     for command in _NEXT:

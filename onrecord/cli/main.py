@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
+from typing import Annotated
 
-import click
 import typer
 
+from onrecord import __version__
 from onrecord.cli import answers, collections, demo, records
 from onrecord.errors import OnrecordError
 
@@ -17,10 +17,22 @@ app = typer.Typer(
     help="LLM applications, on the record: ingest documents, search them, ask them, and see "
     "every call that was made.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"onrecord {__version__}")
+        raise typer.Exit
+
+
 app.command()(collections.ingest)
 app.command()(collections.search)
 app.command()(answers.ask)
@@ -29,27 +41,18 @@ app.command()(demo.demo)
 
 
 def main() -> None:
-    """Run the command line. The exit status tells how it went; a mistake never shows a traceback."""
+    """Run the command line. Its exit status tells how it went; no mistake shows a traceback."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        status = app(standalone_mode=False)
+        app()
     except OnrecordError as error:
-        status = _failed(str(error), error.exit_status)
-    except click.ClickException as error:
-        error.show()
-        status = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        status = _failed("interrupted; what was not finished was not kept", _INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has read enough; Python must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    sys.exit(status if isinstance(status, int) else 0)
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_status)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            typer.echo("error: interrupted; what was not finished was not kept", err=True)
+        raise
 
 
+# What a shell reports for a process that Ctrl-C has ended; typer exits with it, too.
 _INTERRUPTED = 130
-
-
-def _failed(message: str, status: int) -> int:
-    typer.echo(f"error: {message}", err=True)
-    return status

@@ -1,4 +1,4 @@
-"""The demonstration: ask the documentation of Python's standard library, and measure the answers."""
+"""The demonstration: ask the documentation of Python's standard library; measure the answers."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""What was loaded, and the two protocols of getting it into a collection: Loader and Splitter."""
+"""What was loaded, what it is cut into, and the protocol of whatever cuts it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
@@ -39,13 +38,6 @@ class Fields(msgspec.Struct, frozen=True):
     text: str | None = None
     id: str | None = None
     title: str | None = None
-
-
-class Loader(Protocol):
-    """Reads one file format: zero or more documents out of a file."""
-
-    def __call__(self, path: Path, fields: Fields) -> Iterator[Document]:
-        """Raises LoadError with the reason; never anything else on purpose."""
 
 
 class Chunk(msgspec.Struct, frozen=True):

@@ -16,12 +16,14 @@ shares no words with them, which caps it at one half.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
+Item = TypeVar("Item", bound=Hashable)
 
 
 def fused(
@@ -52,12 +54,12 @@ def positive(cosines: Floats) -> NDArray[np.float64]:
     return np.clip(np.asarray(cosines, dtype=np.float64), 0.0, 1.0)
 
 
-def reciprocal_ranks(rankings: Sequence[Sequence[int]], constant: int = 60) -> dict[int, float]:
+def reciprocal_ranks(rankings: Sequence[Sequence[Item]], constant: int = 60) -> dict[Item, float]:
     """Reciprocal-rank fusion: item to the sum over rankings of 1 / (constant + rank), ranks from 1.
 
     Cormack, Clarke and Buettcher, SIGIR 2009. Not used by a search; the benchmarks compare with it.
     """
-    fused_ranks: dict[int, float] = {}
+    fused_ranks: dict[Item, float] = {}
     for ranking in rankings:
         for rank, item in enumerate(ranking, start=1):
             fused_ranks[item] = fused_ranks.get(item, 0.0) + 1.0 / (constant + rank)

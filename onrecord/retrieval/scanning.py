@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from onrecord.errors import LoadError
 from onrecord.retrieval import catalog
 from onrecord.retrieval.catalog import Catalog, StoredFile
 from onrecord.retrieval.document import Document, Failure, Fields
 from onrecord.retrieval.ingesting import Plan, Source
+from onrecord.retrieval.loading.encoding import open_bytes
 from onrecord.retrieval.loading.load import failure, load
 from onrecord.retrieval.loading.walk import find_files
 
@@ -38,7 +41,7 @@ def plan_paths(store: Catalog, paths: Iterable[Path], scan: Scan) -> Plan:
     for path in paths:
         path = path.expanduser().absolute()
         with store.reading() as connection:
-            below = catalog.files_under(connection, str(path))
+            below = catalog.files_under(connection, _named(path))
         known.update((file.path, file) for file in below)
         for found in _found(path, gone_is_fine=bool(below)):
             source = _source(found, scan) if isinstance(found, Path) else found
@@ -84,22 +87,28 @@ def _source(path: Path, scan: Scan) -> Source | Failure:
     """The file as a source, with the hash of its content. Reads all of it."""
     digest = hashlib.blake2b(scan.salt, digest_size=16)
     try:
-        size = path.stat().st_size
+        with open_bytes(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= scan.largest:
+                while block := file.read(1 << 20):
+                    digest.update(block)
         if size > scan.largest:
             limit = f"the limit is {scan.largest / 1e6:.0f} MB"
             reason = f"too large: {size / 1e6:.0f} MB, {limit}. Split it, or raise `max_file_mb`"
             return failure(path, reason)
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
+    except (LoadError, OSError) as error:
         return failure(path, error)
     load_it = functools.partial(load, path, scan.fields, _document_id(path, scan.root))
-    return Source(str(path), digest.digest(), size, load_it)
+    return Source(_named(path), digest.digest(), size, load_it)
 
 
 def _document_id(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return _named(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _named(path: Path) -> str:
+    """A path as text, also one whose bytes are no UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _is_under(path: str, folder: str) -> bool:

@@ -106,6 +106,8 @@ class Searcher:
     def _search(self, query: Query, vector: Vector) -> Found:
         with self._lock, self.store.reading() as connection:
             view = self._current(connection)
+            if not len(view.ids):
+                return Found((), Strategy("exact", "the collection is empty"))
             allowed = view.allowed(query.where) if query.where else None
             within = None if allowed is None else view.ids[allowed]
             terms = view.lexicon.terms(query.question)

@@ -93,7 +93,7 @@ class Exact:
 
     def scored(self, unit: Vectors, rows: Rows) -> Vectors:
         """Cosines of these rows with a query of unit length, (len(rows),), in [-1, 1]."""
-        # Not `@`: BLAS starts all its threads for it, and waits for them on a busy machine.
+        # Not `@`: BLAS wakes all its threads for it, and on a busy machine waits for the last one.
         cosines: Vectors = np.vecdot(self.vectors[rows], unit)
         return np.clip(cosines, -1, 1)
 
@@ -117,7 +117,7 @@ class Exact:
 
     def _all(self, unit: Vectors, k: int, rows: Rows | None) -> tuple[Rows, Vectors]:
         if rows is None:
-            return _best(np.arange(len(self.vectors)), self.vectors @ unit, k)
+            return _best(np.arange(len(self.vectors)), np.vecdot(self.vectors, unit), k)
         blocks = [rows[at : at + _BLOCK] for at in range(0, len(rows), _BLOCK)]
         cosines = [self.scored(unit, block) for block in blocks] or [np.empty(0, np.float32)]
         return _best(rows.astype(np.int64, copy=False), np.concatenate(cosines), k)

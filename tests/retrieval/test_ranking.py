@@ -18,13 +18,14 @@ Candidate = tuple[float, float, list[tuple[float, float]]]
 
 def score(found: list[Candidate]) -> list[float]:
     flat = [sentence for _, _, sentences in found for sentence in sentences]
-    return fused(
+    scores: list[float] = fused(
         np.array([words for words, _, _ in found]),
         np.array([cosine for _, cosine, _ in found]),
         np.array([words for words, _ in flat]),
         np.array([cosine for _, cosine in flat]),
         np.array([len(sentences) for _, _, sentences in found], np.int64),
     ).tolist()
+    return scores
 
 
 def test_the_formula() -> None:

@@ -1,9 +1,9 @@
 """Vectors of every sentence of every chunk, kept in bytes: what candidates are scored again with.
 
 A sentence is stored as whole numbers in -127..127 with one scale of its own. Its cosine with a
-query is then off by .0004 on average on sentence embeddings (a residual of length .007 points
-anywhere in 384 dimensions), far below what separates two sentences, for a quarter of the memory.
-Not exact: a score, not a verdict.
+query is then off by .0003 on average (.0024 at most, of two million measured) on sentence
+embeddings (a residual of length .007 points anywhere in 384 dimensions), far below what separates
+two sentences, for a quarter of the memory. Not exact: a score, not a verdict.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ candidate's byte score) + slack. When the k-th best float32 score exceeds that, 
 candidates can belong to the answer; until it does, the candidates are widened, at last to all
 rows. On sentence embeddings 16 to 48 candidates suffice.
 
-The byte scores are sums of integers, so they are the same on every CPU and in every FAISS since
-1.9.
+The query is rounded too, so the byte scores are sums of integers: FAISS's float and integer kernels
+agree on them.
 
 Under a filter the answer is always exact: HNSW with a selector loses rows there (recall .35 at a 1
 % filter). HNSW: Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search
@@ -334,7 +334,6 @@ GATHER_UP_TO = 4_096
 _KIND, _GRAPH_KIND = "vectors", "hnsw"
 _BLOCK = 4_096  # rows: 6 MB of float32 at 384 dimensions, inside a cache
 _CANDIDATES = 64
-# Recall@10 of .994 on 100,000 sentence embeddings in 0.25 ms (benchmarks/search.py); with a build
-# effort of 100 the same recall takes an effort of 300 and 0.4 ms, with 16 neighbours it is not
-# reached.
+# Recall@10 of .994 on 100,000 sentence embeddings in 0.25 to 0.4 ms; the other settings that were
+# tried are in benchmarks/search.py.
 _NEIGHBOURS, _BUILD_EFFORT, _EFFORT = 32, 200, 192

@@ -87,8 +87,8 @@ def test_invalid_utf_8(notes: Path) -> None:
 
 
 def test_a_file_name_that_is_no_utf_8(notes: Path) -> None:
-    with open(os.fsencode(notes) + b"/caf\xe9.md", "w") as file:
-        file.write("Coffee is served in the morning.")
+    name = os.fsdecode(b"caf\xe9.md")
+    (notes / name).write_text("Coffee is served in the morning.")
     assert printed("ingest", notes)["added"] == 1
     assert "Coffee" in printed("search", "coffee", "-k", 1)["passages"][0]["text"]
 

@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-BENCH_READY := $(VENV)/.bench-ready
+BENCH_VENV := .venv-bench
+BENCH_READY := $(BENCH_VENV)/.ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench clean
@@ -24,10 +25,10 @@ check: setup ## style and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy onrecord
 
 bench: $(BENCH_READY) ## measure beside the peers; ONLY=name for one of benchmarks/*.py
-	@for file in benchmarks/$(or $(ONLY),*).py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/$(or $(ONLY),[a-z]*).py; do echo "== $$file"; $(BENCH_VENV)/bin/python $$file || exit 1; done
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -38,7 +39,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
-$(BENCH_READY): $(READY)
-	@echo "Installing the peers that the benchmarks measure beside us (once; minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+$(BENCH_READY): pyproject.toml
+	@echo "Installing the peers that are measured beside us into $(BENCH_VENV) (once; minutes) ..."
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@

@@ -33,10 +33,13 @@ class Recorded(Operation[P, R]):
     @functools.cached_property
     def version(self) -> str:
         """Changes with the code of the function itself (not with what it calls)."""
-        return _code_hash(inspect.unwrap(self._function))
+        function = getattr(self._function, "func", self._function)
+        return _code_hash(inspect.unwrap(function))
 
     async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        bound = self.signature.bind(*args, **kwargs)
+        # Bound to an object, the function is a partial; the object is an argument like the others.
+        owner = getattr(self._function, "args", ())
+        bound = self.signature.bind(*owner, *args, **kwargs)
         bound.apply_defaults()
         input = bound.arguments
         key = content_key(self.kind, self.name, self.version, input)

@@ -169,7 +169,11 @@ class Collection:
             plan = plan_stored(store, plan, now.encode())
         with shown() as report:
             result = await Ingest(store, self.embedder, self.splitter, report).run(plan)
-            await asyncio.to_thread(self._opened().prepare)
+            # Building a graph takes about as long as embedding a tenth of the chunks: a large ingest
+            # does it, a small one leaves it to a process that lives on.
+            large = 10 * result.embedded >= result.chunks
+            report(Progress("indexing", 0, 0))
+            await asyncio.to_thread(self._opened().prepare, graph=large)
             return result
 
     def _opened(self) -> Searcher:

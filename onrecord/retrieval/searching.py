@@ -12,6 +12,7 @@ All of it reads one snapshot of the database, so a search never sees half an ing
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -33,7 +34,7 @@ from onrecord.retrieval.catalog import DATABASE, Catalog, StoredText
 from onrecord.retrieval.filter_sql import to_sql
 from onrecord.retrieval.filters import FIELDS_SQL, parse
 from onrecord.retrieval.lexical import Lexicon, Terms, coverage
-from onrecord.retrieval.planner import open_index
+from onrecord.retrieval.planner import Planned, open_index
 from onrecord.retrieval.ranking import fused, order
 from onrecord.retrieval.sentence_vectors import open_sentences
 from onrecord.retrieval.vectors import Strategy
@@ -98,10 +99,16 @@ class Searcher:
             this.output = found
             return list(found.passages)
 
-    def prepare(self) -> None:
-        """Make or load what is derived from the database, so that the next search need not."""
+    def prepare(self, *, graph: bool) -> None:
+        """Make or load what is derived from the database, so that the next search need not.
+
+        With `graph`, also the HNSW graph, if exact search was measured to be slow: minutes for a
+        million chunks.
+        """
         with self._lock, self.store.reading() as connection:
-            self._current(connection)
+            index = self._current(connection).index
+        if graph and index.wants_graph:
+            index.build_graph(os.cpu_count() or 1)
 
     def _search(self, query: Query, vector: Vector) -> Found:
         with self._lock, self.store.reading() as connection:
@@ -128,7 +135,15 @@ class Searcher:
         if self._view is None or self._view.generation != settings.get("generation"):
             self._check_version(settings)
             self._view = View(connection, self._folder, settings)
+            if self._view.index.wants_graph:
+                self._build_later(self._view.index)
         return self._view
+
+    def _build_later(self, index: Planned) -> None:
+        """Build the graph beside the searches, in a process that lives on; a command does not."""
+        timer = threading.Timer(_LIVES_ON_SECONDS, index.build_graph)
+        timer.daemon = True
+        timer.start()
 
     def _check_version(self, settings: dict[str, str]) -> None:
         now = f"{self._embedder.name} {self._embedder.version} "
@@ -201,6 +216,7 @@ class View:
 # How many chunks of each list are scored in full: the right one is seldom further down.
 _CANDIDATES = 100
 _FILTERS = 32
+_LIVES_ON_SECONDS = 10.0
 
 
 def _check(query: Query) -> None:

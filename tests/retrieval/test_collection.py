@@ -49,7 +49,7 @@ that the accounting department accepts.
 PARAGRAPH = (
     "The quarterly zebra census counts every animal in the northern valley twice, once at dawn and "
     "once at dusk, and the two numbers are averaged before they are written into the blue ledger "
-    "that is kept in the ranger's hut beside the old bridge, where visitors may read it on Sundays. "
+    "that is kept in the ranger's hut beside the old bridge, where visitors read it on Sundays. "
     "Nobody remembers who began the census or why the ledger has to be blue and of that one size."
 )
 
@@ -240,7 +240,7 @@ def filled(handbook: Path) -> Iterator[on.Collection]:
     for number in range(40):
         (handbook / f"n{number}.md").write_text(
             f"---\nstatus: {'Final' if number % 4 else 'Draft'}\nnumber: {number}\n"
-            f"created: 20{number:02}-05-01\n---\n# Note {number}\n\nNote {number} is about trains.\n"
+            f"created: 20{number:02}-05-01\n---\n# Note {number}\n\nNote {number} on trains.\n"
         )
     docs = on.Collection.open("handbook")
     docs.ingest.run(handbook)
@@ -342,6 +342,28 @@ def test_side_files_are_made_again_when_missing_or_damaged(
     assert sorted(path.name for path in filled.folder.iterdir() if path.suffix == ".bin") == sorted(
         path.name for path in files
     )
+
+
+def test_a_graph_takes_over_where_exact_search_is_slow(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onrecord.retrieval import planner, vectors
+
+    monkeypatch.setattr(planner, "SLOW_MS", 0.0)  # as on a machine where it is slow
+    monkeypatch.setattr(planner, "FAST_MS", 0.0)
+    monkeypatch.setattr(vectors, "TWO_PASSES_FROM", 100)
+    docs = on.Collection.open("many")
+    made = [Document(str(n), f"Number {n}", f"The number {n} is odd or even.") for n in range(6000)]
+    docs.add.run(made, source="numbers")
+    with on.recording() as run:
+        found = docs.search.run("number 1234", k=5)
+        docs.search.run("number 1234", k=5, where='id = "1234"')
+    assert found[0].document_id == "1234"
+    searches = [record.output["strategy"] for record in run.records if record.kind == "search"]
+    assert searches[0]["name"] == "hnsw" and "6,000 vectors" in searches[0]["reason"]
+    assert searches[1]["name"] == "exact" and "filter" in searches[1]["reason"]
+    docs.close()
+    assert on.Collection.open("many").search.run("number 1234", k=5) == found
 
 
 def test_an_open_collection_sees_what_another_process_ingests(handbook: Path) -> None:

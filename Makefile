@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
+BENCHMARKS := embedding retrieval_quality answers chunking ingest search startup
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench clean
@@ -25,7 +26,8 @@ check: setup ## style and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy onrecord
 
 bench: $(BENCH_READY) ## measure beside the peers; ONLY=name for one of benchmarks/*.py
-	@for file in benchmarks/$(or $(ONLY),[a-z]*).py; do echo "== $$file"; $(BENCH_VENV)/bin/python $$file || exit 1; done
+	@for name in $(or $(ONLY),$(BENCHMARKS)); do \
+	  echo "== $$name"; $(BENCH_VENV)/bin/python -m benchmarks.$$name || exit 1; done
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

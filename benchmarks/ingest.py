@@ -1,9 +1,9 @@
 """What an ingest costs: files and chunks a second, memory, and what is left of the encoder's speed.
 
-The same folder (../shared/data/peps) through: the raw encoder, on exactly the texts that our ingest
-embeds; `Collection.ingest`; and Chroma's own pipeline with the same ONNX model and our chunks (its
-splitter is nobody's business here). Then our ingest once more, with nothing changed. Goals: at least
-90 % of the encoder's throughput; the second run in 2 s with 0 embeddings.
+The same files (../shared/data/peps) through: the raw encoder, on exactly the texts that our ingest
+embeds; `Collection.ingest`; and Chroma, given our chunks and the same model. Then our ingest once
+more, with nothing changed. Goals: at least 90 % of the encoder's throughput; the second run in 2 s
+with 0 embeddings.
 
 Each part runs in a process of its own, so that peak memory is its own.
 """
@@ -97,6 +97,7 @@ def ours(files: Sequence[Path]) -> dict[str, float]:
 def chroma(files: Sequence[Path]) -> dict[str, float]:
     """Chroma with the same model as its embedding function, and our chunks (no sentences)."""
     import chromadb
+
     import onrecord as on
 
     embedder = on.embedder("embedded:minilm")

@@ -169,8 +169,8 @@ class Collection:
             plan = plan_stored(store, plan, now.encode())
         with shown() as report:
             result = await Ingest(store, self.embedder, self.splitter, report).run(plan)
-            # Building a graph takes about as long as embedding a tenth of the chunks: a large ingest
-            # does it, a small one leaves it to a process that lives on.
+            # A graph takes about as long as embedding a tenth of the chunks: a large ingest builds
+            # it, a small one leaves that to a process that lives on.
             large = 10 * result.embedded >= result.chunks
             report(Progress("indexing", 0, 0))
             await asyncio.to_thread(self._opened().prepare, graph=large)

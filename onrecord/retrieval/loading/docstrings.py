@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import sys
 import sysconfig
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -131,7 +132,10 @@ def _compiled(name: str) -> ModuleType | None:
         return None
     if spec is None or (spec.origin or "").endswith(".py"):
         return None
-    return importlib.import_module(name)
+    with warnings.catch_warnings():
+        # That a module is about to leave the library is no news for who reads its documentation.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return importlib.import_module(name)
 
 
 def _taken(accelerator: ModuleType | None, alias: ast.alias) -> list[tuple[str, Any]]:

@@ -184,7 +184,7 @@ def _refusal(reason: str) -> Quotation:
 
 # Needed to answer. At this value wrong refusals of questions that a collection is about (PEPs asked
 # with their titles, the standard library's documentation with its summary lines) are as frequent as
-# answers to what it is not about (CLINC's small talk): 4 % each. Made without the questions that
+# answers to what it is not about (CLINC's small talk): 5 % each. Made without the questions that
 # `benchmarks/answers.py` measures with.
 LEAST_EVIDENCE = 0.39
 

@@ -69,8 +69,9 @@ class Lexicon:
         Of a long question count the rarest `MOST_TERMS` of its first `MOST_READ` different words.
         """
         chunks, total_words = self._table_size()
+        asked = words(question)
         spelled: dict[str, str] = {}
-        for word in words(question):
+        for word in [word for word in asked if word not in _ASKING] or asked:
             spelled.setdefault(stem(word), word)
             if len(spelled) == MOST_READ:
                 break
@@ -202,6 +203,13 @@ MOST_TERMS = 64
 # Chunks that FTS5 scores for one question: about 4 ms. What it leaves out still counts in
 # `coverage`, and the vectors find candidates too.
 MOST_POSTINGS = 5_000
+
+# Words that ask, not words that are asked about: what answers "how do I ..." need not hold them,
+# and in some collections they are rare enough to weigh much.
+_ASKING = frozenset(
+    "who whom whose what which when where why how do does did i me my we us our you your can could"
+    " should would is are was were am".split()
+)
 
 # The row of FTS5's shadow table that holds the number of rows and the words in each column.
 _AVERAGES = 1

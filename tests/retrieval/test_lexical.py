@@ -98,6 +98,12 @@ def test_of_a_long_question_the_rarest_words_count(connection: sqlite3.Connectio
     assert terms.match.startswith('"eagle"')
 
 
+def test_words_that_ask_do_not_count_unless_alone(connection: sqlite3.Connection) -> None:
+    lexicon = Lexicon(connection)
+    assert lexicon.terms("How do I find an eagle?").weights.keys() == {"find", "an", "eagl"}
+    assert lexicon.terms("Who are you?").weights.keys() == {"who", "ar", "you"}
+
+
 def test_words_of_most_chunks_find_nothing_unless_alone(connection: sqlite3.Connection) -> None:
     lexicon = Lexicon(connection)
     assert lexicon.terms("the eagle").match == '"eagle"'

@@ -20,15 +20,16 @@ async def ask(
     question: str,
     collection: Collection,
     *,
-    model: str | Model = "embedded:extractive",
+    model: str | Model | None = None,
     k: int = 6,
     where: str | None = None,
 ) -> Cited[str]:
     """Answer a question from the `k` passages of a collection that fit it best.
 
-    Every citation was found character by character in its document. The default model writes
-    nothing: its answer is the best quotation, or a refusal. Raises UsageError for an empty
-    question, and ModelError when the model gives no answer.
+    Every citation was found character by character in its document. `model` defaults to the
+    settings': `embedded:extractive`, which writes nothing; its answer is the best quotation, or a
+    refusal. Raises UsageError for an empty question, and ModelError when there is no answer.
     """
     passages = await collection.search(question, k, where=where)
-    return await answer.using(model)(question, passages)
+    answering = answer if model is None else answer.using(model)
+    return await answering(question, passages)

@@ -33,6 +33,7 @@ from onrecord.prompts.structured import Reading, Unfit
 from onrecord.prompts.template import Template, parameters, shown
 from onrecord.records.record import content_key
 from onrecord.records.recording import Call
+from onrecord.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -183,7 +184,7 @@ class Prompt(Operation[P, R]):
         return next(each for each in (self._repairs, front, _REPAIRS) if each is not None)
 
     async def _answering(self, template: Template | None) -> Model:
-        named = self._model or (template.front.model if template else None) or DEFAULT_MODEL
+        named = self._model or (template.front.model if template else None) or Settings.load().model
         return (await choose(named)).model if named == "auto" else model(named)
 
     @property
@@ -277,7 +278,6 @@ def _better(best: Reading[Any] | None, reading: Reading[Any]) -> Reading[Any]:
     return best
 
 
-DEFAULT_MODEL = "embedded:extractive"
 _REPAIRS = 1
 _AGAIN = (
     "That answer cannot be used as it is. Answer the same question again, completely, in the form"

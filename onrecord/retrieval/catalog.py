@@ -1,29 +1,19 @@
-"""What a collection holds: one SQLite database (WAL), the system of record.
+"""What a collection holds: what is read from the tables of its database, and written to them.
 
-    file      a file that was ingested, by its path, with the hash of its content
-    document  a loaded text with its title and metadata; many a file where rows are documents
-    chunk     a span of a document, with the hashes of the vectors of itself and its sentences
-    words     the chunks' titles and texts, and FTS5's index of their words (rowid = chunk.id)
-    vector    vectors by the hash of embedder version and text, with how often they are used
-    setting   embedder, splitter, and the generation: a new one with every change
-
-Everything else in the collection's folder is derived from this file and can be made again.
+Each function takes the connection of a `reading()` or a `writing()` block (`database.py`, which has
+the tables), so that several see one state, or change it all or not at all.
 """
 
 from __future__ import annotations
 
 import itertools
 import sqlite3
-import threading
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from onrecord.errors import NewerVersionError, StorageError
 from onrecord.retrieval.document import Chunk, Document
 
 
@@ -57,106 +47,7 @@ class StoredFile(msgspec.Struct, frozen=True):
     hash: bytes
 
 
-class Catalog:
-    """One connection to a collection's database. Safe to use from any thread, one at a time."""
-
-    def __init__(self, path: Path, *, create: bool) -> None:
-        self.path = path
-        self._lock = threading.RLock()
-        with self._explained():
-            self._connection = _connect(path, create)
-            self._prepare()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        with self._lock:
-            self._connection.close()
-
-    def interrupt(self) -> None:
-        """Stop the query under way in another thread; it raises StorageError there."""
-        self._connection.interrupt()
-
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A consistent view: nothing another process commits is seen until the block ends."""
-        with self._transaction("BEGIN") as connection:
-            yield connection
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of the block or nothing of it."""
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
-
-    def settings(self) -> dict[str, str]:
-        """The settings of the collection: `embedder`, `splitter`, `generation`, …"""
-        with self.reading() as connection:
-            return settings(connection)
-
-    def wipe_removed(self) -> None:
-        """Leave nothing of removed texts in the database or its write-ahead log.
-
-        FTS5 only marks what is deleted until its segments are merged; SQLite leaves stale copies in
-        the slack of pages it has rebalanced, even with `secure_delete`, and old pages in its log.
-        Takes time in proportion to the whole collection, and as much free disk space.
-        """
-        try:
-            with self.writing() as connection:
-                connection.execute("INSERT INTO words(words) VALUES ('optimize')")
-                set_setting(connection, "unwiped", "no")
-            with self._lock, self._explained():
-                self._connection.execute("VACUUM")
-        except StorageError as error:
-            with suppress(StorageError), self.writing() as connection:
-                set_setting(connection, "unwiped", "yes")
-            raise StorageError(
-                "the collection is up to date, but traces of removed texts are still in its file: "
-                f"it could not be rewritten ({error.what})",
-                where=str(self.path),
-                cure="Free some space and run the command again.",
-            ) from error
-
-    def checkpoint(self) -> None:
-        """Move the write-ahead log into the database and empty it, as far as that is possible now.
-
-        What is in the log is safe there, so a full disk or a reader in the way is no error.
-        """
-        with self._lock, suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._explained():
-            self._connection.execute(begin)
-            try:
-                yield self._connection
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise storage_error(error, self.path) from error
-
-    def _prepare(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            raise NewerVersionError(
-                f"the collection was written by a newer Onrecord (format {version}, this one "
-                f"knows {_VERSION})",
-                where=str(self.path.parent),
-                cure="Upgrade with `pip install -U onrecord`.",
-            )
-        if version == 0:
-            self._connection.executescript(_SCHEMA)
-
-
-# Reading. Each takes the connection of a `reading()` or `writing()` block.
+# Reading
 
 
 def settings(connection: sqlite3.Connection) -> dict[str, str]:
@@ -280,7 +171,7 @@ def unknown_vectors(connection: sqlite3.Connection, hashes: Iterable[bytes]) -> 
     return wanted
 
 
-# Writing. Each takes the connection of a `writing()` block.
+# Writing
 
 
 def set_setting(connection: sqlite3.Connection, name: str, value: str) -> None:
@@ -374,15 +265,6 @@ def remove_unused_vectors(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM vector WHERE uses <= 0")
 
 
-def storage_error(error: sqlite3.Error | OSError, path: Path) -> StorageError:
-    """What went wrong with the file at `path`, in words."""
-    text = str(error)
-    for sign, (what, cure) in _EXPLANATIONS.items():
-        if sign in text:
-            return StorageError(what, where=str(path), cure=cure)
-    return StorageError(f"the collection cannot be used: {text}", where=str(path))
-
-
 def batches(items: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:
     """Runs of at most `size` items: SQLite bounds the number of variables of a statement."""
     for start in range(0, len(items), size):
@@ -405,113 +287,7 @@ def split_spans(joined: bytes) -> list[tuple[int, int]]:
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-DATABASE = "collection.db"
-
-_VERSION = 1
 _DOCUMENT = "SELECT id, title, text, format, metadata FROM document"
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS file(
-    id INTEGER PRIMARY KEY,
-    path TEXT NOT NULL UNIQUE,
-    hash BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS document(
-    number INTEGER PRIMARY KEY,
-    file INTEGER NOT NULL REFERENCES file,
-    id TEXT NOT NULL UNIQUE,
-    title TEXT NOT NULL,
-    format TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    hash BLOB NOT NULL,
-    text TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS document_file ON document(file);
-CREATE TABLE IF NOT EXISTS chunk(
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    document INTEGER NOT NULL REFERENCES document,
-    start INTEGER NOT NULL,
-    end INTEGER NOT NULL,
-    vector BLOB NOT NULL,
-    spans BLOB NOT NULL,
-    sentences BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS chunk_document ON chunk(document);
-CREATE TABLE IF NOT EXISTS vector(
-    hash BLOB PRIMARY KEY,
-    uses INTEGER NOT NULL,
-    data BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS vector_unused ON vector(uses) WHERE uses <= 0;
-CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(title, text, tokenize = 'porter unicode61');
-PRAGMA user_version = {_VERSION};
-COMMIT;
-"""
-_EXPLANATIONS = {
-    "disk is full": (
-        "the disk is full; nothing was changed",
-        "Free some space and run the command again.",
-    ),
-    "No space left": (
-        "the disk is full; nothing was changed",
-        "Free some space and run the command again.",
-    ),
-    "readonly": (
-        "the collection cannot be written: the disk or folder is read-only",
-        "Choose another place with ONRECORD_HOME, or change the permissions.",
-    ),
-    "Read-only": (
-        "the collection cannot be written: the disk or folder is read-only",
-        "Choose another place with ONRECORD_HOME, or change the permissions.",
-    ),
-    "unable to open": (
-        "the collection cannot be opened",
-        "Check that the folder exists and that you may write there.",
-    ),
-    "Permission denied": (
-        "the collection cannot be opened: permission denied",
-        "Choose another place with ONRECORD_HOME, or change the permissions.",
-    ),
-    "malformed": (
-        "the collection's database is damaged",
-        "Remove the folder and ingest again.",
-    ),
-    "not a database": (
-        "the collection's database is damaged",
-        "Remove the folder and ingest again.",
-    ),
-    "locked": (
-        "another process has been writing to the collection for half a minute",
-        "Try again when it has finished.",
-    ),
-}
-
-
-def _connect(path: Path, create: bool) -> sqlite3.Connection:
-    connection = _opened(path, "mode=rwc" if create else "mode=rw")
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError:
-        if create:
-            raise
-        # A read-only disk: nobody can be writing, so the file can be read without a lock.
-        connection.close()
-        return _opened(path, "immutable=1")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA secure_delete = ON")
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-def _opened(path: Path, how: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?{how}",
-        uri=True,
-        timeout=30,
-        isolation_level=None,
-        check_same_thread=False,
-    )
 
 
 def _count_uses(connection: sqlite3.Connection, hashes: Iterable[bytes], by: int) -> None:

@@ -23,7 +23,7 @@ from onrecord.models.names import embedder as embedder_named
 from onrecord.progress import shown
 from onrecord.records.recording import Call
 from onrecord.retrieval import catalog
-from onrecord.retrieval.catalog import DATABASE, Catalog, storage_error
+from onrecord.retrieval.database import DATABASE, Database, storage_error
 from onrecord.retrieval.document import Document, Fields, Splitter
 from onrecord.retrieval.ingesting import Ingest, Ingested, Plan, versions
 from onrecord.retrieval.scanning import Scan, plan_documents, plan_paths, plan_stored
@@ -149,12 +149,12 @@ class Collection:
         return self.folder.parents[2]
 
     @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[Catalog]:
+    async def _writing(self) -> AsyncIterator[Database]:
         """The collection's database, for one writer at a time, whichever process asks."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             async with _locked(self.folder / "ingest.lock"):
-                store = Catalog(self.folder / DATABASE, create=True)
+                store = Database(self.folder / DATABASE, create=True)
                 try:
                     yield store
                 finally:
@@ -162,8 +162,9 @@ class Collection:
         except OSError as error:
             raise storage_error(error, self.folder) from error
 
-    async def _carry_out(self, plan: Plan, store: Catalog) -> Ingested:
-        made_with = store.settings().get("versions")
+    async def _carry_out(self, plan: Plan, store: Database) -> Ingested:
+        with store.reading() as connection:
+            made_with = catalog.settings(connection).get("versions")
         now = versions(self.embedder, self.splitter)
         if made_with is not None and made_with != now:
             plan = plan_stored(store, plan, now.encode())
@@ -205,8 +206,9 @@ def _embedder_of(folder: Path) -> str | None:
     path = folder / DATABASE
     if not path.exists():
         return None
-    store = Catalog(path, create=False)
+    store = Database(path, create=False)
     try:
-        return store.settings().get("embedder")
+        with store.reading() as connection:
+            return catalog.settings(connection).get("embedder")
     finally:
         store.close()

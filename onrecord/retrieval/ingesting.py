@@ -30,7 +30,8 @@ from onrecord.errors import EmptyDocumentError, LoadError, UsageError
 from onrecord.messages import Progress
 from onrecord.models.model import Embedder
 from onrecord.retrieval import catalog
-from onrecord.retrieval.catalog import Catalog, StoredChunk, StoredFile
+from onrecord.retrieval.catalog import StoredChunk, StoredFile
+from onrecord.retrieval.database import Database
 from onrecord.retrieval.document import Document, Failure, Splitter
 from onrecord.retrieval.loading.load import failure
 from onrecord.sentences import sentence_spans
@@ -75,7 +76,7 @@ class Ingest:
 
     def __init__(
         self,
-        store: Catalog,
+        store: Database,
         embedder: Embedder,
         splitter: Splitter,
         report: Callable[[Progress], None],

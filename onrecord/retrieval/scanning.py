@@ -12,7 +12,8 @@ import msgspec
 
 from onrecord.errors import LoadError
 from onrecord.retrieval import catalog
-from onrecord.retrieval.catalog import Catalog, StoredFile
+from onrecord.retrieval.catalog import StoredFile
+from onrecord.retrieval.database import Database
 from onrecord.retrieval.document import Document, Failure, Fields
 from onrecord.retrieval.ingesting import Plan, Source
 from onrecord.retrieval.loading.encoding import open_bytes
@@ -30,7 +31,7 @@ class Scan(msgspec.Struct, frozen=True):
     largest: int
 
 
-def plan_paths(store: Catalog, paths: Iterable[Path], scan: Scan) -> Plan:
+def plan_paths(store: Database, paths: Iterable[Path], scan: Scan) -> Plan:
     """The plan that brings the collection up to date with files and folders.
 
     Raises UsageError for a path where nothing is and from which nothing was ingested.
@@ -64,7 +65,7 @@ def plan_documents(source: str, documents: Iterable[Document], salt: str) -> Pla
     return Plan((Source(f"documents:{source}", hash, len(data), lambda: made),))
 
 
-def plan_stored(store: Catalog, plan: Plan, salt: bytes) -> Plan:
+def plan_stored(store: Database, plan: Plan, salt: bytes) -> Plan:
     """`plan`, and every other document of the collection once more, from the database: a new
     embedder or splitter concerns them all."""
     scope = {source.path for source in plan.sources} | {file.path for file in plan.gone}
@@ -115,6 +116,6 @@ def _is_under(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _stored(store: Catalog, file: int) -> list[Document]:
+def _stored(store: Database, file: int) -> list[Document]:
     with store.reading() as connection:
         return catalog.documents_in(connection, file)

@@ -30,7 +30,8 @@ from onrecord.models.model import Embedder
 from onrecord.records.record import content_key
 from onrecord.records.recording import Call
 from onrecord.retrieval import catalog
-from onrecord.retrieval.catalog import DATABASE, Catalog, StoredText
+from onrecord.retrieval.catalog import StoredText
+from onrecord.retrieval.database import DATABASE, Database
 from onrecord.retrieval.filter_sql import to_sql
 from onrecord.retrieval.filters import FIELDS_SQL, parse
 from onrecord.retrieval.lexical import Lexicon, Terms, coverage
@@ -70,11 +71,12 @@ class Searcher:
                 cure="Fill it with `onrecord ingest PATH`.",
             )
         self.name = folder.name
-        self.store = Catalog(folder / DATABASE, create=False)
+        self.store = Database(folder / DATABASE, create=False)
         self._folder = folder
         self._embedder = embedder
         self._lock = threading.Lock()
         self._view: View | None = None
+        self._at_work: threading.Event | None = None
 
     def close(self) -> None:
         """Let go of the files."""
@@ -83,14 +85,15 @@ class Searcher:
     async def search(self, query: Query, deadline: float | None) -> list[Passage]:
         """Search, on the record. Raises UsageError, FilterError, DeadlineError or StorageError."""
         _check(query)
-        key = content_key("search", self.name, self.store.settings(), query)
+        key = content_key("search", self.name, await asyncio.to_thread(self._settings), query)
         with Call("search", self.name, query, key) as this:
+            stop = threading.Event()
             try:
                 async with asyncio.timeout(deadline):
                     vectors = await embed(self._embedder, [query.question])
-                    found = await asyncio.to_thread(self._search, query, vectors[0])
+                    found = await asyncio.to_thread(self._search, query, vectors[0], stop)
             except TimeoutError:
-                self.store.interrupt()
+                self._abandon(stop)
                 raise DeadlineError(
                     f"the search was not done within {deadline} s",
                     where=f"collection {self.name}",
@@ -110,8 +113,21 @@ class Searcher:
         if graph and index.wants_graph:
             index.build_graph(os.cpu_count() or 1)
 
-    def _search(self, query: Query, vector: Vector) -> Found:
+    def _settings(self) -> dict[str, str]:
+        with self.store.reading() as connection:
+            return catalog.settings(connection)
+
+    def _abandon(self, stop: threading.Event) -> None:
+        """Stop a search whose time is up: the query it is in, or its turn, if that is to come."""
+        stop.set()
+        if self._at_work is stop:
+            self.store.interrupt()
+
+    def _search(self, query: Query, vector: Vector, stop: threading.Event) -> Found:
         with self._lock, self.store.reading() as connection:
+            self._at_work = stop
+            if stop.is_set():
+                return Found((), Strategy("exact", "abandoned"))
             view = self._current(connection)
             if not len(view.ids):
                 return Found((), Strategy("exact", "the collection is empty"))

@@ -11,7 +11,10 @@ Ours is `Collection.search` as it comes. The arms rank whole paragraphs by thems
     vectors                   cosine of the embedder's vectors of question and paragraph
     fixed RRF                 reciprocal ranks (60) of the two arms before, 100 of each
 
-No constant was tuned on these questions. Data: ../shared/data, or ONRECORD_BENCH_DATA.
+No constant was tuned on these questions, but the form of the score was chosen having seen its
+results on them among other data (see `onrecord/retrieval/ranking.py`).
+
+Data: ../shared/data, or ONRECORD_BENCH_DATA.
 
     python -m benchmarks.retrieval_quality [--quick]        (every 10th question)
 """

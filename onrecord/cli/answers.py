@@ -60,14 +60,17 @@ def ask(
 
 def say_answer(cited: Cited[str]) -> None:
     """Print an answer with its citations, or the refusal with its reason."""
+    quoted = " ".join(citation.quote for citation in cited.citations)
+    written = not cited.refused and cited.value != quoted  # the extractive answer is its quotations
     if cited.refused:
         say(f"No answer: {cited.reason}")
-    elif cited.value != " ".join(citation.quote for citation in cited.citations):
+    if written:
         say(str(cited.value))
         if cited.reason:
             say(f"(Note: {cited.reason})")
-    for citation in cited.citations:
-        say()
+    for number, citation in enumerate(cited.citations):
+        if number or written:
+            say()
         say(f"  “{' '.join(citation.quote.split())}”")
         place = f"{citation.document_id}, characters {citation.start:,}-{citation.end:,}"
         say(f"  {citation.title}: {place}")

@@ -48,8 +48,8 @@ def demo() -> None:
 _COLLECTION = "python-docs"
 _QUESTIONS = (
     "How do I make a temporary directory that deletes itself?",
-    "What is the best way to count how often each word occurs?",
-    "How do I wait for several coroutines at once?",
+    "How do I generate a random UUID?",
+    "How do I get the standard deviation of a sample?",
     "What is the company's policy on parental leave?",
 )
 _NEXT = (

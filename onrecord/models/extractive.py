@@ -188,9 +188,12 @@ def _refusal(reason: str) -> Quotation:
 # `benchmarks/answers.py` measures with.
 LEAST_EVIDENCE = 0.39
 
-# Judgements, round on purpose: the results change little from half to twice of what they take away.
+# Judgements, round values that no search made; their effect on SQuAD 2.0 was known when they were
+# chosen. From .9 to .7 the first changes little there.
 DOUBTED = 0.8  # the evidence left by each doubt
-AS_GOOD = 0.95  # a sentence of this share of the best one's quality is quoted with it
+# A sentence of this share of the best one's quality is quoted with it. Trades length for answers:
+# on SQuAD 1.0 quotes 186 characters (81 % hold the answer), .95 227 (86 %), .9 274 (89 %).
+AS_GOOD = 0.95
 MOST_QUOTED = 3
 
 # Bounds the time: some two seconds of embedding. Six passages have about thirty sentences.

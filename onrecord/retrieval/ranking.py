@@ -8,7 +8,8 @@ Each signal has its own fixed zero and one: no word of the question, and every w
 the same. Nothing is stretched to the best and worst of one question, so .6 is as good here as
 there, and a minimum score can be set once. Fixed bounds instead of per-query ones follow Bruch, Gai
 and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (ACM TOIS 42(1), 2023). The
-weights are equal; none was tuned.
+weights are equal, not tuned; that these four signals are taken was decided after comparing some
+twenty forms on SQuAD 2.0, Cranfield, PEP titles and docstrings.
 
 The limits: the score is no probability; and a question in another language than the passages
 shares no words with them, which caps it at one half.

@@ -95,8 +95,10 @@ def quotation(
     score = float((passages[0].score + meaning[best]) / 2 * DOUBTED ** len(doubts))
     if score < LEAST_EVIDENCE:
         return Quotation(score=score, refused=True, reason=_reason(score, doubts))
-    ranked = [int(i) for i in np.argsort(-quality, kind="stable")[:MOST_QUOTED]]
-    chosen = [i for i in ranked if quality[i] >= AS_GOOD * quality[best]]
+    ranked = [int(i) for i in np.argsort(-quality, kind="stable")]
+    # Two documents that say the same thing, word for word, are quoted once.
+    once = {sentences[i].text: i for i in reversed(ranked) if quality[i] >= AS_GOOD * quality[best]}
+    chosen = [i for i in ranked if once.get(sentences[i].text) == i][:MOST_QUOTED]
     return Quotation(spans=_joined(chosen, sentences), score=min(score, 1.0))
 
 
@@ -199,7 +201,7 @@ MOST_QUOTED = 3
 # Bounds the time: some two seconds of embedding. Six passages have about thirty sentences.
 MOST_READ = 256
 
-_NAMED = re.compile(r"\b(?:[A-Z][\w'’-]*|\d[\w.,]*\w|\d)")
+_NAMED = re.compile(r"\b(?!I\b)(?:[A-Z][\w'’-]*|\d[\w.,]*\w|\d)")
 _NEGATIONS = frozenset(
     "no not never t without nobody nothing neither nor cannot unlike except fail failed".split()
 )

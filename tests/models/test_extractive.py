@@ -160,3 +160,15 @@ def test_spans_are_whole_sentences_of_their_passages(
         assert span.start in {start for start, _ in edges}
         assert span.end in {end for _, end in edges}
     assert len(quotation.spans) <= extractive.MOST_QUOTED
+
+
+def test_i_is_no_name_that_a_passage_has_to_mention() -> None:
+    found = quoted("How many days of leave do I have each year?", passage(LEAVE))
+    assert not found.refused
+    assert extractive._named("Do I ask Kim, or may I ask Lee?").keys() == {"Kim", "Lee"}
+
+
+def test_the_same_words_in_two_documents_are_quoted_once() -> None:
+    same = passage(LEAVE), passage(LEAVE)
+    found = quoted("How many days of leave does every employee have?", *same)
+    assert texts(found, *same) == ["Every employee has 25 days of leave each year."]

@@ -39,7 +39,6 @@ import numpy as np
 
 import onrecord as on
 from onrecord.models.model import Embedder
-from onrecord.retrieval.ranking import reciprocal_ranks
 from onrecord.words import words
 
 Row = dict[str, Any]
@@ -226,6 +225,19 @@ _MEASURES: dict[str, Callable[[Sequence[Ranking], Sequence[Mapping[str, int]]], 
 }
 _DEPTH = 100
 _ROOT = Path(__file__).parent.parent
+
+
+def reciprocal_ranks(rankings: Sequence[Sequence[Item]], constant: int = 60) -> dict[Item, float]:
+    """Reciprocal-rank fusion: item to the sum over rankings of 1 / (constant + rank), ranks from 1.
+
+    Cormack, Clarke and Buettcher, SIGIR 2009.
+    """
+    fused_ranks: dict[Item, float] = {}
+    for ranking in rankings:
+        for rank, item in enumerate(ranking, start=1):
+            fused_ranks[item] = fused_ranks.get(item, 0.0) + 1.0 / (constant + rank)
+    return fused_ranks
+
 
 if __name__ == "__main__":
     sys.exit(asyncio.run(main(sys.argv[1:])))

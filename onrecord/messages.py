@@ -82,13 +82,16 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """What a model answered. `cost` is in integer micro-dollars (1,000,000 = 1 USD)."""
+    """What a model answered.
+
+    `cost` is in integer micro-dollars (1,000,000 = 1 USD); None where it is not known.
+    """
 
     message: Message
     model: str
     usage: Usage = Usage()
     finish: Finish = "stop"
-    cost: int = 0
+    cost: int | None = None
 
     @property
     def text(self) -> str:

@@ -40,11 +40,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_file_mb: float = 50.0
     """The largest file that `ingest` takes in, in megabytes (10^6 bytes)."""
 
-    @property
-    def root(self) -> Path:
-        """The folder that document names are relative to."""
-        return self.home.parent
-
     @classmethod
     def load(cls, start: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings that hold in folder `start` (default: the working folder).
@@ -56,7 +51,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings = _convert(values, str(root / _FILE))
         for variable, text in environ.items():
             name = variable.removeprefix(_PREFIX).lower()
-            if variable.startswith(_PREFIX) and name in cls.__struct_fields__:
+            if not variable.startswith(_PREFIX):
+                continue
+            if _closest(name):  # other variables of the same beginning are somebody else's
+                _check_name(name, f"variable {variable}")
                 changed = _convert({name: text}, f"variable {variable}")
                 settings = msgspec.structs.replace(settings, **{name: getattr(changed, name)})
         return msgspec.structs.replace(settings, home=root / settings.home.expanduser())
@@ -69,7 +67,7 @@ _PREFIX = "ONRECORD_"
 def _from_file(folder: Path) -> tuple[Path, dict[str, Any]]:
     for root in (folder, *folder.parents):
         path = root / _FILE
-        if path.is_file():
+        if path.exists():
             return root, _read(path)
         if (root / ".onrecord").is_dir():
             return root, {}
@@ -79,14 +77,26 @@ def _from_file(folder: Path) -> tuple[Path, dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(f"the settings cannot be read: {reason}", where=str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"the settings are not valid TOML: {error}", where=str(path)) from None
     for name in values:
-        if name not in Settings.__struct_fields__:
-            close = difflib.get_close_matches(name, Settings.__struct_fields__, 1)
-            hint = f"Did you mean '{close[0]}'?" if close else _known()
-            raise SettingsError(f"there is no setting '{name}'", where=str(path), cure=hint)
+        _check_name(name, str(path))
     return values
+
+
+def _check_name(name: str, where: str) -> None:
+    if name not in Settings.__struct_fields__:
+        there = "The settings are " + ", ".join(Settings.__struct_fields__) + "."
+        close = _closest(name)
+        hint = f"Did you mean '{close}'?" if close else there
+        raise SettingsError(f"there is no setting '{name}'", where=where, cure=hint)
+
+
+def _closest(name: str) -> str | None:
+    return next(iter(difflib.get_close_matches(name, Settings.__struct_fields__, 1)), None)
 
 
 def _convert(values: dict[str, Any], where: str) -> Settings:
@@ -95,7 +105,3 @@ def _convert(values: dict[str, Any], where: str) -> Settings:
     except (msgspec.ValidationError, TypeError) as error:
         reason = str(error)
         raise SettingsError(f"a setting has the wrong type: {reason}", where=where) from None
-
-
-def _known() -> str:
-    return "The settings are " + ", ".join(Settings.__struct_fields__) + "."

@@ -12,7 +12,7 @@ from onrecord.settings import Settings
 
 def test_defaults(project: Path) -> None:
     settings = Settings.load(environ={})
-    assert settings.home == project / ".onrecord" and settings.root == project
+    assert settings.home == project / ".onrecord"
     assert settings.model == "embedded:extractive"
 
 
@@ -28,7 +28,7 @@ def test_the_file_then_the_variables(project: Path) -> None:
 def test_the_folder_with_a_home_is_the_root(project: Path) -> None:
     (project / ".onrecord").mkdir()
     (project / "deep").mkdir()
-    assert Settings.load(project / "deep", environ={}).root == project
+    assert Settings.load(project / "deep", environ={}).home == project / ".onrecord"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,13 @@ def test_mistakes_are_named_with_their_file(project: Path, text: str, message: s
 
 
 def test_a_wrong_variable_is_named(project: Path) -> None:
+    with pytest.raises(SettingsError, match=r"ONRECORD_MODLE.*Did you mean 'model'"):
+        Settings.load(environ={"ONRECORD_MODLE": "x"})
+    with pytest.raises(SettingsError, match="cannot be read"):
+        (project / "onrecord.toml").mkdir()
+        Settings.load(environ={})
+    (project / "onrecord.toml").rmdir()
+    assert Settings.load(environ={"ONRECORD_BENCH_DATA": "elsewhere"}) == Settings.load(environ={})
     with pytest.raises(SettingsError, match="variable ONRECORD_RECORD"):
         Settings.load(environ={"ONRECORD_RECORD": "perhaps"})
 

@@ -49,7 +49,7 @@ def ask(
                 "citations": cited.citations,
                 "model": choice.model.name,
                 "seconds": round(asked.seconds, 4),
-                "cost_usd": run.cost / 1e6,
+                "cost_usd": None if run.cost is None else run.cost / 1e6,
                 "run": asked.run,
             }
         )
@@ -64,14 +64,14 @@ def say_answer(cited: Cited[str]) -> None:
     written = not cited.refused and cited.value != quoted  # the extractive answer is its quotations
     if cited.refused:
         say(f"No answer: {cited.reason}")
-    if written:
+    elif written:
         say(str(cited.value))
-        if cited.reason:
-            say(f"(Note: {cited.reason})")
     for number, citation in enumerate(cited.citations):
         if number or written:
             say()
         say(f"  “{' '.join(citation.quote.split())}”")
         place = f"{citation.document_id}, characters {citation.start:,}-{citation.end:,}"
         say(f"  {citation.title}: {place}")
+    if cited.reason and not cited.refused:
+        say(f"\n(Note: {cited.reason})")
     say()

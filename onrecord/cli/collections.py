@@ -82,7 +82,7 @@ def _say_ingested(name: str, result: Ingested) -> None:
         )
         if count
     ]
-    say(f"{name}: {', '.join(counts) or 'nothing to do'}.")
+    say(f"{name}: {', '.join(counts) or 'there is no file here that can be read'}.")
     say(
         f"{plural(result.chunks, 'chunk')} in all; {plural(result.embedded, 'text')} embedded; "
         f"{duration(result.seconds)}."

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onrecord.cli.answers import say_answer
-from onrecord.cli.output import plural, say
+from onrecord.cli.output import AsJson, plural, print_json, say
 from onrecord.records.recording import recording
 from onrecord.records.tree import dollars, duration
 
+if TYPE_CHECKING:
+    from onrecord.programs.demo import Scores
+    from onrecord.retrieval.collection import Collection
+    from onrecord.retrieval.ingesting import Ingested
 
-def demo() -> None:
+
+def demo(json: AsJson = False) -> None:
     """Ask the documentation of Python's standard library, and measure how good the answers are.
 
     Needs no network, no key and no download: everything runs on this machine.
@@ -19,30 +28,26 @@ def demo() -> None:
     from onrecord.retrieval.collection import Collection
 
     started = time.monotonic()
-    docs = Collection.open(_COLLECTION)
-    say("Reading the documentation of this Python's standard library and of Onrecord ...")
-    done = ingest_documentation.run(docs)
-    say(
-        f"{plural(done.added + done.changed + done.unchanged, 'document')}, "
-        f"{plural(done.chunks, 'chunk')}, {plural(done.embedded, 'text')} embedded "
-        f"in {duration(done.seconds)}.\n"
-    )
-    for question in _QUESTIONS:
-        _ask(question)
-    asked = questions()
-    scores = measure.run(docs, asked)
-    say(f"Measured on {len(asked)} questions written for this documentation:")
-    for what, rate, total in (
-        ("the right object is first", scores.hit_at_1, scores.answerable),
-        ("the right object is in the first 5", scores.hit_at_5, scores.answerable),
-        ("refused, and rightly", scores.refused_rightly, scores.unanswerable),
-        ("refused, and wrongly", scores.refused_wrongly, scores.answerable),
-    ):
-        say(f"  {what:<35}{rate:>5.0%} of {total}")
-    say(f"\n{duration(time.monotonic() - started)} in all, $0.00, nothing left this machine.")
+    docs = Collection.open(_COLLECTION, embedder="embedded:minilm")
+    with recording() as run:
+        if not json:
+            say("Reading the documentation of this Python's standard library and of Onrecord ...")
+        done = ingest_documentation.run(docs)
+        if not json:
+            _say_ingested(done)
+            for question in _QUESTIONS:
+                _ask(question, docs)
+        asked = questions()
+        scores = measure.run(docs, asked)
+    seconds = time.monotonic() - started
+    if json:
+        print_json({"ingested": done, "scores": scores, "seconds": round(seconds, 2)})
+        return
+    _say_scores(scores, len(asked))
+    say(f"\n{duration(seconds)} in all, {dollars(run.cost)}, on this machine alone.")
     say("\nNext:")
     for command in _NEXT:
-        say(f"  {command}")
+        say(f"  {_program()} {command}")
 
 
 _COLLECTION = "python-docs"
@@ -53,18 +58,40 @@ _QUESTIONS = (
     "What is the company's policy on parental leave?",
 )
 _NEXT = (
-    f'onrecord ask "How do I copy a folder?" --collection {_COLLECTION}',
-    "onrecord ingest PATH-OF-YOUR-OWN-DOCUMENTS",
-    "onrecord records",
+    f'ask "How do I copy a folder?" --collection {_COLLECTION}',
+    "ingest PATH-OF-YOUR-OWN-DOCUMENTS",
+    "records",
 )
 
 
-def _ask(question: str) -> None:
+def _program() -> str:
+    """How this program was called: what stands before the next commands, too."""
+    called = Path(sys.argv[0])
+    return "onrecord" if shutil.which("onrecord") or called.suffix == ".py" else str(called)
+
+
+def _say_ingested(done: Ingested) -> None:
+    documents = plural(done.added + done.changed + done.unchanged, "document")
+    embedded = f"{plural(done.embedded, 'text')} embedded in {duration(done.seconds)}"
+    say(f"{documents}, {plural(done.chunks, 'chunk')}, {embedded}.\n")
+
+
+def _ask(question: str, docs: Collection) -> None:
     from onrecord.programs.answering import ask
-    from onrecord.retrieval.collection import Collection
 
     say(f"> {question}")
     with recording() as run:
-        cited = ask.run(question, Collection.open(_COLLECTION))
+        cited = ask.run(question, docs, model="embedded:extractive")
     say_answer(cited)
     say(f"  {duration(run.records[-1].seconds)}, {dollars(run.cost)}\n")
+
+
+def _say_scores(scores: Scores, asked: int) -> None:
+    say(f"Measured on {asked} questions written for this documentation:")
+    for what, rate, total in (
+        ("the right object is first", scores.hit_at_1, scores.answerable),
+        ("the right object is in the first 5", scores.hit_at_5, scores.answerable),
+        ("refused, and rightly", scores.refused_rightly, scores.unanswerable),
+        ("refused, and wrongly", scores.refused_wrongly, scores.answerable),
+    ):
+        say(f"  {what:<35}{rate:>5.0%} of {total}")

@@ -9,7 +9,7 @@ import typer
 
 from onrecord.cli.output import AsJson, print_json, say
 from onrecord.records.record import Record
-from onrecord.records.tree import dollars, drawn, line
+from onrecord.records.tree import dollars, drawn, line, total_cost
 
 app = typer.Typer(
     help="See every call that was made: what went in, what came out, how long, at what cost.",
@@ -21,19 +21,20 @@ Limit = Annotated[int, typer.Option("--limit", "-n", help="How many runs.", min=
 
 @app.callback()
 def records(context: typer.Context, limit: Limit = 20, json: AsJson = False) -> None:
-    """See every call that was made."""
+    """See every call that was made: without a command, the list of runs."""
+    context.obj = json
     if context.invoked_subcommand is None:
-        list_runs(limit, json)
+        list_runs(context, limit, json)
 
 
 @app.command("list")
-def list_runs(limit: Limit = 20, json: AsJson = False) -> None:
+def list_runs(context: typer.Context, limit: Limit = 20, json: AsJson = False) -> None:
     """List the runs, newest first."""
     from onrecord.records.store import Store
     from onrecord.settings import Settings
 
     runs = Store(Settings.load().home).runs(limit)
-    if json:
+    if json or context.obj:
         print_json({"runs": runs})
         return
     for run in runs:
@@ -44,6 +45,7 @@ def list_runs(limit: Limit = 20, json: AsJson = False) -> None:
 
 @app.command()
 def show(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(help="The id of a run, or how it begins.")],
     json: AsJson = False,
 ) -> None:
@@ -52,13 +54,13 @@ def show(
     from onrecord.settings import Settings
 
     records = Store(Settings.load().home).run(run)
-    if json:
+    if json or context.obj:
         print_json({"run": records[0].run, "records": records})
         return
     for text in drawn(records, details=True):
         say(text)
     tokens = sum(record.usage.input + record.usage.output for record in records)
-    say(f"\n{tokens:,} tokens, {dollars(sum(record.cost for record in records))}")
+    say(f"\n{tokens:,} tokens, {dollars(total_cost(records))}")
 
 
 def _when(record: Record) -> str:

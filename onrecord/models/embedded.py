@@ -37,7 +37,7 @@ class Extractive:
         quotation = await best_quotation(question, passages, self._embedder)
         text = _answer(quotation, passages)
         yield TextDelta(text)
-        yield Completion(text_message("assistant", text), self.name)
+        yield Completion(text_message("assistant", text), self.name, cost=0)
 
 
 def _question_and_passages(inputs: Mapping[str, Any]) -> tuple[str, Sequence[Passage]]:

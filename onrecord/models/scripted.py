@@ -63,7 +63,7 @@ class Scripted:
         text = reply if isinstance(reply, str) else reply(request)
         asked = sum(len(message.text.split()) for message in request.messages)
         usage = Usage(input=asked, output=len(text.split()))
-        return Completion(text_message("assistant", text), self.name, usage)
+        return Completion(text_message("assistant", text), self.name, usage, cost=0)
 
 
 def named(name: str) -> Scripted:

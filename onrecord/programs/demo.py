@@ -76,7 +76,7 @@ async def measure(docs: Collection, questions: Sequence[Question]) -> Scores:
         for number, asked in enumerate(questions):
             report(Progress("asking", number, len(questions)))
             passages = await docs.search(asked.question, 6)
-            cited = await answer(asked.question, passages)
+            cited = await answer.using("embedded:extractive")(asked.question, passages)
             found = [passage.document_id in asked.objects for passage in passages[:5]]
             first += any(found[:1])
             five += any(found)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast, overload
@@ -85,18 +86,22 @@ class Prompt(Operation[P, R]):
 
     async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
         inputs = self._contract.bind(args, kwargs)
-        with Call("step", self.name, inputs, content_key(self.name, self.version, inputs)) as this:
-            this.output = value = await self._answer(inputs)
-            return cast("R", value)
-
-    async def _answer(self, inputs: dict[str, Any]) -> Any:
         template = self._text.template()
         request = self._request(inputs, template)
         answering = await self._answering(template)
+        asked = (answering.name, answering.version, request.parameters)
+        key = content_key("prompt", self.name, self.version, inputs, asked)
+        with Call("step", self.name, inputs, key) as this:
+            repairs = self._allowed_repairs(template)
+            this.output = value = await self._answer(request, answering, repairs)
+            return cast("R", value)
+
+    async def _answer(self, request: Request, answering: Model, repairs: int) -> Any:
+        inputs = dict(request.inputs)
         passages = [each for some in self._contract.passages(inputs).values() for each in some]
         best: Reading[Any] | None = None
         problem = ""
-        for _ in range(1 + self._allowed_repairs(template)):
+        for _ in range(1 + repairs):
             completion = await complete(answering, request)
             try:
                 reading = self._reading(completion, passages)
@@ -185,7 +190,11 @@ class Prompt(Operation[P, R]):
 
     async def _answering(self, template: Template | None) -> Model:
         named = self._model or (template.front.model if template else None) or Settings.load().model
-        return (await choose(named)).model if named == "auto" else model(named)
+        if named != "auto":
+            return model(named)
+        choice = await choose(named)
+        _log.warning("%s: %s", self.name, choice.reason)  # nothing falls back silently
+        return choice.model
 
     @property
     def _contract(self) -> Contract:
@@ -205,7 +214,15 @@ def prompt(
     parameters: Parameters | Mapping[str, Any] | None = None,
     repairs: int | None = None,
 ) -> Callable[[Callable[P, Awaitable[R]]], Prompt[P, R]]: ...
-def prompt(function: Callable[P, Awaitable[R]] | None = None, /, **choices: Any) -> Any:
+def prompt(
+    function: Callable[P, Awaitable[R]] | None = None,
+    /,
+    *,
+    model: str | Model | None = None,
+    name: str | None = None,
+    parameters: Parameters | Mapping[str, Any] | None = None,
+    repairs: int | None = None,
+) -> Any:
     """Make a typed asynchronous function a prompt; its body is never run.
 
     `model`: a name or a model. `name`: that of the text's file and of the records (default: the
@@ -213,18 +230,17 @@ def prompt(function: Callable[P, Awaitable[R]] | None = None, /, **choices: Any)
     back (default 1). What is said here wins over the file's front matter; `.using(model)` wins
     over both.
     """
-    if function is None:
-        return lambda decorated: _made(decorated, choices)
-    return _made(function, choices)
 
+    def made(decorated: Callable[P, Awaitable[R]]) -> Prompt[P, R]:
+        if not inspect.iscoroutinefunction(decorated):
+            raise PromptError(
+                f"a prompt is an asynchronous function: "
+                f"{getattr(decorated, '__name__', decorated)!s}",
+                cure="Write 'async def'.",
+            )
+        return Prompt(decorated, model=model, name=name, parameters=parameters, repairs=repairs)
 
-def _made(function: Callable[..., Any], choices: dict[str, Any]) -> Prompt[..., Any]:
-    if not inspect.iscoroutinefunction(function):
-        raise PromptError(
-            f"a prompt is an asynchronous function: {getattr(function, '__name__', function)!s}",
-            cure="Write 'async def'.",
-        )
-    return Prompt(function, **choices)
+    return made if function is None else made(function)
 
 
 class _Text:
@@ -279,6 +295,7 @@ def _better(best: Reading[Any] | None, reading: Reading[Any]) -> Reading[Any]:
 
 
 _REPAIRS = 1
+_log = logging.getLogger("onrecord")
 _AGAIN = (
     "That answer cannot be used as it is. Answer the same question again, completely, in the form"
     " asked for, and without a word about this correction. What is wrong:"

@@ -14,6 +14,7 @@ long as it lives; a reader that gets the lock knows that the writer is gone.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -27,7 +28,7 @@ from typing import Any
 import msgspec
 
 from onrecord.messages import Usage
-from onrecord.records.record import Kind, new_id, pack
+from onrecord.records.record import Kind, new_id, plain, simplified
 
 
 class Start(msgspec.Struct, frozen=True, tag="start", array_like=True):
@@ -55,7 +56,7 @@ class End(msgspec.Struct, frozen=True, tag="end", array_like=True):
     output: Any
     error: str | None
     usage: Usage
-    cost: int
+    cost: int | None
 
 
 Frame = Start | End
@@ -78,7 +79,7 @@ class Journal:
 
     def append(self, frame: Frame) -> None:
         """Write one frame; it is in the operating system's hands when this returns."""
-        data = _framed(pack(frame))
+        data = _framed(_encoded(frame))
         with self._lock:
             try:
                 self._write(data)
@@ -105,7 +106,7 @@ class Journal:
             self._file, self._size = _open_segment(self.folder), len(MAGIC)
         if os.write(self._file, data) != len(data):  # a full disk may take only the beginning
             os.ftruncate(self._file, self._size)
-            raise OSError("the disk is full")
+            raise OSError(errno.ENOSPC, "No space left on device")
         self._size += len(data)
 
     def _drop(self, error: OSError) -> None:
@@ -157,7 +158,16 @@ MAGIC = b"onrecord journal 1\n"
 
 _HEAD = struct.Struct("<II")
 _DECODER: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Start | End)
+_encode = msgspec.msgpack.Encoder(enc_hook=plain).encode
 _log = logging.getLogger("onrecord")
+
+
+def _encoded(frame: Frame) -> bytes:
+    try:
+        return _encode(frame)
+    except Exception:  # a value that MessagePack cannot hold must not fail the call it was part of
+        part = "input" if isinstance(frame, Start) else "output"
+        return _encode(msgspec.structs.replace(frame, **{part: simplified(getattr(frame, part))}))
 
 
 def _framed(payload: bytes) -> bytes:
@@ -171,7 +181,13 @@ def _open_segment(folder: Path) -> int:
     name = f"{new_id()}.journal"
     being_born = folder / f".{name}"
     file = os.open(being_born, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-    fcntl.flock(file, fcntl.LOCK_EX)
-    os.write(file, MAGIC)
-    being_born.rename(folder / name)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.write(file, MAGIC) != len(MAGIC):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        being_born.rename(folder / name)
+    except OSError:
+        os.close(file)
+        being_born.unlink(missing_ok=True)
+        raise
     return file

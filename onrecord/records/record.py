@@ -22,8 +22,8 @@ class Record(msgspec.Struct, frozen=True):
 
     `id`, `run` and `parent` are 32 hexadecimal digits (16 bytes); ids made by one process ascend
     with time. `input` and `output` hold plain JSON values. `key` is equal for equal questions.
-    `cost` is in integer micro-dollars, times are nanoseconds since 1970. `ended_ns` is 0 until the
-    call ends.
+    `cost` is in integer micro-dollars, None where it is not known. Times are nanoseconds
+    since 1970; `ended_ns` is 0 until the call ends.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Record(msgspec.Struct, frozen=True):
     error: str | None = None
     ended_ns: int = 0
     usage: Usage = Usage()
-    cost: int = 0
+    cost: int | None = 0
     state: State = "open"
     release: str | None = None
     session: str | None = None
@@ -63,49 +63,73 @@ def content_key(*parts: Any) -> str:
     """The hash of everything that determines an output; equal for equal values, in any process."""
     try:
         values = msgspec.to_builtins(parts, order="deterministic", **_PLAIN)
-    except TypeError:  # a set of things that have no order among each other
-        values = plain(parts)
-    packed = pack(values)
-    return hashlib.blake2b(packed, digest_size=16).hexdigest()
+    except Exception:  # among others, a set of things that have no order among each other
+        values = simplified(parts)
+    return hashlib.blake2b(pack(values), digest_size=16).hexdigest()
 
 
 def plain(value: Any) -> Any:
-    """`value` as plain JSON values (None, bool, int, float, str, list, dict with str keys)."""
-    return msgspec.to_builtins(value, **_PLAIN)
+    """`value` as plain JSON values (None, bool, int, float, str, list, dict with str keys).
+
+    Never fails: what has no such form is told in words.
+    """
+    try:
+        return msgspec.to_builtins(value, **_PLAIN)
+    except Exception:
+        return simplified(value)
 
 
 def pack(value: Any) -> bytes:
-    """`value` as MessagePack; half surrogate pairs, which UTF-8 does not have, become U+FFFD."""
+    """`value` as MessagePack; what MessagePack cannot hold is `simplified`."""
     try:
         return _encode(value)
-    except UnicodeEncodeError:
-        return _encode(_whole(plain(value)))
+    except Exception:
+        return _encode(simplified(value))
+
+
+def simplified(value: Any, depth: int = 0) -> Any:
+    """The slow way to plain values, for what msgspec refuses: keys that are no text, numbers over
+    64 bits, half surrogate pairs, cycles, objects that fail when they are looked at."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if depth == _DEEPEST:
+        return "…"
+    if isinstance(value, dict):
+        return {str(simplified(k, depth + 1)): simplified(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [simplified(item, depth + 1) for item in value]
+    try:
+        return simplified(_plain_other(value), depth + 1)
+    except Exception:
+        return f"<{type(value).__qualname__}>"
 
 
 def _plain_other(value: Any) -> Any:
+    if isinstance(value, type):
+        return value.__qualname__
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
     if hasattr(value, "model_dump"):  # pydantic
         return value.model_dump(mode="json")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if hasattr(value, "tolist"):  # numpy
         return value.tolist()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    name, version = getattr(value, "name", None), getattr(value, "version", None)
+    if isinstance(name, str) and isinstance(version, str):  # a model, a collection, a prompt
+        return {"name": name, "version": version}
     # A value with an address in its repr would make an equal question look like a new one.
     text = repr(value)
     return type(value).__qualname__ if " at 0x" in text else text
 
 
-def _whole(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list | tuple):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {_whole(name): _whole(item) for name, item in value.items()}
-    return value
-
-
+_DEEPEST = 30
 _PLAIN: dict[str, Any] = {"enc_hook": _plain_other, "str_keys": True, "builtin_types": ()}
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain_other).encode
 _process: tuple[int, str, itertools.count[int]] = (0, "", itertools.count())

@@ -24,7 +24,7 @@ from onrecord.calling import emit, listening
 from onrecord.messages import Usage
 from onrecord.records.journal import End, Journal, Start
 from onrecord.records.record import Kind, Record, content_key, new_id, plain
-from onrecord.records.tree import drawn
+from onrecord.records.tree import drawn, total_cost
 from onrecord.settings import Settings
 
 
@@ -59,7 +59,7 @@ class Call:
         self.output: Any = None
         self.error: str | None = None
         self.usage = Usage()
-        self.cost = 0
+        self.cost: int | None = 0
 
     @property
     def id(self) -> str:
@@ -109,9 +109,9 @@ class Recording:
         return sum((record.usage for record in self.records), Usage())
 
     @property
-    def cost(self) -> int:
-        """The cost of all calls together, in integer micro-dollars."""
-        return sum(record.cost for record in self.records)
+    def cost(self) -> int | None:
+        """The cost of all calls together, in integer micro-dollars; None if one is not known."""
+        return total_cost(self.records)
 
     def tree(self) -> str:
         """The calls as an indented tree with their time, tokens and cost, one line each."""
@@ -127,11 +127,6 @@ def recording() -> Iterator[Recording]:
         yield watcher
     finally:
         _recordings.reset(token)
-
-
-def current_call() -> Call | None:
-    """The innermost call under way here, or None outside every recorded call."""
-    return _current.get()
 
 
 def joined(start: Start, end: End | None) -> Record:

@@ -146,7 +146,7 @@ _RECORD = sa.Table(
     sa.Column("started_ns", sa.BigInteger, nullable=False),
     sa.Column("ended_ns", sa.BigInteger, nullable=False),
     sa.Column("usage", sa.String, nullable=False),
-    sa.Column("cost", sa.BigInteger, nullable=False),
+    sa.Column("cost", sa.BigInteger),
     sa.Column("release", sa.String),
     sa.Column("session", sa.String),
     sa.Column("user", sa.String),
@@ -170,7 +170,9 @@ sa.Index("record_roots", _RECORD.c.id, sqlite_where=_RECORD.c.parent.is_(None))
 
 
 def _engine(path: Path) -> sa.Engine:
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": 30}
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _(connection: Any, record: Any) -> None:

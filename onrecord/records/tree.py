@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from onrecord.records.record import Record
 
@@ -27,13 +27,25 @@ def line(record: Record) -> str:
     words.append(_state(record))
     if record.usage.input or record.usage.output:
         words.append(f"{record.usage.input} → {record.usage.output} tokens")
-    if record.cost:
+    if record.cost != 0:
         words.append(dollars(record.cost))
     return "  ".join(words)
 
 
-def dollars(cost: int) -> str:
-    """Integer micro-dollars as dollars: 1500 -> "$0.0015"."""
+def total_cost(records: Iterable[Record]) -> int | None:
+    """The cost of records together, in integer micro-dollars; None if that of one is not known."""
+    total = 0
+    for record in records:
+        if record.cost is None:
+            return None
+        total += record.cost
+    return total
+
+
+def dollars(cost: int | None) -> str:
+    """Integer micro-dollars as dollars: 1500 -> "$0.0015"; None -> "cost unknown"."""
+    if cost is None:
+        return "cost unknown"
     text = f"{cost / 1e6:.6f}".rstrip("0")
     whole, _, fraction = text.partition(".")
     return f"${whole}.{fraction:0<2}"

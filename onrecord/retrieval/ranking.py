@@ -55,18 +55,6 @@ def positive(cosines: Floats) -> NDArray[np.float64]:
     return np.clip(np.asarray(cosines, dtype=np.float64), 0.0, 1.0)
 
 
-def reciprocal_ranks(rankings: Sequence[Sequence[Item]], constant: int = 60) -> dict[Item, float]:
-    """Reciprocal-rank fusion: item to the sum over rankings of 1 / (constant + rank), ranks from 1.
-
-    Cormack, Clarke and Buettcher, SIGIR 2009. Not used by a search; the benchmarks compare with it.
-    """
-    fused_ranks: dict[Item, float] = {}
-    for ranking in rankings:
-        for rank, item in enumerate(ranking, start=1):
-            fused_ranks[item] = fused_ranks.get(item, 0.0) + 1.0 / (constant + rank)
-    return fused_ranks
-
-
 def order(scores: Floats, ties: Sequence[int]) -> NDArray[np.intp]:
     """Best first; equal scores by `ties` ascending (row ids), so that a search repeats exactly."""
     return np.lexsort((np.asarray(ties), -np.asarray(scores)))

@@ -45,7 +45,7 @@ def test_an_empty_folder(project: Path) -> None:
     (project / "empty").mkdir()
     done = printed("ingest", "empty")
     assert (done["added"], done["chunks"], done["failed"]) == (0, 0, [])
-    assert "nothing to do" in onrecord("ingest", "empty").stdout
+    assert "there is no file here that can be read" in onrecord("ingest", "empty").stdout
     found = printed("search", "anything")
     assert found["passages"] == []
     assert printed("ask", "anything")["refused"]

@@ -300,3 +300,88 @@ def test_recording_can_be_switched_off(project: Path, monkeypatch: pytest.Monkey
         assert total.run(2) == 2
     assert len(run.records) == 3
     assert not (project / ".onrecord").exists()
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise RuntimeError("do not look at me")
+
+
+CYCLE: list[object] = []
+CYCLE.append(CYCLE)
+ODD = {
+    "tuple keys": {("a", "b"): 1, None: 2},
+    "big number": {"n": 2**70},
+    "cycle": CYCLE,
+    "broken repr": Broken(),
+    "class": Store,
+    "surrogate": "half \ud800 pair",
+    "mixed set": {1, "a", None},
+}
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD.keys())
+def test_no_value_can_fail_the_call_it_is_part_of_or_spoil_the_store(
+    project: Path, value: object
+) -> None:
+    @flow
+    async def echo(given: object) -> object:
+        return given
+
+    with recording() as run:
+        assert echo.run(value) is value
+    assert isinstance(run.records[0].key, str)
+    assert total.run(1) == 0
+    names = [record.name for record in Store(project / ".onrecord").runs()]
+    assert names == ["total", "echo"]
+    assert Store(project / ".onrecord").runs()[1].state == "done"
+
+
+def test_a_full_disk_leaks_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+
+    def full(file: int, data: bytes) -> int:
+        if data == MAGIC:
+            raise OSError(28, "No space left on device")
+        return real(file, data)
+
+    monkeypatch.setattr(os, "write", full)
+    journal = Journal(project / "journal")
+    descriptors = Path("/proc/self/fd")  # not everywhere; the empty folder tells enough there
+    before = len(list(descriptors.glob("*")))
+    for _ in range(20):
+        journal.append(start())
+    assert journal.dropped == 20
+    assert list((project / "journal").iterdir()) == []
+    assert len(list(descriptors.glob("*"))) <= before
+
+
+def test_a_project_folder_may_have_any_name(tmp_path: Path) -> None:
+    home = tmp_path / "what? & why#" / ".onrecord"
+    Store(home).close()
+    assert (home / "records.db").is_file()
+
+
+def test_an_unknown_cost_is_not_called_zero(project: Path) -> None:
+    from onrecord.records.tree import dollars
+
+    with recording() as run:
+        with Call("model", "free", {}) as this:
+            this.cost = 0
+        with Call("model", "priced", {}) as this:
+            this.cost = 1500
+        assert run.cost == 1500 and dollars(run.cost) == "$0.0015"
+        with Call("model", "unknown", {}) as this:
+            this.cost = None
+    assert run.cost is None and dollars(run.cost) == "cost unknown"
+    assert "cost unknown" in run.tree()
+    stored = Store(project / ".onrecord").runs()
+    assert [record.cost for record in stored] == [None, 1500, 0]
+
+
+def test_models_and_their_likes_are_known_by_name_and_version() -> None:
+    import onrecord as on
+
+    one, same, other = on.Scripted("a"), on.Scripted("a"), on.Scripted("b")
+    assert content_key("x", one) == content_key("x", same) != content_key("x", other)
+    assert plain({"model": one})["model"] == {"name": "scripted:test", "version": one.version}

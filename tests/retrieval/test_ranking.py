@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.retrieval.ranking import fused, order, reciprocal_ranks
+from onrecord.retrieval.ranking import fused, order
 
 shares = st.floats(0, 1)
 cosines = st.floats(-1, 1)
@@ -65,8 +65,3 @@ def test_more_of_a_signal_is_never_worse(found: list[Candidate], more: float) ->
 def test_equal_scores_keep_one_order() -> None:
     scores = np.array([0.2, 0.9, 0.2, 0.9])
     assert order(scores, [7, 5, 3, 9]).tolist() == [1, 3, 2, 0]
-
-
-def test_reciprocal_ranks() -> None:
-    ranks = reciprocal_ranks([[1, 2], [2, 3]])
-    assert ranks == pytest.approx({1: 1 / 61, 2: 1 / 62 + 1 / 61, 3: 1 / 62})

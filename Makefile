@@ -28,6 +28,7 @@ check: setup ## style and types
 bench: $(BENCH_READY) ## measure beside the peers; ONLY=name for one of benchmarks/*.py
 	@for name in $(or $(ONLY),$(BENCHMARKS)); do \
 	  echo "== $$name"; $(BENCH_VENV)/bin/python -m benchmarks.$$name || exit 1; done
+	@$(BENCH_VENV)/bin/python -m benchmarks.measured
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -227,12 +227,12 @@ _DEPTH = 100
 _ROOT = Path(__file__).parent.parent
 
 
-def reciprocal_ranks(rankings: Sequence[Sequence[Item]], constant: int = 60) -> dict[Item, float]:
+def reciprocal_ranks(rankings: Sequence[Sequence[Any]], constant: int = 60) -> dict[Any, float]:
     """Reciprocal-rank fusion: item to the sum over rankings of 1 / (constant + rank), ranks from 1.
 
     Cormack, Clarke and Buettcher, SIGIR 2009.
     """
-    fused_ranks: dict[Item, float] = {}
+    fused_ranks: dict[Any, float] = {}
     for ranking in rankings:
         for rank, item in enumerate(ranking, start=1):
             fused_ranks[item] = fused_ranks.get(item, 0.0) + 1.0 / (constant + rank)

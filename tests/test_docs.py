@@ -103,6 +103,12 @@ def test_anchors_exist() -> None:
             assert anchor in {re.sub(r"\W+", "-", heading.lower()) for heading in headings}
 
 
+def test_the_page_of_measurements_holds_what_was_measured() -> None:
+    from benchmarks.measured import PAGE, page
+
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
 def test_the_dependency_page_names_every_dependency() -> None:
     import tomllib
 

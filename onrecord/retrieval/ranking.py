@@ -17,14 +17,12 @@ shares no words with them, which caps it at one half.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
-Item = TypeVar("Item", bound=Hashable)
 
 
 def fused(

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import copy
 import functools
 import os
+import queue
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from onrecord.messages import Result
 
@@ -77,27 +79,40 @@ class Stream(Generic[R]):
         self._start = start
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        queue: asyncio.Queue[Any] = asyncio.Queue()
-        token = _listener.set(queue.put_nowait)
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Any] = asyncio.Queue()
+
+        def listen(event: object) -> None:
+            # Work may emit from any thread. All events go through the loop's one line of
+            # callbacks: that wakes the loop, and keeps their order, the end marker's too.
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        token = _listener.set(listen)
         try:
             task = asyncio.create_task(self._start())
         finally:
             _listener.reset(token)
-        task.add_done_callback(lambda _: queue.put_nowait(_END))
+        task.add_done_callback(lambda _: events.put_nowait(_END))
         try:
-            while (event := await queue.get()) is not _END:
+            while (event := await events.get()) is not _END:
                 yield event
             yield Result(task.result())
         finally:
             await _cancel(task)
 
     def __iter__(self) -> Iterator[Any]:
-        events = cast("Any", self.__aiter__())
+        events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        context = contextvars.copy_context()
+        context.run(_listener.set, events.put)
+        call = _Call(self._start(), context)
+        call.value.add_done_callback(lambda _: events.put(_END))
         try:
-            while (event := run(_next(events))) is not _END:
+            while (event := events.get()) is not _END:
                 yield event
+            yield Result(call.value.result())
         finally:
-            run(events.aclose())
+            call.cancel()
 
 
 def emit(event: object) -> None:
@@ -118,22 +133,11 @@ def run(coroutine: Coroutine[Any, Any, R]) -> R:
     Context variables are those of the caller. Ctrl-C cancels the coroutine and waits for its
     clean-up before it is raised again.
     """
-    context = contextvars.copy_context()
-    if threading.current_thread() is _Loop.thread_of(os.getpid()):
-        return _run_beside(coroutine, context)
-    loop = _Loop.current()
-    future: concurrent.futures.Future[R] = concurrent.futures.Future()
-    cell: list[asyncio.Task[None]] = []
-
-    def start() -> None:
-        cell.append(loop.create_task(_settle(coroutine, future), context=context))
-
-    loop.call_soon_threadsafe(start, context=context)
+    call = _Call(coroutine, contextvars.copy_context())
     try:
-        return future.result()
+        return call.value.result()
     except KeyboardInterrupt:
-        loop.call_soon_threadsafe(lambda: cell and cell[0].cancel())
-        concurrent.futures.wait([future], timeout=_CLEAN_UP_SECONDS)
+        call.cancel()
         raise
 
 
@@ -142,6 +146,36 @@ _CLEAN_UP_SECONDS = 10.0
 _listener: contextvars.ContextVar[Callable[[object], None] | None] = contextvars.ContextVar(
     "onrecord_listener", default=None
 )
+_beside: contextvars.ContextVar[bool] = contextvars.ContextVar("onrecord_beside", default=False)
+
+
+class _Call(Generic[R]):
+    """A coroutine under way on a loop in another thread."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, R], context: contextvars.Context) -> None:
+        self.value: concurrent.futures.Future[R] = concurrent.futures.Future()
+        # A synchronous helper called inside a flow may block the background loop's own thread:
+        # waiting for that same loop would never end, so this call, and every call inside it, gets
+        # a loop of its own.
+        if context.get(_beside, False) or _Loop.is_this_thread():
+            context.run(_beside.set, True)
+            self._loop, self._thread = _start_loop(self.value)
+        else:
+            self._loop, self._thread = _Loop.current()
+        self._loop.call_soon_threadsafe(self._begin, coroutine, context)
+
+    def _begin(self, coroutine: Coroutine[Any, Any, R], context: contextvars.Context) -> None:
+        self._task = self._loop.create_task(_settle(coroutine, self.value), context=context)
+
+    def cancel(self) -> None:
+        """Cancel the coroutine if it has not ended, and wait for its clean-up."""
+        if self.value.done():
+            return
+        with contextlib.suppress(RuntimeError):  # it has just ended, and its loop is closed
+            self._loop.call_soon_threadsafe(lambda: self._task.cancel())
+        # A forgotten stream may be collected on any thread, the one that has to clean up too.
+        if threading.current_thread() is not self._thread:
+            concurrent.futures.wait([self.value], timeout=_CLEAN_UP_SECONDS)
 
 
 class _Loop:
@@ -152,42 +186,49 @@ class _Loop:
     _running: tuple[int, asyncio.AbstractEventLoop, threading.Thread] | None = None
 
     @classmethod
-    def current(cls) -> asyncio.AbstractEventLoop:
+    def current(cls) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
         with cls._lock:
-            if cls._running is None or cls._running[0] != os.getpid():
-                loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=loop.run_forever, name="onrecord", daemon=True)
-                thread.start()
-                cls._running = (os.getpid(), loop, thread)
-            return cls._running[1]
+            running = cls._running
+            if running is None or running[0] != os.getpid() or not running[2].is_alive():
+                never: concurrent.futures.Future[None] = concurrent.futures.Future()
+                running = cls._running = (os.getpid(), *_start_loop(never))
+            return running[1:]
 
     @classmethod
-    def thread_of(cls, pid: int) -> threading.Thread | None:
+    def is_this_thread(cls) -> bool:
         running = cls._running
-        return running[2] if running is not None and running[0] == pid else None
+        return running is not None and running[::2] == (os.getpid(), threading.current_thread())
 
 
-def _run_beside(coroutine: Coroutine[Any, Any, R], context: contextvars.Context) -> R:
-    # A synchronous helper called inside a flow calls `.run` on the loop's own thread: waiting for
-    # that same loop would never end, so this one call gets a loop of its own.
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        return pool.submit(context.run, asyncio.run, coroutine).result()
+def _start_loop(
+    until: concurrent.futures.Future[Any],
+) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+    """A loop in a thread of its own, until the future is done."""
+    runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)  # its clean-up is asyncio.run's
+    loop = runner.get_loop()
+
+    def drive() -> None:
+        with runner:
+            while not until.done():
+                # asyncio lets an exit in any task end the loop. Here it belongs to the caller who
+                # waits for that task, and the loop to everybody.
+                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                    loop.run_forever()
+
+    until.add_done_callback(lambda _: loop.stop())  # it is settled on the loop's own thread
+    thread = threading.Thread(target=drive, name="onrecord", daemon=True)
+    thread.start()
+    return loop, thread
 
 
 async def _settle(coroutine: Coroutine[Any, Any, R], future: concurrent.futures.Future[R]) -> None:
     try:
         future.set_result(await coroutine)
-    except BaseException as error:
+    except BaseException as error:  # the future carries it to the caller, an exit too
         future.set_exception(error)
-        if not isinstance(error, Exception | asyncio.CancelledError):
-            raise
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:
     if not task.done():
         task.cancel()
         await asyncio.wait([task])
-
-
-async def _next(events: Any) -> Any:
-    return await anext(events, _END)

@@ -8,6 +8,7 @@ passages = docs.search.run("How many days of leave?", k=6)
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from onrecord.retrieval import catalog
 from onrecord.retrieval.database import DATABASE, Database, storage_error
 from onrecord.retrieval.document import Document, Fields, Splitter
 from onrecord.retrieval.ingesting import Ingest, Ingested, Plan, versions
-from onrecord.retrieval.scanning import Scan, plan_documents, plan_paths, plan_stored
+from onrecord.retrieval.scanning import Scan, check_paths, plan_documents, plan_paths, plan_stored
 from onrecord.retrieval.searching import Query, Searcher
 from onrecord.retrieval.splitting.structure import Structure
 from onrecord.settings import Settings
@@ -66,7 +67,9 @@ class Collection:
                 cure="A name has letters, digits, '-', '_' and '.', and begins with a letter or "
                 "digit.",
             )
-        folder = Path(home or settings.home).absolute() / "collections" / name
+        # Without `..`, as the files' paths are: their ids are relative to a folder above this one.
+        base = Path(os.path.normpath(Path(home or settings.home).absolute()))
+        folder = base / "collections" / name
         filled_with = _embedder_of(folder)
         return cls(folder, embedder_named(embedder or filled_with or settings.embedder), splitter)
 
@@ -89,6 +92,9 @@ class Collection:
             raise UsageError("there is nothing to ingest", cure="Name a file or a folder.")
         fields = Fields(text, id, title)
         with Call("ingest", self.name, {"paths": paths, "fields": fields}) as this:
+            if not (self.folder / DATABASE).exists():
+                # A mistyped path leaves no empty collection behind.
+                await asyncio.to_thread(check_paths, map(Path, paths))
             async with self._writing() as store:
                 salt = f"{versions(self.embedder, self.splitter)} {fields}".encode()
                 largest = int(Settings.load().max_file_mb * 1e6)
@@ -128,6 +134,13 @@ class Collection:
         query = Query(question, k, where, min_score)
         found = await self._opened().search(query, deadline)
         return found
+
+    @property
+    def version(self) -> str:
+        """Changes with every ingest that changes something; "" as long as nothing was ingested."""
+        if not (self.folder / DATABASE).exists():
+            return ""
+        return self._opened().settings().get("generation", "")
 
     def document(self, id: str) -> Document:
         """A document by its id. Raises UnknownNameError."""

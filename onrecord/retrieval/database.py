@@ -49,9 +49,13 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of the block or nothing of it."""
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
+        """A transaction: all of the block or nothing of it; its StorageError says so."""
+        try:
+            with self._transaction("BEGIN IMMEDIATE") as connection:
+                yield connection
+        except StorageError as error:
+            what = f"{error.what}; nothing was changed"
+            raise StorageError(what, where=error.where, cure=error.cure) from error
 
     def wipe_removed(self) -> None:
         """Leave nothing of removed texts in the database or its write-ahead log.
@@ -61,7 +65,8 @@ class Database:
         Takes time in proportion to the whole collection, and as much free disk space.
         """
         try:
-            with self.writing() as connection:
+            # Not `writing`: by now something was changed.
+            with self._transaction("BEGIN IMMEDIATE") as connection:
                 connection.execute("INSERT INTO words(words) VALUES ('optimize')")
                 connection.execute(_SET_UNWIPED, ("no",))
             with self._lock, self._explained():
@@ -90,11 +95,11 @@ class Database:
             self._connection.execute(begin)
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -170,11 +175,11 @@ COMMIT;
 """
 _EXPLANATIONS = {
     "disk is full": (
-        "the disk is full; nothing was changed",
+        "the disk is full",
         "Free some space and run the command again.",
     ),
     "No space left": (
-        "the disk is full; nothing was changed",
+        "the disk is full",
         "Free some space and run the command again.",
     ),
     "readonly": (

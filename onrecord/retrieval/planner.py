@@ -49,11 +49,15 @@ class Planned:
     def build_graph(self, threads: int = 1) -> None:
         """Build the graph, answer by it from then on, and save it. Minutes for a million vectors.
 
-        Safe to call from any thread while others search. Raises OSError when it cannot be saved;
-        it is used in this process all the same.
+        Safe to call from any thread while others search. When it cannot be saved, it is used in
+        this process all the same, and the strategy of every search says so.
         """
         self._graph = HNSW.build(self.exact, threads)
-        self._graph.save(self._folder / _GRAPH_FILE, self._state)
+        path = self._folder / _GRAPH_FILE
+        try:
+            self._graph.save(path, self._state)
+        except OSError as error:
+            self._note += _not_written(path, error)
 
     def _explained(self, strategy: Strategy, filtered: bool) -> Strategy:
         cost = f"exact search of all takes {self.exact_ms:.2f} ms here"
@@ -84,9 +88,12 @@ def open_index(folder: Path, state: str, vectors: Callable[[], Vectors]) -> Plan
     try:
         exact.save(path, state)
     except OSError as error:
-        reason = error.strerror or str(error)
-        return Planned(exact, folder, state, f"; kept in memory, {path.name} not written: {reason}")
+        return Planned(exact, folder, state, _not_written(path, error))
     return Planned(exact, folder, state)
+
+
+def _not_written(path: Path, error: OSError) -> str:
+    return f"; kept in memory, {path.name} not written: {error.strerror or error}"
 
 
 def _measured(exact: Exact) -> float:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from onrecord.errors import LoadError
+from onrecord.errors import EmptyDocumentError, LoadError, UsageError
 from onrecord.retrieval import catalog
 from onrecord.retrieval.catalog import StoredFile
 from onrecord.retrieval.database import Database
@@ -31,6 +31,12 @@ class Scan(msgspec.Struct, frozen=True):
     largest: int
 
 
+def check_paths(paths: Iterable[Path]) -> None:
+    """Raises UsageError for a path where nothing is."""
+    for path in paths:
+        find_files(_located(path))
+
+
 def plan_paths(store: Database, paths: Iterable[Path], scan: Scan) -> Plan:
     """The plan that brings the collection up to date with files and folders.
 
@@ -40,7 +46,7 @@ def plan_paths(store: Database, paths: Iterable[Path], scan: Scan) -> Plan:
     failed: list[Failure] = []
     known: dict[str, StoredFile] = {}
     for path in paths:
-        path = path.expanduser().absolute()
+        path = _located(path)
         with store.reading() as connection:
             below = catalog.files_under(connection, _named(path))
         known.update((file.path, file) for file in below)
@@ -67,15 +73,23 @@ def plan_documents(source: str, documents: Iterable[Document], salt: str) -> Pla
 
 def plan_stored(store: Database, plan: Plan, salt: bytes) -> Plan:
     """`plan`, and every other document of the collection once more, from the database: a new
-    embedder or splitter concerns them all."""
-    scope = {source.path for source in plan.sources} | {file.path for file in plan.gone}
+    embedder or splitter concerns them all, those of a file that can no longer be read too."""
     with store.reading() as connection:
-        others = [file for file in catalog.files(connection) if file.path not in scope]
+        files = {file.path: file for file in catalog.files(connection)}
+    sources = []
+    for source in plan.sources:
+        file = files.pop(source.path, None)
+        if file is not None:
+            load_it = functools.partial(_loaded_or_stored, source, store, file.id)
+            source = msgspec.structs.replace(source, load=load_it)
+        sources.append(source)
+    gone = {file.path for file in plan.gone}
     again = [
         Source(file.path, salt + file.hash, 1, functools.partial(_stored, store, file.id))
-        for file in others
+        for file in files.values()
+        if file.path not in gone
     ]
-    return Plan((*plan.sources, *again), plan.gone, plan.failed)
+    return Plan((*sources, *again), plan.gone, plan.failed)
 
 
 def _found(path: Path, gone_is_fine: bool) -> Iterable[Path | Failure]:
@@ -103,6 +117,11 @@ def _source(path: Path, scan: Scan) -> Source | Failure:
     return Source(_named(path), digest.digest(), size, load_it)
 
 
+def _located(path: Path) -> Path:
+    """The one spelling of a path. Links keep their names: who ingests a link means the link."""
+    return Path(os.path.normpath(path.expanduser().absolute()))
+
+
 def _document_id(path: Path, root: Path) -> str:
     return _named(path.relative_to(root) if path.is_relative_to(root) else path)
 
@@ -114,6 +133,21 @@ def _named(path: Path) -> str:
 
 def _is_under(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _loaded_or_stored(source: Source, store: Database, file: int) -> Iterator[Document | Failure]:
+    """What can be read of a source, and of what cannot, what was read before."""
+    read = set()
+    try:
+        for item in source.load():
+            if isinstance(item, Document):
+                read.add(item.id)
+            yield item
+    except EmptyDocumentError:  # read to its end: what it held before is gone
+        raise
+    except (LoadError, UsageError) as error:
+        yield failure(Path(source.path), error)
+        yield from (document for document in _stored(store, file) if document.id not in read)
 
 
 def _stored(store: Database, file: int) -> list[Document]:

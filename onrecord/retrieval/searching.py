@@ -65,11 +65,7 @@ class Searcher:
 
     def __init__(self, folder: Path, embedder: Embedder) -> None:
         if not (folder / DATABASE).exists():
-            raise UsageError(
-                f"there is no collection '{folder.name}' yet",
-                where=str(folder),
-                cure="Fill it with `onrecord ingest PATH`.",
-            )
+            raise _unfilled(f"there is no collection '{folder.name}' yet", folder)
         self.name = folder.name
         self.store = Database(folder / DATABASE, create=False)
         self._folder = folder
@@ -85,13 +81,17 @@ class Searcher:
     async def search(self, query: Query, deadline: float | None) -> list[Passage]:
         """Search, on the record. Raises UsageError, FilterError, DeadlineError or StorageError."""
         _check(query)
-        key = content_key("search", self.name, await asyncio.to_thread(self._settings), query)
+        key = content_key("search", self.name, await asyncio.to_thread(self.settings), query)
         with Call("search", self.name, query, key) as this:
             stop = threading.Event()
             try:
                 async with asyncio.timeout(deadline):
                     vectors = await embed(self._embedder, [query.question])
                     found = await asyncio.to_thread(self._search, query, vectors[0], stop)
+            except asyncio.CancelledError:
+                # A thread is not cancelled with its task: it would keep the next search waiting.
+                self._abandon(stop)
+                raise
             except TimeoutError:
                 self._abandon(stop)
                 raise DeadlineError(
@@ -113,12 +113,13 @@ class Searcher:
         if graph and index.wants_graph:
             index.build_graph(os.cpu_count() or 1)
 
-    def _settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
+        """The settings of the collection: embedder, versions, generation."""
         with self.store.reading() as connection:
             return catalog.settings(connection)
 
     def _abandon(self, stop: threading.Event) -> None:
-        """Stop a search whose time is up: the query it is in, or its turn, if that is to come."""
+        """Stop a search nobody waits for: the query it is in, or its turn, if still to come."""
         stop.set()
         if self._at_work is stop:
             self.store.interrupt()
@@ -130,7 +131,7 @@ class Searcher:
                 return Found((), Strategy("exact", "abandoned"))
             view = self._current(connection)
             if not len(view.ids):
-                return Found((), Strategy("exact", "the collection is empty"))
+                raise _unfilled(f"the collection '{self.name}' holds nothing yet", self._folder)
             allowed = view.allowed(query.where) if query.where else None
             within = None if allowed is None else view.ids[allowed]
             terms = view.lexicon.terms(query.question)
@@ -242,6 +243,10 @@ def _check(query: Query) -> None:
         raise UsageError(f"k is {query.k}", cure="Ask for at least one passage.")
     if not 0 <= query.min_score <= 1:
         raise UsageError(f"min_score is {query.min_score}", cure="Scores are between 0 and 1.")
+
+
+def _unfilled(what: str, folder: Path) -> UsageError:
+    return UsageError(what, where=str(folder), cure="Fill it with `onrecord ingest PATH`.")
 
 
 def _passage(text: StoredText, score: float) -> Passage:

@@ -46,9 +46,14 @@ def test_an_empty_folder(project: Path) -> None:
     done = printed("ingest", "empty")
     assert (done["added"], done["chunks"], done["failed"]) == (0, 0, [])
     assert "there is no file here that can be read" in onrecord("ingest", "empty").stdout
-    found = printed("search", "anything")
-    assert found["passages"] == []
-    assert printed("ask", "anything")["refused"]
+    for command in ("search", "ask"):
+        message = refused(2, "'default' holds nothing yet", command, "anything")
+        assert "Fill it with `onrecord ingest PATH`" in message
+
+
+def test_a_path_that_was_mistyped(project: Path) -> None:
+    refused(2, "there is no such file or folder", "ingest", "hanbook")
+    refused(2, "there is no collection 'default' yet", "search", "anything")
 
 
 def test_an_empty_file_and_binary_junk(notes: Path, project: Path) -> None:

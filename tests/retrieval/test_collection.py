@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import onrecord as on
+from onrecord.calling import run
 from onrecord.errors import (
     DeadlineError,
     FilterError,
@@ -23,7 +26,10 @@ from onrecord.errors import (
     UnknownNameError,
     UsageError,
 )
+from onrecord.retrieval import catalog
+from onrecord.retrieval.database import Database, storage_error
 from onrecord.retrieval.document import Document
+from onrecord.retrieval.lexical import Lexicon
 
 COUNTED = ("added", "changed", "removed", "unchanged")
 LEAVE = """# Leave
@@ -500,3 +506,160 @@ def test_a_read_only_folder_can_be_searched_and_says_no_to_ingest(filled: on.Col
             docs.ingest.run("handbook")
     finally:
         filled.folder.chmod(0o700)
+
+
+def test_one_file_under_two_spellings_of_its_path_is_ingested_once(
+    handbook: Path, project: Path
+) -> None:
+    docs = on.Collection.open("handbook", home=f"../{project.name}/.onrecord")
+    assert counts(docs.ingest.run("handbook")) == (2, 0, 0, 0)
+    for spelling in (f"../{project.name}/handbook", "./handbook/../handbook", handbook):
+        done = docs.ingest.run(spelling)
+        assert counts(done) == (0, 0, 0, 2) and not done.failed
+    assert [row[0] for row in snapshot(docs)] == ["handbook/leave.md", "handbook/travel.md"]
+    (project / "link").symlink_to(handbook)  # another name, and it keeps it
+    assert counts(docs.ingest.run("link")) == (2, 0, 0, 0)
+
+
+def test_a_graph_that_cannot_be_saved_fails_no_ingest(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onrecord.retrieval import planner, vectors
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(planner, "SLOW_MS", 0.0)  # as on a machine where it is slow
+    monkeypatch.setattr(vectors, "TWO_PASSES_FROM", 100)
+    monkeypatch.setattr(vectors.HNSW, "save", full)
+    docs = on.Collection.open("many")
+    made = [Document(str(n), f"Number {n}", f"The number {n} is odd or even.") for n in range(6000)]
+    assert docs.add.run(made, source="numbers").added == 6000
+    with on.recording() as run:
+        docs.search.run("number 1234", k=5)
+    strategy = run.records[-1].output["strategy"]
+    assert strategy["name"] == "hnsw"
+    assert "hnsw.bin not written: No space left on device" in strategy["reason"]
+
+
+def test_only_a_transaction_says_that_nothing_was_changed(filled: on.Collection) -> None:
+    filled.close()
+    error = storage_error(OSError(errno.ENOSPC, "No space left on device"), filled.folder)
+    assert error.what == "the disk is full"
+    store = Database(filled.folder / "collection.db", create=False)
+    with store.reading() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+    with (
+        pytest.raises(StorageError, match="the disk is full; nothing was changed"),
+        store.writing() as connection,
+    ):
+        connection.execute("INSERT INTO setting VALUES ('large', ?)", ("x" * 1_000_000,))
+    with store.writing() as connection:  # the connection is still good
+        assert "large" not in catalog.settings(connection)
+    store.close()
+
+
+def vector_hashes(docs: on.Collection) -> set[bytes]:
+    with sqlite3.connect(docs.folder / "collection.db") as connection:
+        return {row[0] for row in connection.execute("SELECT hash FROM vector")}
+
+
+def test_a_new_version_of_the_embedder_reaches_what_can_no_longer_be_read(handbook: Path) -> None:
+    docs = on.Collection.open("handbook")
+    docs.ingest.run(handbook)
+    before, old = snapshot(docs), vector_hashes(docs)
+    (handbook / "leave.md").write_bytes(b"\x00\x01\x02\xff" * 1000)
+    newer = on.Collection.open("handbook", embedder=Slanted(docs.embedder))  # type: ignore[arg-type]  # structurally one
+    done = newer.ingest.run(handbook)
+    assert [failure.path for failure in done.failed] == [str(handbook / "leave.md")]
+    assert snapshot(newer) == before and sound(newer)
+    assert not vector_hashes(newer) & old
+    assert "sixteen weeks" in newer.search.run("parental leave in weeks", k=1)[0].text
+    assert newer.ingest.run(handbook).failed  # reported each time, and at no cost
+    assert newer.ingest.run(handbook).embedded == 0
+    (handbook / "leave.md").write_text("")
+    assert newer.ingest.run(handbook).removed == 1
+
+
+def test_an_empty_file_is_gone_under_a_new_version_of_the_embedder_too(handbook: Path) -> None:
+    docs = on.Collection.open("handbook")
+    docs.ingest.run(handbook)
+    (handbook / "leave.md").write_text("")
+    newer = on.Collection.open("handbook", embedder=Slanted(docs.embedder))  # type: ignore[arg-type]  # structurally one
+    done = newer.ingest.run(handbook)
+    assert [failure.reason for failure in done.failed] == ["empty"]
+    assert counts(done) == (0, 1, 1, 0)
+
+
+def test_the_embeddings_of_an_ingest_are_on_the_record(handbook: Path) -> None:
+    docs = on.Collection.open("handbook")
+    with on.recording() as run:
+        done = docs.ingest.run(handbook)
+    assert [record.kind for record in run.records] == ["embed", "ingest"]
+    embedded, ingested = run.records
+    assert embedded.parent == ingested.id and embedded.name == docs.embedder.name
+    assert embedded.input == {"texts": done.embedded}
+    assert embedded.output == {"shape": [done.embedded, docs.embedder.dimensions]}
+    (handbook / "travel.md").write_text(TRAVEL + "\n" + PARAGRAPH + "\n")
+    with on.recording() as again:
+        docs.ingest.run(handbook)
+    assert again.records[0].key != embedded.key
+    journal = everything_on_disk(docs.folder.parents[1] / "journal")
+    assert b"embed" in journal and b"blue ledger" not in journal
+    with on.recording() as nothing_new:
+        docs.ingest.run(handbook)
+    assert [record.kind for record in nothing_new.records] == ["ingest"]
+
+
+def test_a_path_that_is_not_there_makes_no_collection(project: Path) -> None:
+    docs = on.Collection.open("handbook")
+    with pytest.raises(UsageError, match="no such file or folder"):
+        docs.ingest.run("handbok")
+    assert not docs.folder.exists()
+    with pytest.raises(UsageError, match="no collection 'handbook' yet"):
+        docs.search.run("leave")
+
+
+def test_a_collection_that_holds_nothing_says_so(handbook: Path, project: Path) -> None:
+    (project / "empty").mkdir()
+    docs = on.Collection.open("handbook")
+    assert counts(docs.ingest.run("empty")) == (0, 0, 0, 0)
+    with pytest.raises(UsageError, match=r"'handbook' holds nothing yet .* Fill it with"):
+        docs.search.run("leave")
+    docs.ingest.run(handbook)
+    assert docs.search.run("leave", k=1)
+    shutil.rmtree(handbook)
+    docs.ingest.run(handbook)
+    with pytest.raises(UsageError, match="holds nothing yet"):
+        docs.search.run("leave")
+
+
+def test_a_cancelled_search_lets_go_of_the_collection(
+    filled: on.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(lexicon: Lexicon, *_: object) -> list[int]:
+        counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 99000000)"
+        lexicon._connection.execute(f"{counting} SELECT count(*) FROM n").fetchone()
+        return []
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lexicon, "find", slow)
+        with pytest.raises(TimeoutError):
+            run(asyncio.wait_for(filled.search("trains"), 1.0))
+    started = time.monotonic()
+    assert filled.search.run("trains", k=3)
+    assert time.monotonic() - started < 5.0  # counting takes three times as long
+
+
+def test_a_recorded_collection_is_known_by_what_it_holds(handbook: Path) -> None:
+    from onrecord.records.record import content_key
+
+    docs = on.Collection.open("handbook")
+    assert docs.version == ""
+    docs.ingest.run(handbook)
+    before = content_key("flow", docs)
+    assert before == content_key("flow", on.Collection.open("handbook"))
+    (handbook / "more.md").write_text(PARAGRAPH)
+    docs.ingest.run(handbook)
+    assert content_key("flow", docs) != before

@@ -45,5 +45,5 @@ $(READY): pyproject.toml constraints.txt
 $(BENCH_READY): pyproject.toml
 	@echo "Installing the peers that are measured beside us into $(BENCH_VENV) (once; minutes) ..."
 	@$(PYTHON) -m venv $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench,encoder]'
 	@touch $@

@@ -87,8 +87,11 @@ def _say_ingested(name: str, result: Ingested) -> None:
         f"{plural(result.chunks, 'chunk')} in all; {plural(result.embedded, 'text')} embedded; "
         f"{duration(result.seconds)}."
     )
-    for failure in result.failed:
+    for failure in result.failed[:_MOST_SHOWN]:
         typer.echo(f"could not read {failure.path}: {failure.reason}", err=True)
+    if len(result.failed) > _MOST_SHOWN:
+        more = len(result.failed) - _MOST_SHOWN
+        typer.echo(f"... and {more:,} more; --json names them all", err=True)
 
 
 def _say_passage(number: int, passage: Passage) -> None:
@@ -98,3 +101,6 @@ def _say_passage(number: int, passage: Passage) -> None:
     for line in passage.text.splitlines():
         say(f"   {line}")
     say()
+
+
+_MOST_SHOWN = 20

@@ -55,15 +55,6 @@ def settings(connection: sqlite3.Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT name, value FROM setting"))
 
 
-def files_under(connection: sqlite3.Connection, path: str) -> list[StoredFile]:
-    """The ingested file `path`, or those in the folder `path`."""
-    rows = connection.execute(
-        "SELECT id, path, hash FROM file WHERE path = ? OR substr(path, 1, ?) = ?",
-        (path, len(path) + 1, path.rstrip("/") + "/"),
-    )
-    return [StoredFile(*row) for row in rows]
-
-
 def files(connection: sqlite3.Connection) -> list[StoredFile]:
     """Every ingested file."""
     return [StoredFile(*row) for row in connection.execute("SELECT id, path, hash FROM file")]

@@ -56,13 +56,15 @@ class Ingested(msgspec.Struct, frozen=True):
 class Source(msgspec.Struct, frozen=True):
     """Something documents come from: a file, or a list of documents under a name.
 
-    `hash` changes whenever `load` could give other documents. `size` is in bytes.
+    `path` is the name it is kept under, `place` where it is, for a person. `hash` changes whenever
+    `load` could give other documents. `size` is in bytes.
     """
 
     path: str
     hash: bytes
     size: int
     load: Callable[[], Iterable[Document | Failure]]
+    place: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -187,7 +189,7 @@ class Ingest:
                         replaces = item.id in stored
                         yield Put(source.path, item, hash, replaces, self._split(item))
         except (LoadError, UsageError) as error:
-            self._failed.append(failure(Path(source.path), error))
+            self._failed.append(failure(Path(source.place or source.path), error))
             # An empty file is read to its end: what it held before is gone. Otherwise, what was
             # read before is better than nothing.
             complete = isinstance(error, EmptyDocumentError)
@@ -211,7 +213,7 @@ class Ingest:
                 owner = None
         if owner is not None:
             reason = f"the id '{document.id}' is taken by another document ({owner})"
-            self._failed.append(Failure(source.path, reason))
+            self._failed.append(Failure(source.place or source.path, reason))
             return False
         self._owners[document.id] = source.path
         return True

@@ -48,7 +48,8 @@ def plan_paths(store: Database, paths: Iterable[Path], scan: Scan) -> Plan:
     for path in paths:
         path = _located(path)
         with store.reading() as connection:
-            below = catalog.files_under(connection, _named(path))
+            files = catalog.files(connection)
+        below = [file for file in files if _is_under(_place(file, scan.root), _named(path))]
         known.update((file.path, file) for file in below)
         for found in _found(path, gone_is_fine=bool(below)):
             source = _source(found, scan) if isinstance(found, Path) else found
@@ -59,7 +60,11 @@ def plan_paths(store: Database, paths: Iterable[Path], scan: Scan) -> Plan:
     gone = [file for file in known.values() if file.path not in sources]
     # What cannot be looked into may still be there.
     unseen = [failure.path for failure in failed]
-    gone = [file for file in gone if not any(_is_under(file.path, path) for path in unseen)]
+    gone = [
+        file
+        for file in gone
+        if not any(_is_under(_place(file, scan.root), path) for path in unseen)
+    ]
     return Plan(tuple(sources.values()), tuple(gone), tuple(failed))
 
 
@@ -68,7 +73,7 @@ def plan_documents(source: str, documents: Iterable[Document], salt: str) -> Pla
     made = list(documents)
     data = salt.encode() + msgspec.msgpack.encode(made)
     hash = hashlib.blake2b(data, digest_size=16).digest()
-    return Plan((Source(f"documents:{source}", hash, len(data), lambda: made),))
+    return Plan((Source(f"{_ADDED}{source}", hash, len(data), lambda: made),))
 
 
 def plan_stored(store: Database, plan: Plan, salt: bytes) -> Plan:
@@ -113,8 +118,11 @@ def _source(path: Path, scan: Scan) -> Source | Failure:
             return failure(path, reason)
     except (LoadError, OSError) as error:
         return failure(path, error)
-    load_it = functools.partial(load, path, scan.fields, _document_id(path, scan.root))
-    return Source(_named(path), digest.digest(), size, load_it)
+    # Relative to the project where it is inside, so that a project can be moved.
+    inside = path.is_relative_to(scan.root)
+    name = _named(path.relative_to(scan.root) if inside else path)
+    load_it = functools.partial(load, path, scan.fields, name)
+    return Source(name, digest.digest(), size, load_it, place=_named(path))
 
 
 def _located(path: Path) -> Path:
@@ -122,8 +130,9 @@ def _located(path: Path) -> Path:
     return Path(os.path.normpath(path.expanduser().absolute()))
 
 
-def _document_id(path: Path, root: Path) -> str:
-    return _named(path.relative_to(root) if path.is_relative_to(root) else path)
+def _place(file: StoredFile, root: Path) -> str:
+    """Where an ingested file is, or was; the documents of an `add` are nowhere."""
+    return "" if file.path.startswith(_ADDED) else _named(root / file.path)
 
 
 def _named(path: Path) -> str:
@@ -146,10 +155,13 @@ def _loaded_or_stored(source: Source, store: Database, file: int) -> Iterator[Do
     except EmptyDocumentError:  # read to its end: what it held before is gone
         raise
     except (LoadError, UsageError) as error:
-        yield failure(Path(source.path), error)
+        yield failure(Path(source.place), error)
         yield from (document for document in _stored(store, file) if document.id not in read)
 
 
 def _stored(store: Database, file: int) -> list[Document]:
     with store.reading() as connection:
         return catalog.documents_in(connection, file)
+
+
+_ADDED = "documents:"

@@ -663,3 +663,18 @@ def test_a_recorded_collection_is_known_by_what_it_holds(handbook: Path) -> None
     (handbook / "more.md").write_text(PARAGRAPH)
     docs.ingest.run(handbook)
     assert content_key("flow", docs) != before
+
+
+def test_a_project_can_be_moved(
+    handbook: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on.Collection.open("handbook").ingest.run(handbook)
+    moved = project.parent / "moved"
+    project.rename(moved)
+    monkeypatch.chdir(moved)
+    docs = on.Collection.open("handbook")
+    done = docs.ingest.run("handbook")
+    assert counts(done) == (0, 0, 0, 2) and not done.failed
+    (moved / "handbook" / "leave.md").unlink()
+    assert counts(docs.ingest.run(".")) == (0, 0, 1, 1)
+    assert counts(docs.ingest.run(moved.parent / "moved" / "handbook")) == (0, 0, 0, 1)

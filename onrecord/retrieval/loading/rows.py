@@ -54,7 +54,13 @@ def row_documents(
     seen: set[str] = set()
     bad = good = 0
     for row in chain(first, rows):
-        made = _document(row, chosen, source, path, document_id) if isinstance(row, Row) else row
+        made: Document | BadRow
+        if isinstance(row, BadRow):
+            made = row
+        else:
+            made = _document(
+                row, chosen, source, path, _id(row, chosen, fields, source, document_id)
+            )
         if isinstance(made, Document) and made.id in seen:
             made = BadRow(row.number, f"an earlier {source.place} has the id {made.id!r}")
         if isinstance(made, Document):
@@ -100,26 +106,36 @@ def _pick(
     )
 
 
-def _document(
-    row: Row, chosen: Fields, source: Rows, path: Path, document_id: str
-) -> Document | BadRow:
+def _document(row: Row, chosen: Fields, source: Rows, path: Path, id: str) -> Document | BadRow:
     values = row.values
     text = _as_text(values.get(chosen.text)) if chosen.text else _rendered(values)
     if not text.strip():
         return BadRow(row.number, f"no {chosen.text}" if chosen.text else "empty")
-    own_id = _as_text(values.get(chosen.id)) if chosen.id else ""
     title = _as_text(values.get(chosen.title)) if chosen.title else ""
     others = {n: v for n, v in values.items() if n not in (chosen.text, chosen.id, chosen.title)}
     if not chosen.text:  # a long value is in the text already, and is nothing to filter by
         others = {name: v for name, v in others.items() if len(_as_text(v)) <= _LONGEST_FIELD}
     number = "" if source.alone else f"#{row.number}"
+    own_id = _as_text(values.get(chosen.id)) if chosen.id else ""
     return Document(
-        id=own_id or document_id + number,
+        id=id,
         title=title.strip() or f"{path.stem} {own_id or number}",
         text=text,
         format="row",
         metadata=source.metadata(others),
     )
+
+
+def _id(row: Row, chosen: Fields, fields: Fields, source: Rows, document_id: str) -> str:
+    """The row's own id, as it stands, where the user has named its field.
+
+    Where the field was only guessed the file's name goes before it: two tables may both count from
+    one.
+    """
+    own_id = _as_text(row.values.get(chosen.id)) if chosen.id else ""
+    if own_id and fields.id is not None:
+        return own_id
+    return document_id if source.alone else f"{document_id}#{own_id or row.number}"
 
 
 def _rendered(values: Mapping[str, Any]) -> str:

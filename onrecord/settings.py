@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         settings = _convert(values, str(root / _FILE))
         for variable, text in environ.items():
             name = variable.removeprefix(_PREFIX).lower()
-            if not variable.startswith(_PREFIX):
+            if not variable.startswith(_PREFIX) or not text:
                 continue
             if _closest(name):  # other variables of the same beginning are somebody else's
                 _check_name(name, f"variable {variable}")

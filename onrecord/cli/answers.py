@@ -65,6 +65,8 @@ def say_answer(cited: Cited[str]) -> None:
     if cited.refused:
         say(f"No answer: {cited.reason}")
     elif written:
+        if not cited.citations:
+            say("Not verified, no quotation supports it:")
         say(str(cited.value))
     for number, citation in enumerate(cited.citations):
         if number or written:

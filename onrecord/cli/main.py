@@ -10,7 +10,7 @@ import typer
 
 from onrecord import __version__
 from onrecord.cli import answers, collections, demo, records
-from onrecord.errors import OnrecordError
+from onrecord.errors import OnrecordError, StorageError
 
 app = typer.Typer(
     name="onrecord",
@@ -48,6 +48,10 @@ def main() -> None:
     except OnrecordError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_status)
+    except OSError as error:  # no room for the output, or no working folder any more
+        where = f" ({error.filename})" if error.filename else ""
+        typer.echo(f"error: {error.strerror or error}{where}", err=True)
+        sys.exit(StorageError.exit_status)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
             typer.echo("error: interrupted; what was not finished was not kept", err=True)

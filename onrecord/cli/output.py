@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated, Any
 
@@ -24,8 +25,11 @@ Where = Annotated[
 
 
 def say(text: str = "") -> None:
-    """Print a line for a person."""
-    typer.echo(text)
+    """Print a line for a person.
+
+    What stands in a document must not command the terminal: control characters are shown as �.
+    """
+    typer.echo(_CONTROL.sub("\ufffd", text))
 
 
 def print_json(value: Any) -> None:
@@ -38,3 +42,6 @@ def print_json(value: Any) -> None:
 def plural(number: int, noun: str) -> str:
     """A count with its noun: "1 document", "2 documents", "1,204 documents"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

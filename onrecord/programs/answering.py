@@ -18,18 +18,20 @@ async def answer(question: str, passages: list[Passage]) -> Cited[str]:
 @flow
 async def ask(
     question: str,
-    collection: Collection,
+    collection: Collection | str,
     *,
     model: str | Model | None = None,
     k: int = 6,
     where: str | None = None,
 ) -> Cited[str]:
-    """Answer a question from the `k` passages of a collection that fit it best.
+    """Answer a question from the `k` passages of a collection (or its name) that fit it best.
 
     Every citation was found character by character in its document. `model` defaults to the
     settings': `embedded:extractive`, which writes nothing; its answer is the best quotation, or a
     refusal. Raises UsageError for an empty question, and ModelError when there is no answer.
     """
+    if isinstance(collection, str):
+        collection = Collection.open(collection)
     passages = await collection.search(question, k, where=where)
     answering = answer if model is None else answer.using(model)
     return await answering(question, passages)

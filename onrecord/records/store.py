@@ -290,8 +290,10 @@ def _record(row: Any, bodies: dict[str, Any]) -> Record:
 
 def _storage_error(error: Exception, path: Path) -> StorageError:
     reason = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
+    damaged = "not a database" in str(reason) or "malformed" in str(reason)
+    cure = "Check that the disk is not full and that you may write there."
+    if damaged:
+        cure = "The file is damaged: move it away, and a new one is begun."
     return StorageError(
-        f"the records cannot be read or written: {reason}",
-        where=str(path),
-        cure="Check that the disk is not full and that you may write there.",
+        f"the records cannot be read or written: {reason}", where=str(path), cure=cure
     )

@@ -206,3 +206,35 @@ def test_an_unreadable_file(notes: Path, project: Path) -> None:
         done = subprocess.run([*drop, command], capture_output=True, text=True)
     assert done.returncode == 3, done.stderr
     assert "secret.md: no permission to read it" in done.stderr
+
+
+def test_no_room_for_the_output(notes: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    for command in ("search trains", "search trains --json"):
+        line = f"{sys.executable} -m onrecord {command} > /dev/full"
+        done = subprocess.run(line, shell=True, capture_output=True, text=True)
+        assert done.returncode == 4
+        assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_document_cannot_command_the_terminal(notes: Path) -> None:
+    (notes / "evil.txt").write_text("A crocodile \x1b]0;title\x07 says \x1b[31mred things.")
+    assert onrecord("ingest", notes).returncode == 0
+    for command in ("search", "ask"):
+        assert "\x1b" not in onrecord(command, "What does the crocodile say?").stdout
+    passage = printed("search", "crocodile", "-k", 1)["passages"][0]
+    assert "\x1b[31m" in passage["text"]  # as data it stays what it is
+
+
+def test_an_emptied_database_is_filled_again(notes: Path, project: Path) -> None:
+    for path in (project / ".onrecord/collections/default").glob("collection.db*"):
+        path.write_bytes(b"")
+    refused(2, "holds nothing yet", "ask", "x")
+    assert printed("ingest", notes)["added"] == 1
+
+
+def test_damaged_records_say_what_to_do(notes: Path, project: Path) -> None:
+    assert onrecord("records").returncode == 0
+    (project / ".onrecord/records.db").write_bytes(b"junk" * 500)
+    refused(4, "move it away", "records")

@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TEST_READY := $(VENV)/.ready-to-test
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
 BENCHMARKS := embedding retrieval_quality answers chunking ingest search startup
@@ -13,16 +15,16 @@ BENCHMARKS := embedding retrieval_quality answers chunking ingest search startup
 help: ## list what there is to do
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: $(READY) ## make .venv with Onrecord and what its tests need
+setup: $(READY) ## make .venv with Onrecord
 
 demo: setup ## ask the documentation of Python's standard library
 	@$(BIN)/onrecord demo
 
-test: setup check ## run every check and every test (what CI runs)
+test: check ## run every check and every test (what CI runs)
 	@tests/install-debian-packages
 	@$(BIN)/python -m pytest
 
-check: setup ## style and types
+check: $(TEST_READY) ## style and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy onrecord
 
 bench: $(BENCH_READY) ## measure beside the peers; ONLY=name for one of benchmarks/*.py
@@ -39,7 +41,12 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once; under a minute) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "Python's venv module is missing: 'apt-get install python3-venv' brings it on Debian."; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@$(PIP_INSTALL) -e '.[documents]'
+	@touch $@
+
+$(TEST_READY): $(READY)
+	@echo "Adding what the tests need to $(VENV) (once; a few minutes, 2 GB) ..."
+	@$(PIP_INSTALL) -e '.[test]'
 	@touch $@
 
 $(BENCH_READY): pyproject.toml

@@ -16,11 +16,22 @@
     │   ├── ModelRefusedError              the server refused (key, quota, unknown model)
     │   ├── ContextLengthError             the input is longer than the model reads
     │   └── OutputError                    the output does not fit its type after its repair
-    └── DeadlineError                  6   the time the caller allowed ran out
+    ├── DeadlineError                  6   the time the caller allowed ran out
+    ├── LimitError                     7   a limit of money, tokens, calls or seconds is reached
+    ├── ReplayError                    8   a call that the cassette does not hold
+    ├── ResumeError                    9   a run that cannot go on as it is
+    └── PausedError                   10   no failure: a flow waits for a person's answer
 
 A message says what happened, where, and what to do. `str(error)` is that one sentence (or two); the
 command line prints it after the word "error:" and exits with `exit_status`.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onrecord.messages import Question, Usage
 
 
 class OnrecordError(Exception):
@@ -38,7 +49,7 @@ class OnrecordError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments do not survive the default pickling; process pools pickle errors.
-        return _rebuild, (type(self), self.what, self.where, self.cure)
+        return _rebuild, (type(self), self.what, self.where, self.cure), vars(self)
 
 
 def _rebuild(cls: type[OnrecordError], what: str, where: str, cure: str) -> OnrecordError:
@@ -92,9 +103,17 @@ class NewerVersionError(StorageError):
 
 
 class ModelError(OnrecordError):
-    """A model did not give an answer."""
+    """A model did not give an answer.
+
+    `sent`: the model may have worked on it, so that more may be charged than `usage` says: the
+    tokens that were reported before it failed, None where none were. `retry_after`: the seconds
+    that the server asks to wait.
+    """
 
     exit_status = 5
+    sent: bool = False
+    usage: Usage | None = None
+    retry_after: float | None = None
 
 
 class ModelUnavailableError(ModelError):
@@ -117,3 +136,44 @@ class DeadlineError(OnrecordError):
     """The time the caller allowed ran out before the work was done."""
 
     exit_status = 6
+
+
+class LimitError(OnrecordError):
+    """A limit of money, tokens, calls or seconds is reached; the call was not made."""
+
+    exit_status = 7
+
+
+class ReplayError(OnrecordError):
+    """A call that the cassette does not hold; the message shows the nearest one it does."""
+
+    exit_status = 8
+
+
+class ResumeError(OnrecordError):
+    """A run that cannot go on as it is: its code or an input changed, or it is still going."""
+
+    exit_status = 9
+
+
+class PausedError(OnrecordError):
+    """No failure: the flow waits for a person. Answer, and it goes on: in any process, any day.
+
+    `run` is the id of the run; `questions` are those that were asked until it stopped.
+    """
+
+    exit_status = 10
+
+    def __init__(self, run: str, questions: tuple[Question, ...]) -> None:
+        self.run = run
+        self.questions = questions
+        asked = " ".join(f"“{question.text}”" for question in questions)
+        answers = ", ".join(f"{question.id!r}: …" for question in questions)
+        super().__init__(
+            f"the flow waits for an answer: {asked}",
+            where=f"run {run}",
+            cure=f"Go on with FLOW.resume.run({run!r}, answers={{{answers}}}).",
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.run, self.questions)

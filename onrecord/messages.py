@@ -5,9 +5,11 @@ JSON both ways with `msgspec.json`; the field names are final.
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 T = TypeVar("T")
 
@@ -64,21 +66,33 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one or more calls. `cached` is the share of `input` that the provider had cached,
-    `reasoning` the share of `output` that was spent on thinking."""
+    """Tokens of one or more calls, whatever a provider calls them. `+` adds every count.
+
+    `input` is the whole of what went in, `output` the whole of what came out. Every other count is
+    a share of one of them; what a provider does not report is 0.
+
+    Shares of `input`: `cached` was read from the provider's cache; `cache_write` was put into it,
+    `cache_write_1h` of that for an hour instead of minutes; `audio_input` was sound, `cached_audio`
+    of that (and of `cached`) from the cache; `image_input` was images.
+
+    Shares of `output`: `reasoning` was spent on thinking; `audio_output` is sound, `image_output`
+    images.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
     reasoning: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    cached_audio: int = 0
+    image_input: int = 0
+    audio_output: int = 0
+    image_output: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input + other.input,
-            self.output + other.output,
-            self.cached + other.cached,
-            self.reasoning + other.reasoning,
-        )
+        return Usage(*map(operator.add, astuple(self), astuple(other)))
 
 
 class Completion(msgspec.Struct, frozen=True):
@@ -144,6 +158,20 @@ class TextDelta(msgspec.Struct, frozen=True, tag="text_delta"):
     """An event of a stream: the next words of a model's answer."""
 
     text: str
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What a paused flow asks a person; `id` is that of the record that waits.
+
+    An "answer" is asked for by `on.pause`: one of `options`, or anything where there are none. A
+    "repeat" is asked where it is not known whether a call happened that must not happen twice:
+    answered with {"repeat": true}, or {"output": …} if it did happen.
+    """
+
+    id: str
+    text: str
+    options: tuple[str, ...] = ()
+    kind: Literal["answer", "repeat"] = "answer"
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress"):

@@ -37,6 +37,39 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     record: bool = True
     """Keep records of calls. Without them there is no trace, cache, replay or bill."""
 
+    store: str = ""
+    """Where records are kept for good: empty for SQLite in `home`, or
+    `postgresql://user:password@host/database`."""
+
+    bodies: bool = True
+    """Keep inputs and outputs. Without them a record holds names, times, tokens and costs only."""
+
+    redact: tuple[str, ...] = ("fields", "keys", "cards", "ibans")
+    """What is removed before anything is written: the rules of docs/records.md, and functions of
+    your own as `package.module:function`."""
+
+    redact_fields: tuple[str, ...] = ()
+    """Further names of fields whose values are removed."""
+
+    max_body_mb: float = 16.0
+    """The largest input or output that is kept, in megabytes; a larger one leaves its size."""
+
+    journal_mb: float = 1024.0
+    """The disk that the journal may take, in megabytes. Beyond it calls go on without a record,
+    and are counted."""
+
+    fsync: bool = False
+    """Wait for the disk at every frame: records survive a power cut, and every call waits."""
+
+    fold_seconds: float = 2.0
+    """How often a process folds its journal into the store; 0: only when somebody reads."""
+
+    keep_days: float | None = None
+    """Records older than this are erased when the journal is folded. None keeps them."""
+
+    prices: dict[str, dict[str, float]] = {}
+    """Prices of your own, in dollars a million tokens: [prices."openai:my-model"] input = 1.25"""
+
     max_file_mb: float = 50.0
     """The largest file that `ingest` takes in, in megabytes (10^6 bytes)."""
 

@@ -39,7 +39,7 @@ PUBLIC = """
 """.split()
 
 HEAVY = """
-    alembic docx faiss fastapi filelock httpx jinja2 numpy onnxruntime openpyxl pathspec pptx
+    alembic docx faiss fastapi filelock genai_prices httpx jinja2 numpy onnxruntime openpyxl pathspec pptx
     pydantic pypdfium2 rich scipy selectolax sqlalchemy sqlite3 tokenizers torch transformers typer
     uvicorn yaml
 """.split()

@@ -1,44 +1,181 @@
-"""The one place where a model is called, and an embedder: on the record."""
+"""The one place where a model is called, and an embedder: on the record, within the limits.
+
+known already (a cassette, a resumed run)? -> given again
+a budget around? -> the worst case is reserved, else LimitError before anything is sent
+asked -> what it took is settled, priced and recorded; a failure is settled and recorded, too
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from onrecord.calling import emit
 from onrecord.errors import ModelError
-from onrecord.messages import Completion, TextDelta
-from onrecord.models.model import Embedder, Model, Request
-from onrecord.records.record import content_key
-from onrecord.records.recording import Call
+from onrecord.messages import Completion, Media, TextDelta, ToolCall, ToolResult, Usage
+from onrecord.models.model import Embedder, Event, Model, Request, counts
+from onrecord.models.prices import Prices, check_prices, cost_of, price, worst_price
+from onrecord.records.ledger import Hold, held, longest_answer
+from onrecord.records.limits import Worst
+from onrecord.records.recording import Call, Off, call, settings_here
 
 
 async def complete(model: Model, request: Request) -> Completion:
     """Ask a model, and record the question, the answer, the tokens and the cost.
 
-    Deltas go to whoever streams the call under way. Raises ModelError.
+    Deltas go to whoever streams the call under way. Raises ModelError, and LimitError where the
+    call does not fit into a budget around it.
     """
-    key = content_key("model", model.name, model.version, request)
-    with Call("model", model.name, request, key) as this:
-        completion: Completion | None = None
-        async for event in model.stream(request):
-            if isinstance(event, TextDelta):
-                emit(event)
-            else:
-                completion = event
-        if completion is None:
-            raise ModelError("the model ended its answer without completing it", where=model.name)
-        this.output, this.usage, this.cost = completion, completion.usage, completion.cost
+    with call("model", model.name, request, version=model.version) as this:
+        if (known := this.recall()) is not None:
+            this.output = again = msgspec.convert(known.output, Completion)
+            emit(TextDelta(again.text))
+            return msgspec.structs.replace(again, usage=Usage(), cost=0)
+        if hasattr(model, "wrapped"):  # what a wrapper asks for is on records of its own
+            this.output = completion = await _drained(model.stream(request), model)
+            return completion
+        prices = _prices()
+        bound = longest_answer()
+        async with held(_worst(model, request, bound, prices)) as hold:
+            with _Bill(this, hold, model, prices) as bill:
+                answer = await _drained(model.stream(_bounded(request, bound)), model)
+                cost = cost_of(model, answer, prices)
+                bill.settle(answer.usage, cost)
+        this.output = completion = msgspec.structs.replace(answer, cost=cost)
         return completion
 
 
-async def embed(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Embed texts, on the record. The vectors themselves are not kept: equal texts of an equal
-    version give them again. Shape (len(texts), dimensions), unit length."""
-    key = content_key("embed", embedder.name, embedder.version, texts)
-    with Call("embed", embedder.name, {"texts": list(texts)}, key) as this:
-        vectors = await embedder.embed(texts)
+async def embed(
+    embedder: Embedder, texts: Sequence[str], *, shown: Any = None
+) -> NDArray[np.float32]:
+    """Embed texts, on the record. Shape (len(texts), dimensions), unit length.
+
+    The vectors themselves are not kept: equal texts of an equal version give them again. `shown`
+    stands on the record instead of the texts, where those must not be on it.
+    """
+    also = texts if shown is not None else None
+    shown = {"texts": list(texts)} if shown is None else shown
+    with call("embed", embedder.name, shown, version=embedder.version, also=also) as this:
+        if (known := this.recall()) is not None and known.whole is not None:
+            this.output = known.output
+            return np.asarray(known.whole, dtype=np.float32)
+        prices = _prices()
+        async with held(_worst_embedding(embedder, texts, prices)) as hold:
+            with _Bill(this, hold, embedder, prices) as bill:
+                if counts(embedder):
+                    vectors, usage = await embedder.embed_counted(texts)
+                else:
+                    vectors, usage = await embedder.embed(texts), Usage()
+                bill.settle(usage, price(embedder.name, usage, prices, embedder.version))
+        this.whole = vectors
         this.output = {"shape": list(vectors.shape)}
         return vectors
+
+
+class _Bill:
+    """What a call took: on its record, and settled in the budgets around it."""
+
+    def __init__(
+        self, this: Call | Off, hold: Hold, asked: Model | Embedder, prices: Prices
+    ) -> None:
+        self._this = this
+        self._hold = hold
+        self._asked = asked
+        self._prices = prices
+
+    def settle(self, usage: Usage, cost: int | None) -> None:
+        self._this.usage, self._this.cost = usage, cost
+        tokens = usage.input + usage.output
+        self._hold.settle(tokens if tokens or cost == 0 else None, cost)
+
+    def __enter__(self) -> _Bill:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            return
+        name, server = self._asked.name, self._asked.version
+        if isinstance(error, ModelError):
+            usage = error.usage or Usage()
+            self._this.usage = error.usage
+            if not error.sent:
+                if error.usage is None:
+                    self._hold.give_back()
+                else:
+                    self.settle(usage, price(name, usage, self._prices, server))
+                return
+        # It was sent, and nobody knows what was charged for it: the worst case stays spent.
+        self._this.cost = 0 if worst_price(name, 1, 1, self._prices, server) == 0 else None
+
+
+async def _drained(events: AsyncIterator[Event], model: Model) -> Completion:
+    """The last event of an answer; the deltas before it go to whoever listens."""
+    completion: Completion | None = None
+    async for event in events:
+        if isinstance(event, TextDelta):
+            emit(event)
+        else:
+            completion = event
+    if completion is None:
+        raise ModelError("the model ended its answer without completing it", where=model.name)
+    return completion
+
+
+def _prices() -> Prices:
+    prices = settings_here().prices
+    if prices:
+        check_prices(prices)
+    return prices
+
+
+def _bounded(request: Request, bound: int | None) -> Request:
+    """The request with an end to its answer, where a worst case needs one."""
+    if bound is None or request.parameters.max_tokens is not None:
+        return request
+    parameters = msgspec.structs.replace(request.parameters, max_tokens=bound)
+    return msgspec.structs.replace(request, parameters=parameters)
+
+
+def _worst(model: Model, request: Request, bound: int | None, prices: Prices) -> Worst:
+    if bound is None:  # nothing limits tokens or money
+        return _UNLIMITED
+    longest = request.parameters.max_tokens or bound
+    most, media = _most_tokens(request)
+    cost = worst_price(model.name, most, longest, prices, model.version, media=media)
+    return Worst(cost, most + longest)
+
+
+def _worst_embedding(embedder: Embedder, texts: Sequence[str], prices: Prices) -> Worst:
+    if longest_answer() is None:
+        return _UNLIMITED
+    most = sum(len(text.encode("utf-8", "replace")) + _AROUND for text in texts)
+    return Worst(worst_price(embedder.name, most, 0, prices, embedder.version), most)
+
+
+def _most_tokens(request: Request) -> tuple[int, bool]:
+    """As many tokens as a request can be, and whether it holds more than words.
+
+    A tokenizer makes at most one token of a byte; what a server writes around a message is a few.
+    """
+    most = len(msgspec.json.encode(request.schema)) if request.schema else 0
+    media = False
+    for message in request.messages:
+        most += _AROUND
+        for part in message.parts:
+            if isinstance(part, Media):
+                most, media = most + _MEDIA, True
+            elif isinstance(part, ToolCall):
+                most += len(part.arguments.encode("utf-8", "replace")) + len(part.name) + _AROUND
+            else:
+                most += len(part.text.encode("utf-8", "replace"))
+                most += _AROUND if isinstance(part, ToolResult) else 0
+    return most, media
+
+
+_UNLIMITED = Worst(None, 0)
+_AROUND = 16
+_MEDIA = 10_000  # tokens of an image or a minute of sound, well above what providers say

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from onrecord.messages import Completion, Message, TextDelta
+from onrecord.messages import Completion, Message, TextDelta, Usage
 
 
 class Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -81,3 +81,18 @@ class Embedder(Protocol):
 
     def tokens(self, text: str) -> list[tuple[int, int]]:
         """Character spans (start, end) of the tokens of `text`, ascending."""
+
+
+class CountingEmbedder(Embedder, Protocol):
+    """An embedder that also says how many tokens it took: what its bill is made of."""
+
+    async def embed_counted(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Usage]:
+        """The vectors that `embed` gives, and the tokens that were read for them."""
+
+
+def counts(embedder: Embedder) -> TypeGuard[CountingEmbedder]:
+    """Whether an embedder says how many tokens it took.
+
+    Asks for the one method only: a look at `dimensions` may be a request to a server.
+    """
+    return callable(getattr(embedder, "embed_counted", None))

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from onrecord.calling import run
 from onrecord.errors import ModelError, ModelRefusedError, ModelUnavailableError
-from onrecord.messages import TextDelta
+from onrecord.messages import TextDelta, Usage
 from onrecord.models import connections
+from onrecord.models.failures import may_have_begun, note, retry_after
 from onrecord.models.model import Event, Request
 from onrecord.models.openai_refusals import (
     parse,
@@ -34,6 +35,7 @@ from onrecord.models.openai_refusals import (
     without_rejected,
 )
 from onrecord.models.openai_wire import Answer, EventDecoder, payload
+from onrecord.models.usage import usage_of
 
 if TYPE_CHECKING:
     import httpx
@@ -104,7 +106,11 @@ class Server:
             ) as response:
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._unavailable(error, where) from None
+            unavailable = self._unavailable(error, where)
+            # Without a whole request no model has begun; whoever read one may have.
+            begun = httpx.ReadError | httpx.ReadTimeout | httpx.RemoteProtocolError
+            note(unavailable, sent=isinstance(error, begun | httpx.DecodingError))
+            raise unavailable from None
 
     def _unavailable(self, error: Exception, where: str) -> ModelUnavailableError:
         import httpx
@@ -157,35 +163,46 @@ class OpenAIModel:
         A server that refuses an optional field (the JSON schema, the wish for usage, a sampling
         parameter) is asked again without it, once a field; a warning of the logger
         `onrecord.models` says so each time. The text of a prompt states the schema too.
+
+        What is known of a failed request stands on the error: `sent` (the server may have worked on
+        it, and may charge for more than it reported), `usage` (the tokens it had reported by then)
+        and `retry_after` (the seconds it asks to wait).
         """
         body = payload(self._model, request, newest=self.server.is_openai)
         while True:
-            async with self.server.post("chat/completions", body, self._where) as response:
-                if response.status_code == 200:
-                    async for event in self._read(response):
-                        yield event
-                    return
-                error, said = await _refused(response, self._where, self.server)
+            answer = Answer()
+            try:
+                async with self.server.post("chat/completions", body, self._where) as response:
+                    if response.status_code == 200:
+                        async for event in self._read(response, answer):
+                            yield event
+                        return
+                    error, said = await _refused(response, self._where, self.server)
+            except ModelError as broken:
+                note(broken, usage=answer.usage)
+                raise
             body = _adapted(body, response.status_code, error, said)
 
     def __repr__(self) -> str:
         return f"OpenAIModel({self._model!r}, base_url={self.server.shown!r})"
 
-    async def _read(self, response: httpx.Response) -> AsyncIterator[Event]:
-        answer, done = Answer(), False
+    async def _read(self, response: httpx.Response, answer: Answer) -> AsyncIterator[Event]:
+        done = False
         async for data in _events(response):
             if data.strip() == _DONE:
                 done = True
                 continue
-            chunk = parse(data, self._where)
+            chunk = _parsed(data, self._where)
             if chunk.get("error"):
-                raise stream_error(chunk, where=self._where, key=self.server.key)
+                broken = stream_error(chunk, where=self._where, key=self.server.key)
+                raise note(broken, sent=isinstance(broken, ModelUnavailableError))
             if words := answer.add(chunk):
                 yield TextDelta(words)
         if not (done or answer.finished):
-            raise ModelUnavailableError(
+            ended = ModelUnavailableError(
                 "the server ended its answer in the middle", where=self._where, cure="Try again."
             )
+            raise note(ended, sent=True)
         yield answer.completion(self.name)
 
 
@@ -232,12 +249,29 @@ class OpenAIEmbedder:
 
         A blank text, which servers refuse, is embedded as one full stop. Raises ModelError.
         """
-        batches = [await self._batch(batch) for batch in _batches(texts)]
+        return (await self.embed_counted(texts))[0]
+
+    async def embed_counted(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Usage]:
+        """The vectors of `embed`, and the tokens that the server counted: none if it reports none.
+
+        Raises ModelError; its `usage` holds the tokens of the batches before, which are charged.
+        """
+        batches: list[NDArray[np.float64]] = []
+        usage = Usage()
+        for batch in _batches(texts):
+            try:
+                vectors, used = await self._batch(batch)
+            except ModelError as error:
+                failed: Usage = vars(error).get("usage") or Usage()
+                note(error, usage=usage + failed)
+                raise
+            batches.append(vectors)
+            usage += used
         if not batches:
-            return np.zeros((0, self._dimensions), dtype=np.float32)
-        vectors = np.concatenate(batches)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+            return np.zeros((0, self._dimensions), dtype=np.float32), usage
+        whole = np.concatenate(batches)
+        lengths = np.linalg.norm(whole, axis=1, keepdims=True)
+        return (whole / np.where(lengths == 0, 1, lengths)).astype(np.float32), usage
 
     def tokens(self, text: str) -> list[tuple[int, int]]:
         """Approximate token spans: the server's own tokenizer is not at hand.
@@ -251,21 +285,22 @@ class OpenAIEmbedder:
     def __repr__(self) -> str:
         return f"OpenAIEmbedder({self._model!r}, base_url={self.server.shown!r})"
 
-    async def _batch(self, texts: list[str]) -> NDArray[np.float64]:
+    async def _batch(self, texts: list[str]) -> tuple[NDArray[np.float64], Usage]:
         body = {"model": self._model, "input": texts, "encoding_format": "float"}
         async with self.server.post("embeddings", body, self._where) as response:
             if response.status_code != 200:
                 raise (await _refused(response, self._where, self.server))[0]
-            answer = parse(await response.aread(), self._where)
+            answer = _parsed(await response.aread(), self._where)
         vectors = _vectors(answer, len(texts))
         if vectors is None or vectors.shape[1] != (self._dimensions or vectors.shape[1]):
-            raise ModelUnavailableError(
+            useless = ModelUnavailableError(
                 f"the server sent no {len(texts)} vectors of {self._dimensions or 'one'} length",
                 where=self._where,
                 cure="Check that this model makes embeddings.",
             )
+            raise note(useless, sent=True, usage=usage_of(answer))
         self._dimensions = vectors.shape[1]
-        return vectors
+        return vectors, usage_of(answer)
 
 
 async def _events(response: httpx.Response) -> AsyncIterator[str]:
@@ -311,7 +346,16 @@ async def _refused(
         key=server.key,
         retry_after=response.headers.get("retry-after", ""),
     )
-    return error, body
+    sent = may_have_begun(response.status_code)
+    return note(error, sent=sent, retry_after=retry_after(response.headers)), body
+
+
+def _parsed(text: str | bytes, where: str) -> dict[str, Any]:
+    """A part of an answer: the model has worked on it, whether it can be read or not."""
+    try:
+        return parse(text, where)
+    except ModelError as error:
+        raise note(error, sent=True) from None
 
 
 def _adapted(body: dict[str, Any], status: int, error: ModelError, said: bytes) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from onrecord.messages import (
     Usage,
 )
 from onrecord.models.model import Parameters, Request
+from onrecord.models.usage import merged, reported_cost, usage_of
 
 
 def payload(model: str, request: Request, *, newest: bool) -> dict[str, Any]:
@@ -145,13 +146,18 @@ class EventDecoder:
 
 
 class Answer:
-    """What the chunks of one answer add up to."""
+    """What the chunks of one answer add up to.
+
+    The cost is the one that the server reports; where it reports none, prices are others' business
+    (`prices.cost_of`).
+    """
 
     def __init__(self) -> None:
         self._words: list[str] = []
         self._refusal: list[str] = []
         self._calls: dict[object, dict[str, str]] = {}
-        self._usage = Usage()
+        self._usage: Usage | None = None
+        self._cost: int | None = None
         self._finish = ""
 
     @property
@@ -159,10 +165,15 @@ class Answer:
         """Whether the server has said why it stopped."""
         return bool(self._finish)
 
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the server has reported so far; None where it has reported none."""
+        return self._usage
+
     def add(self, chunk: Mapping[str, Any]) -> str:
         """Take one chunk (or one whole answer) in; returns its words."""
-        if isinstance(usage := chunk.get("usage"), dict):
-            self._usage = read_usage(usage)
+        if isinstance(chunk.get("usage"), dict) or "x_groq" in chunk:
+            self._add_usage(chunk)
         choices = chunk.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else {}
         if not isinstance(choice, dict):
@@ -190,7 +201,15 @@ class Answer:
         finish: Finish = "refused" if refusal else _FINISHES.get(self._finish, "stop")
         if self._calls and finish == "stop":
             finish = "tool_calls"
-        return Completion(Message("assistant", tuple(parts)), model, self._usage, finish)
+        usage = self._usage or Usage()
+        return Completion(Message("assistant", tuple(parts)), model, usage, finish, self._cost)
+
+    def _add_usage(self, chunk: Mapping[str, Any]) -> None:
+        reported = usage_of(chunk)
+        if reported != Usage():
+            self._usage = merged(self._usage or Usage(), reported)
+        if (cost := reported_cost(chunk)) is not None:
+            self._cost = cost
 
     def _add_call(self, delta: dict[str, Any], at: int) -> None:
         index = delta.get("index")
@@ -204,18 +223,6 @@ class Answer:
         call["arguments"] += _text(function.get("arguments"))
 
 
-def read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Tokens as we count them; whatever a server leaves out is 0."""
-    details = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    asked, answered = (detail if isinstance(detail, dict) else {} for detail in details)
-    return Usage(
-        input=_count(usage.get("prompt_tokens")),
-        output=_count(usage.get("completion_tokens")),
-        cached=_count(asked.get("cached_tokens")),
-        reasoning=_count(answered.get("reasoning_tokens")),
-    )
-
-
 def _text(value: object) -> str:
     """Words, also where a server sends them as a list of parts."""
     if isinstance(value, list):
@@ -225,10 +232,6 @@ def _text(value: object) -> str:
 
 def _dicts(value: object) -> list[dict[str, Any]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
 
 
 _FINISHES: dict[str, Finish] = {

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar, overload
 
 from onrecord.calling import Operation
-from onrecord.records.record import Kind, content_key
-from onrecord.records.recording import Call
+from onrecord.records.record import Kind
+from onrecord.records.recording import call
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,8 +42,7 @@ class Recorded(Operation[P, R]):
         bound = self.signature.bind(*owner, *args, **kwargs)
         bound.apply_defaults()
         input = bound.arguments
-        key = content_key(self.kind, self.name, self.version, input)
-        with Call(self.kind, self.name, input, key) as this:
+        with call(self.kind, self.name, input, version=self.version) as this:
             this.output = result = await self._function(*args, **kwargs)
             return result
 

@@ -32,8 +32,7 @@ from onrecord.prompts.contract import Contract
 from onrecord.prompts.passages import Passages, framed
 from onrecord.prompts.structured import Reading, Unfit
 from onrecord.prompts.template import Template, parameters, shown
-from onrecord.records.record import content_key
-from onrecord.records.recording import Call
+from onrecord.records.recording import call
 from onrecord.settings import Settings
 
 P = ParamSpec("P")
@@ -90,8 +89,7 @@ class Prompt(Operation[P, R]):
         request = self._request(inputs, template)
         answering = await self._answering(template)
         asked = (answering.name, answering.version, request.parameters)
-        key = content_key("prompt", self.name, self.version, inputs, asked)
-        with Call("step", self.name, inputs, key) as this:
+        with call("step", self.name, inputs, version=self.version, also=asked) as this:
             repairs = self._allowed_repairs(template)
             this.output = value = await self._answer(request, answering, repairs)
             return cast("R", value)

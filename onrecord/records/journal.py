@@ -1,15 +1,13 @@
 """The journal: what this process did, written before control returns.
 
-Each process appends to a segment of its own in `.onrecord/journal/`. A segment is a magic line and
-then frames; a frame is its payload's length and CRC-32 (both little-endian, 4 bytes), then the
-payload: a MessagePack array whose first item says what it is.
+Each process appends to segments of its own in `.onrecord/journal/`, called
+`WRITER.NUMBER.journal`; `frames.py` has their format. A plain `write` puts a frame into the
+operating system's cache before it returns, so `kill -9` loses nothing that ended. A power cut can,
+unless `fsync` is set: then every frame waits for the disk.
 
-    start   written when a call starts
-    end     written when it ends, and refers to the start by id
-
-A plain `write` puts a frame into the operating system's cache before it returns, so `kill -9` loses
-nothing that ended. A power cut can: there is no fsync. A writer holds a lock on its segment for as
-long as it lives; a reader that gets the lock knows that the writer is gone.
+A writer holds a lock on its last segment for as long as it lives; a reader that gets the lock of a
+writer's last segment knows that the writer is gone. When a segment is full, the next one is
+begun before the lock on the full one is let go.
 """
 
 from __future__ import annotations
@@ -18,100 +16,125 @@ import errno
 import fcntl
 import logging
 import os
-import struct
 import threading
-import zlib
-from collections.abc import Iterator
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import msgspec
-
-from onrecord.messages import Usage
-from onrecord.records.record import Kind, new_id, plain, simplified
-
-
-class Start(msgspec.Struct, frozen=True, tag="start", array_like=True):
-    """A call started. The fields are those of Record."""
-
-    id: str
-    run: str
-    parent: str | None
-    kind: Kind
-    name: str
-    key: str
-    started_ns: int
-    input: Any
-    release: str | None = None
-    session: str | None = None
-    user: str | None = None
-    tags: tuple[str, ...] = ()
-
-
-class End(msgspec.Struct, frozen=True, tag="end", array_like=True):
-    """The call `id` ended. The fields are those of Record."""
-
-    id: str
-    ended_ns: int
-    output: Any
-    error: str | None
-    usage: Usage
-    cost: int | None
-
-
-Frame = Start | End
+from onrecord.records.frames import MAGIC, Frame, Lost, framed
+from onrecord.records.record import new_id
 
 
 class Journal:
     """The writing end: one a process and home. Safe to use from any thread.
 
-    A journal that cannot be written (read-only or full disk) never fails the call it records: it
-    says so once in the log and counts what it had to drop in `dropped`.
+    A journal that cannot be written (full or read-only disk, or `room` bytes taken up by all
+    segments together) never fails the call it records: it says so once in the log, and counts in
+    `lost` the calls that have no record, or an unfinished one.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, room: int = 1 << 30, fsync: bool = False) -> None:
         self.folder = folder
-        self.dropped = 0
+        self.lost = 0
+        self._room = room
+        self._fsync = fsync
         self._lock = threading.Lock()
+        self._writer, self._number = new_id(), 0
         self._file: int | None = None
-        self._size = 0
+        self._size = 0  # of the segment
+        self._look_at = 0  # the size at which to look again how much the folder takes up
+        self._untold = 0  # lost calls that no frame tells of yet
+        self._wait_until = 0.0  # no attempt before, after one has failed
         os.register_at_fork(after_in_child=self._begin_anew)
 
-    def append(self, frame: Frame) -> None:
-        """Write one frame; it is in the operating system's hands when this returns."""
-        data = _framed(_encoded(frame))
+    def append(self, frame: Frame) -> bool:
+        """Write one frame; it is in the operating system's hands when this returns True.
+
+        False: it could not be written, and the call that it is part of is counted as lost.
+        """
+        data = framed(frame)
+        length = len(data)
         with self._lock:
             try:
-                self._write(data)
+                if self._size + length > self._look_at:
+                    self._prepare(length)
+                if os.write(self._file, data) != length:  # type: ignore[arg-type]  # prepared
+                    self._cut_off()
+                self._size += length
+                if self._fsync:
+                    os.fsync(self._file)  # type: ignore[arg-type]  # as above
             except OSError as error:
-                self._drop(error)
+                self._lose(error)
+                return False
+        return True
 
     def close(self) -> None:
-        """End this process's segment; the next `append` starts another."""
+        """End this process's segments; the next `append` begins another."""
         with self._lock:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+            if self._untold:
+                try:
+                    self._prepare(0)
+                except OSError:
+                    _log.warning("%d calls have no record (%s)", self._untold, self.folder)
+            self._let_go()
 
     def _begin_anew(self) -> None:
         # A child shares its parent's file and the lock on it: keeping it open would make a dead
         # parent look alive, and writing to it would break "one writer a segment".
         self._lock = threading.Lock()
+        self._let_go()
+        self.lost = self._untold = 0
+
+    def _let_go(self) -> None:
         if self._file is not None:
             os.close(self._file)
-            self._file = None
+        self._file, self._size, self._look_at = None, 0, 0
+        self._writer, self._number = new_id(), 0
 
-    def _write(self, data: bytes) -> None:
-        if self._file is None:
-            self._file, self._size = _open_segment(self.folder), len(MAGIC)
-        if os.write(self._file, data) != len(data):  # a full disk may take only the beginning
-            os.ftruncate(self._file, self._size)
-            raise OSError(errno.ENOSPC, "No space left on device")
-        self._size += len(data)
+    def _prepare(self, size: int) -> None:
+        """Make sure that `size` bytes may be written: room, and a segment that is not full."""
+        if time.monotonic() < self._wait_until:
+            raise _NO_ROOM
+        taken = sum(each.size for each in segments(self.folder))
+        if taken + size > self._room:
+            raise _NO_ROOM
+        step = min(_STEP, self._room // 16)
+        if self._file is None or self._size + size > min(_SEGMENT, self._room // 4):
+            self._begin_segment()
+        self._look_at = self._size + size + step
+        if self._untold:
+            assert self._file is not None
+            told = framed(Lost(self._untold))
+            if os.write(self._file, told) != len(told):
+                self._cut_off()
+            self._size += len(told)
+            _log.warning(
+                "records are kept again; %d calls have none (%s)", self._untold, self.folder
+            )
+            self._untold = 0
 
-    def _drop(self, error: OSError) -> None:
-        self.dropped += 1
-        if self.dropped == 1:
+    def _begin_segment(self) -> None:
+        full = self._file
+        self._number += 1
+        self._file = _open_segment(self.folder, f"{self._writer}.{self._number:06}")
+        self._size = len(MAGIC)
+        if full is not None:
+            os.close(full)
+
+    def _cut_off(self) -> None:
+        """A full disk may take only the beginning of a frame."""
+        assert self._file is not None
+        os.ftruncate(self._file, self._size)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def _lose(self, error: OSError) -> None:
+        self.lost += 1
+        self._untold += 1
+        self._look_at = 0
+        if time.monotonic() >= self._wait_until:
+            self._wait_until = time.monotonic() + _PAUSE
+        if self.lost == 1:
             _log.warning(
                 "records are not being kept: %s (%s). Calls go on without a record.",
                 error.strerror or error,
@@ -119,73 +142,57 @@ class Journal:
             )
 
 
-def segments(folder: Path) -> list[Path]:
-    """The segments of a journal folder, oldest first."""
-    return sorted(folder.glob("*.journal"))
+class Segment(NamedTuple):
+    """A segment's file. `writer` and `number` order those of one process."""
+
+    path: Path
+    writer: str
+    number: int
+    size: int
 
 
-def read_frames(data: bytes, offset: int) -> Iterator[tuple[Frame, int]]:
-    """The whole frames from `offset` on, each with the offset behind it.
-
-    Ends before the first frame that is cut off or does not match its checksum: behind a torn frame
-    nothing can be trusted.
-    """
-    while offset + _HEAD.size <= len(data):
-        length, checksum = _HEAD.unpack_from(data, offset)
-        end = offset + _HEAD.size + length
-        payload = data[offset + _HEAD.size : end]
-        if len(payload) < length or zlib.crc32(payload) != checksum:
-            return
-        try:
-            frame = _DECODER.decode(payload)
-        except msgspec.MsgspecError:
-            return
-        yield frame, end
-        offset = end
+def segments(folder: Path) -> list[Segment]:
+    """The segments of a journal folder, oldest writer first."""
+    found = []
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            name, _, suffix = entry.name.rpartition(".")
+            if suffix == "journal" and not name.startswith("."):
+                writer, _, number = name.partition(".")
+                with suppress(FileNotFoundError):  # it has just been folded
+                    size = entry.stat().st_size
+                    found.append(Segment(Path(entry.path), writer, int(number or 0), size))
+    return sorted(found, key=lambda each: (each.writer, each.number))
 
 
-def writer_is_gone(path: Path) -> bool:
-    """Whether the process that wrote this segment has ended."""
+def is_being_written(path: Path) -> bool:
+    """Whether a living process may still append to this segment."""
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return False
-        return True
+            return True
+        return False
 
 
-MAGIC = b"onrecord journal 1\n"
-
-_HEAD = struct.Struct("<II")
-_DECODER: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Start | End)
-_encode = msgspec.msgpack.Encoder(enc_hook=plain).encode
+_SEGMENT = 8 << 20
+_STEP = 1 << 20
+_PAUSE = 0.25
+_NO_ROOM = OSError(errno.ENOSPC, "the journal has taken up the room it may (setting journal_mb)")
 _log = logging.getLogger("onrecord")
 
 
-def _encoded(frame: Frame) -> bytes:
-    try:
-        return _encode(frame)
-    except Exception:  # a value that MessagePack cannot hold must not fail the call it was part of
-        part = "input" if isinstance(frame, Start) else "output"
-        return _encode(msgspec.structs.replace(frame, **{part: simplified(getattr(frame, part))}))
-
-
-def _framed(payload: bytes) -> bytes:
-    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
-
-
-def _open_segment(folder: Path) -> int:
+def _open_segment(folder: Path, name: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     # The name appears only with the lock held: a reader must never take a segment that is just
     # being born for one whose writer is gone.
-    name = f"{new_id()}.journal"
-    being_born = folder / f".{name}"
+    being_born = folder / f".{name}.journal"
     file = os.open(being_born, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
         if os.write(file, MAGIC) != len(MAGIC):
             raise OSError(errno.ENOSPC, "No space left on device")
-        being_born.rename(folder / name)
+        being_born.rename(folder / f"{name}.journal")
     except OSError:
         os.close(file)
         being_born.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import os
@@ -13,8 +14,20 @@ import msgspec
 
 from onrecord.messages import Usage
 
-Kind = Literal["flow", "step", "model", "embed", "search", "ingest", "tool", "guard", "score"]
-State = Literal["open", "done", "failed", "interrupted"]
+Kind = Literal[
+    "flow",
+    "step",
+    "model",
+    "embed",
+    "search",
+    "ingest",
+    "tool",
+    "guard",
+    "score",
+    "pause",
+    "feedback",
+]
+State = Literal["open", "done", "failed", "interrupted", "paused"]
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -23,7 +36,9 @@ class Record(msgspec.Struct, frozen=True):
     `id`, `run` and `parent` are 32 hexadecimal digits (16 bytes); ids made by one process ascend
     with time. `input` and `output` hold plain JSON values. `key` is equal for equal questions.
     `cost` is in integer micro-dollars, None where it is not known. Times are nanoseconds
-    since 1970; `ended_ns` is 0 until the call ends.
+    since 1970; `ended_ns` is 0 until the call ends. `source` is the record that the output was
+    taken from, where the call was not made again (a cache hit, a resumed step). Where `redacted`,
+    the output is not what the caller got, and nobody can be given it again.
     """
 
     id: str
@@ -44,6 +59,10 @@ class Record(msgspec.Struct, frozen=True):
     session: str | None = None
     user: str | None = None
     tags: tuple[str, ...] = ()
+    tenant: str | None = None
+    version: str = ""
+    source: str | None = None
+    redacted: bool = False
 
     @property
     def seconds(self) -> float:
@@ -52,20 +71,40 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def new_id() -> str:
-    """A time-ordered id: 6 bytes of milliseconds, 5 random bytes of this process, a counter."""
-    global _process
-    if _process[0] != os.getpid():  # a forked child must not count on with its parent's numbers
-        _process = (os.getpid(), os.urandom(5).hex(), itertools.count())
-    return f"{time.time_ns() // 1_000_000:012x}{_process[1]}{next(_process[2]) & 0xFFFFFFFFFF:010x}"
+    """A time-ordered id: 6 bytes of milliseconds, 5 random bytes of this process, a counter.
+
+    Ids of one process ascend even when its clock is set back.
+    """
+    global _latest
+    now = time.time_ns() // 1_000_000
+    beginning = _latest
+    if now > beginning[0]:
+        _latest = beginning = (now, f"{now:012x}{_process}")
+    return f"{beginning[1]}{next(_numbers) & 0xFFFFFFFFFF:010x}"
+
+
+def question_key(kind: str, name: str, version: str, packed_input: bytes, also: object) -> str:
+    """The key of a call: the hash of everything that determines its output.
+
+    `packed_input` is `pack(input)`; `also` is what determines the output beside the input.
+    """
+    hashed = _begun(kind, name, version).copy()
+    hashed.update(packed_input)
+    if also is not None:
+        hashed.update(pack(also))
+    return hashed.hexdigest()
+
+
+@functools.lru_cache(maxsize=4096)
+def _begun(kind: str, name: str, version: str) -> hashlib.blake2b:
+    """The hash that all calls of a function begin with."""
+    text = f"{kind}\0{name}\0{version}\0"
+    return _blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
 
 
 def content_key(*parts: Any) -> str:
-    """The hash of everything that determines an output; equal for equal values, in any process."""
-    try:
-        values = msgspec.to_builtins(parts, order="deterministic", **_PLAIN)
-    except Exception:  # among others, a set of things that have no order among each other
-        values = simplified(parts)
-    return hashlib.blake2b(pack(values), digest_size=16).hexdigest()
+    """The hash of values; equal for equal values, in any process."""
+    return _blake2b(pack(parts), digest_size=16).hexdigest()
 
 
 def plain(value: Any) -> Any:
@@ -80,11 +119,19 @@ def plain(value: Any) -> Any:
 
 
 def pack(value: Any) -> bytes:
-    """`value` as MessagePack; what MessagePack cannot hold is `simplified`."""
+    """`value` as MessagePack, equal for equal values (dict keys and sets are sorted).
+
+    What MessagePack cannot hold is `simplified`.
+    """
     try:
         return _encode(value)
-    except Exception:
+    except Exception:  # among others, a set of things that have no order among each other
         return _encode(simplified(value))
+
+
+def unpacked(packed: bytes) -> Any:
+    """The plain JSON values that `pack` packed."""
+    return plain(_decode(packed))
 
 
 def simplified(value: Any, depth: int = 0) -> Any:
@@ -129,7 +176,18 @@ def _plain_other(value: Any) -> Any:
     return type(value).__qualname__ if " at 0x" in text else text
 
 
+def _begin_anew() -> None:
+    """A forked child must not count on with its parent's numbers."""
+    global _process, _numbers, _latest
+    _process, _numbers = os.urandom(5).hex(), itertools.count()
+    _latest = (_latest[0], f"{_latest[0]:012x}{_process}")
+
+
 _DEEPEST = 30
 _PLAIN: dict[str, Any] = {"enc_hook": _plain_other, "str_keys": True, "builtin_types": ()}
-_encode = msgspec.msgpack.Encoder(enc_hook=_plain_other).encode
-_process: tuple[int, str, itertools.count[int]] = (0, "", itertools.count())
+_encode = msgspec.msgpack.Encoder(enc_hook=_plain_other, order="deterministic").encode
+_decode = msgspec.msgpack.Decoder().decode
+_blake2b = hashlib.blake2b
+_process, _numbers = os.urandom(5).hex(), itertools.count()
+_latest = (0, f"{0:012x}{_process}")  # milliseconds, and how the ids of now begin
+os.register_at_fork(after_in_child=_begin_anew)

@@ -1,299 +1,327 @@
 """The store: every record of a project, in one queryable place.
 
-Segments of the journal are folded into it, each record exactly once: the rows of a fold and the
-offset up to which the segment was read are committed in one transaction, and taking in a frame
-twice changes nothing. A segment whose writer is gone is removed after its last frame is in; calls
-that it left open become *interrupted*.
+SQLite in `.onrecord/`, or PostgreSQL (setting `store`): same tables, same code. What the journal
+holds is folded in when a store is opened, and by a thread of every process that records
+(`folding.py`, `attending.py`). A SQLite file that broke is moved aside and built anew from the
+segments that are still there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
-from onrecord.errors import NewerVersionError, StorageError, UnknownNameError
-from onrecord.messages import Usage
-from onrecord.records.journal import MAGIC, End, Start, read_frames, segments, writer_is_gone
-from onrecord.records.record import Record, content_key, plain
+from onrecord.errors import OnrecordError, UnknownNameError
+from onrecord.records import erasing, reading
+from onrecord.records.database import (
+    FILE,
+    insert,
+    is_damaged,
+    is_postgresql,
+    open_engine,
+    storage_error,
+)
+from onrecord.records.database import reading as reading_from
+from onrecord.records.folding import Bodies, Folding, folding_lock, put, row_of
+from onrecord.records.query import Query, Receipt, Total
+from onrecord.records.record import Kind, Record
+from onrecord.records.schema import LOSS, RECORD, SOURCE, VECTOR
+from onrecord.records.upgrading import prepare
+from onrecord.settings import Settings
+
+T = TypeVar("T")
+_EVERY = Query()
 
 
 class Store:
-    """The records under one `.onrecord/` folder.
+    """The records of a project. `Store.open()` is the way to that of the settings.
 
-    Opening it folds what the journal holds; `fold()` again for what came since. Raises StorageError
-    where the folder cannot be read or written.
+    Opening it folds what the journal holds; `fold()` again for what came since. Safe to use from
+    any thread. Raises StorageError where the folder or the database cannot be read or written.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self,
+        home: Path,
+        url: str = "",
+        *,
+        keep_days: float | None = None,
+        journal_mb: float = 1024.0,
+        fold: bool = True,
+    ) -> None:
+        self.home = home
+        self._url = url
         self._journal = home / "journal"
-        self._path = home / "records.db"
-        self.torn = 0
-        """Bytes at the end of segments that were cut off or damaged, and passed over."""
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            self._engine = _engine(self._path)
-            self._prepare()
+        self._keep_days = keep_days
+        self._room = int(journal_mb * 1e6) // 2
+        self.engine = open_engine(home, url)
+        """The database; its transactions begin as those of a writer."""
+        self._safely(self._begin)
+        if fold:
             self.fold()
-        except (sa.exc.DBAPIError, OSError) as error:
-            raise _storage_error(error, self._path) from None
 
-    def fold(self) -> int:
-        """Take in what the journal's segments hold and the store does not yet; how many frames."""
-        return sum(self._fold_segment(path) for path in segments(self._journal))
-
-    def runs(self, limit: int = 20) -> list[Record]:
-        """The outermost calls, newest first."""
-        return self._records(
-            sa.select(_RECORD).where(_RECORD.c.parent.is_(None)).order_by(_RECORD.c.id.desc()),
-            limit,
+    @classmethod
+    def open(cls, settings: Settings | None = None, *, fold: bool = True) -> Store:
+        """The store of the project that the working folder belongs to."""
+        settings = settings or Settings.load()
+        return cls(
+            settings.home,
+            settings.store,
+            keep_days=settings.keep_days,
+            journal_mb=settings.journal_mb,
+            fold=fold,
         )
 
-    def run(self, id: str) -> list[Record]:
+    def fold(self, *, wait: bool = True, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Take in what the journal's segments hold and the store does not yet; how many frames.
+
+        `wait`: for another process that folds just now. Erases what is older than `keep_days`.
+        """
+        return self._safely(lambda: self._fold(wait, stopped))
+
+    def runs(self, limit: int = 20, before: str | None = None) -> list[Record]:
+        """The outermost calls, newest first; `before` is the id of the last one seen."""
+        return self._read(
+            lambda c: reading.select(c, Query(), limit=limit, before=before, roots=True)
+        )
+
+    def run(self, id: str, *, bodies: bool = True) -> list[Record]:
         """Every record of the run that the call `id` belongs to, in the order they started.
 
-        `id` may be shortened to any beginning that fits one record only. Raises UnknownNameError.
+        `id` may be shortened to any beginning that fits one run only. Without `bodies`, inputs and
+        outputs are None: a run of 100,000 calls opens at once. Raises UnknownNameError.
         """
-        begins = _RECORD.c.id.startswith(id, autoescape=True)
-        with self._engine.connect() as connection:
-            found = connection.scalars(sa.select(_RECORD.c.run).where(begins).distinct().limit(2))
-            runs = list(found)
-        if len(runs) != 1:
-            problem = "no record has" if not runs else "more than one run has"
-            raise UnknownNameError(
-                f"{problem} an id that begins with '{id}'",
-                where=str(self._path),
-                cure="`onrecord records` lists the runs and their ids.",
-            )
-        of_run = sa.select(_RECORD).where(_RECORD.c.run == runs[0]).order_by(_RECORD.c.id)
-        return self._records(of_run)
+        run = self._run_of(id)
+        query = Query(run=run)
+        return self._read(
+            lambda c: reading.select(c, query, limit=None, newest_first=False, bodies=bodies)
+        )
+
+    def record(self, id: str) -> Record:
+        """One record, by its whole id. Raises UnknownNameError."""
+        found = self.records(Query(ids=(id,)), 1)
+        if not found:
+            raise self._unknown("no record has", id)
+        return found[0]
+
+    def records(
+        self, query: Query = _EVERY, limit: int = 100, before: str | None = None
+    ) -> list[Record]:
+        """The records of a query, newest first; `before` is the id of the last one seen."""
+        return self._read(lambda c: reading.select(c, query, limit=limit, before=before))
+
+    def each(self, query: Query = _EVERY) -> Iterator[Record]:
+        """All records of a query, oldest first, read a page at a time."""
+        with self._errors(), reading_from(self.engine) as connection:
+            yield from reading.pages(connection, query)
+
+    def find(
+        self,
+        key: str,
+        kind: Kind,
+        *,
+        user: str | None = None,
+        tenant: str | None = None,
+        everyone: bool = False,
+        since_ns: int = 0,
+    ) -> Record | None:
+        """The newest call of this key that was made, has ended well and is whole on record.
+
+        Only those of the same user and tenant (None is one of its own), unless `everyone`.
+        """
+        c = RECORD.c
+        conditions = [*_WHOLE, c.key == key, c.kind == kind, c.started_ns >= since_ns]
+        if not everyone:
+            conditions += _of(user, tenant)
+        newest = sa.select(c.id).where(*conditions).order_by(c.id.desc()).limit(1)
+        id = self._read(lambda connection: connection.scalar(newest))
+        return None if id is None else self.record(id)
+
+    def totals(self, query: Query = _EVERY, by: Sequence[str] = ("model",)) -> list[Total]:
+        """Calls, times, tokens and costs of a query's records, grouped; the dearest first."""
+        return self._read(lambda c: reading.totals(c, query, by))
+
+    def source(self, version: str) -> str | None:
+        """The source code that a version of a flow or step stands for, where it is kept."""
+        query = sa.select(SOURCE.c.text).where(SOURCE.c.version == version)
+        return self._read(lambda c: c.scalar(query))
+
+    def without_vector(self, embedder: str, model: str, version: str, limit: int) -> list[Record]:
+        """Answers of a model, newest first, whose question this embedder has not embedded yet."""
+        c = RECORD.c
+        there = sa.select(VECTOR.c.record).where(
+            VECTOR.c.record == c.id, VECTOR.c.embedder == embedder
+        )
+        conditions = (*_ANSWERS, c.name == model, c.version == version, ~there.exists())
+        newest = sa.select(c.id).where(*conditions).order_by(c.id.desc()).limit(limit)
+        ids = self._read(lambda connection: tuple(connection.scalars(newest)))
+        return self.records(Query(ids=ids), limit) if ids else []
+
+    def add_vectors(self, rows: list[dict[str, Any]]) -> None:
+        """Keep vectors of questions: rows of the table `vector`."""
+        if rows:
+            with self._errors(), self.engine.begin() as connection:
+                connection.execute(insert(connection, VECTOR).on_conflict_do_nothing(), rows)
+
+    def vectors(
+        self, space: str, since_ns: int, whose: tuple[str | None, str | None] | None
+    ) -> list[tuple[str, bytes]]:
+        """The answers of a space with their questions' vectors; `whose`: user and tenant."""
+        c = RECORD.c
+        conditions = [*_ANSWERS, VECTOR.c.space == space, c.started_ns >= since_ns]
+        if whose is not None:
+            conditions += _of(*whose)
+        joined = RECORD.join(VECTOR, VECTOR.c.record == c.id)
+        query = sa.select(c.id, VECTOR.c.vector).select_from(joined).where(*conditions)
+        rows = self._read(lambda connection: connection.execute(query).all())
+        return [(row[0], bytes(row[1])) for row in rows]
+
+    def take(self, records: Iterable[Record]) -> int:
+        """Bring in records that were made elsewhere; how many are new. Known ones stay."""
+        with self._errors():
+            return sum(self._take(batch) for batch in _batches(records, 1000))
+
+    def erase(self, query: Query) -> Receipt:
+        """Remove the records of a query: rows, bodies, and the journal's frames. For good.
+
+        Raises UsageError for a query that names nothing: it would mean everything.
+        """
+        self.fold()
+        with self._errors(), folding_lock(self._journal, wait=True):
+            return erasing.erase(self.engine, self._journal, self.home, query)
+
+    @property
+    def lost(self) -> int:
+        """Calls that went on without a record, or with an unfinished one (full disk, no room)."""
+        return int(self._read(lambda c: c.scalar(sa.select(sa.func.sum(LOSS.c.calls)))) or 0)
+
+    @property
+    def torn(self) -> int:
+        """Bytes at the end of segments that were cut off or damaged, and passed over."""
+        return int(self._read(lambda c: c.scalar(sa.select(sa.func.sum(LOSS.c.bytes)))) or 0)
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self.engine.dispose()
 
-    def _prepare(self) -> None:
-        with self._engine.begin() as connection:
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if version > _VERSION:
-                raise NewerVersionError(
-                    f"the records were written by a newer Onrecord (format {version}, "
-                    f"this one knows {_VERSION})",
-                    where=str(self._path),
-                    cure="Upgrade with `pip install -U onrecord`.",
-                )
-            if version < _VERSION:
-                _METADATA.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA user_version = {_VERSION}")
+    def _begin(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        prepare(self.engine)
 
-    def _fold_segment(self, path: Path) -> int:
-        try:
-            # Asked before reading: a writer that ends in between is taken to be alive, and its
-            # segment is finished by the next fold.
-            gone = writer_is_gone(path)
-            data = path.read_bytes()
-        except FileNotFoundError:  # another process has just folded it
-            return 0
-        frames = 0
-        with self._engine.begin() as connection:
-            end = self._offset(connection, path.name)
-            for frame, behind in read_frames(data, end):
-                end = behind
-                _take_in(connection, frame, path.name)
-                frames += 1
-            if gone:
-                self.torn += len(data) - end
-                _interrupt(connection, path.name)
-            else:
-                _remember(connection, path.name, end)
-        if gone:
-            path.unlink(missing_ok=True)
+    def _fold(self, wait: bool, stopped: Callable[[], bool]) -> int:
+        frames = Folding(self.engine, self._journal, self._room).fold(wait=wait, stopped=stopped)
+        if self._keep_days is not None and wait is False:
+            old = Query(until_ns=time.time_ns() - int(self._keep_days * 86400e9))
+            with folding_lock(self._journal, wait=False) as held:
+                if held and self.records(old, 1):
+                    erasing.erase(self.engine, self._journal, self.home, old)
         return frames
 
-    def _offset(self, connection: sa.Connection, segment: str) -> int:
-        offset = connection.scalar(sa.select(_SEGMENT.c.offset).where(_SEGMENT.c.name == segment))
-        return len(MAGIC) if offset is None else int(offset)
+    def _run_of(self, id: str) -> str:
+        begins = RECORD.c.id.startswith(id, autoescape=True)
+        query = sa.select(RECORD.c.run).where(begins).distinct().limit(2)
+        runs = self._read(lambda c: list(c.scalars(query)))
+        if len(runs) != 1:
+            raise self._unknown("no record has" if not runs else "more than one run has", id)
+        return str(runs[0])
 
-    def _records(self, query: sa.Select[Any], limit: int | None = None) -> list[Record]:
-        try:
-            with self._engine.connect() as connection:
-                rows = connection.execute(query.limit(limit)).mappings().all()
-                bodies = _bodies(connection, rows)
-        except sa.exc.DBAPIError as error:
-            raise _storage_error(error, self._path) from None
-        return [_record(row, bodies) for row in rows]
+    def _unknown(self, problem: str, id: str) -> UnknownNameError:
+        return UnknownNameError(
+            f"{problem} an id that begins with '{id}'",
+            where=self.engine.url.render_as_string() if self._url else str(self.home / FILE),
+            cure="`onrecord records` lists the runs and their ids.",
+        )
 
-
-_VERSION = 1
-_METADATA = sa.MetaData()
-_RECORD = sa.Table(
-    "record",
-    _METADATA,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("run", sa.String(32), nullable=False, index=True),
-    sa.Column("parent", sa.String(32)),
-    sa.Column("kind", sa.String, nullable=False),
-    sa.Column("name", sa.String, nullable=False),
-    sa.Column("state", sa.String, nullable=False),
-    sa.Column("key", sa.String(32), nullable=False, index=True),
-    sa.Column("input", sa.String(32), nullable=False),
-    sa.Column("output", sa.String(32)),
-    sa.Column("error", sa.String),
-    sa.Column("started_ns", sa.BigInteger, nullable=False),
-    sa.Column("ended_ns", sa.BigInteger, nullable=False),
-    sa.Column("usage", sa.String, nullable=False),
-    sa.Column("cost", sa.BigInteger),
-    sa.Column("release", sa.String),
-    sa.Column("session", sa.String),
-    sa.Column("user", sa.String),
-    sa.Column("tags", sa.String, nullable=False),
-    sa.Column("segment", sa.String, nullable=False),
-)
-# Inputs and outputs, each kept once: `record.input` and `record.output` are hashes.
-_BODY = sa.Table(
-    "body",
-    _METADATA,
-    sa.Column("hash", sa.String(32), primary_key=True),
-    sa.Column("json", sa.LargeBinary, nullable=False),
-)
-_SEGMENT = sa.Table(
-    "segment",
-    _METADATA,
-    sa.Column("name", sa.String, primary_key=True),
-    sa.Column("offset", sa.BigInteger, nullable=False),
-)
-sa.Index("record_roots", _RECORD.c.id, sqlite_where=_RECORD.c.parent.is_(None))
-
-
-def _engine(path: Path) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": 30}
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN comes too late for a safe fold
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-
-    @sa.event.listens_for(engine, "begin")
-    def _(connection: sa.Connection) -> None:
-        # Whoever reads in order to write must hold the write lock from the start: two folds of one
-        # segment would otherwise both begin at its old offset.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _take_in(connection: sa.Connection, frame: Start | End, segment: str) -> None:
-    if isinstance(frame, End):
-        connection.execute(
-            sa.update(_RECORD)
-            .where(_RECORD.c.id == frame.id)
-            .values(
-                output=_keep_body(connection, frame.output),
-                error=frame.error,
-                ended_ns=frame.ended_ns,
-                usage=msgspec.json.encode(frame.usage).decode(),
-                cost=frame.cost,
-                state="done" if frame.error is None else "failed",
+    def _take(self, batch: list[Record]) -> int:
+        with self.engine.begin() as connection:
+            there = set(
+                connection.scalars(
+                    sa.select(RECORD.c.id).where(RECORD.c.id.in_([each.id for each in batch]))
+                )
             )
+            bodies = Bodies()
+            new = [each for each in batch if each.id not in there]
+            put(connection, [row_of(each, bodies) for each in new])
+            bodies.write(connection)
+        return len(new)
+
+    def _read(self, ask: Callable[[sa.Connection], T]) -> T:
+        def once() -> T:
+            with reading_from(self.engine) as connection:
+                return ask(connection)
+
+        return self._safely(once)
+
+    def _safely(self, work: Callable[[], T]) -> T:
+        """Do it; a SQLite file that turns out to be damaged is replaced, and it is done again."""
+        try:
+            return work()
+        except (sa.exc.DBAPIError, OSError) as error:
+            if is_postgresql(self.engine) or not is_damaged(error):
+                raise storage_error(error, self.engine) from None
+        with self._errors():
+            self._rebuild()
+            return work()
+
+    def _rebuild(self) -> None:
+        self.engine.dispose()
+        with folding_lock(self._journal, wait=True):
+            aside = self.home / f"{FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+            for ending in ("", "-wal", "-shm"):
+                path = self.home / f"{FILE}{ending}"
+                if path.exists():
+                    path.rename(f"{aside}{ending}")
+            for path in sorted((self._journal / "folded").glob("*.journal")):
+                path.rename(self._journal / path.name)
+        _log.warning(
+            "the records' database was damaged. It is kept as %s, and built anew from the journal: "
+            "what the journal no longer held is in the damaged file only.",
+            aside,
         )
-        return
-    connection.execute(
-        insert(_RECORD)
-        .values(
-            id=frame.id,
-            run=frame.run,
-            parent=frame.parent,
-            kind=frame.kind,
-            name=frame.name,
-            state="open",
-            key=frame.key,
-            input=_keep_body(connection, frame.input),
-            started_ns=frame.started_ns,
-            ended_ns=0,
-            usage="{}",
-            cost=0,
-            release=frame.release,
-            session=frame.session,
-            user=frame.user,
-            tags=msgspec.json.encode(frame.tags).decode(),
-            segment=segment,
-        )
-        .on_conflict_do_nothing()
-    )
+        self._begin()
+        Folding(self.engine, self._journal, self._room).fold()
+
+    def _errors(self) -> _Errors:
+        return _Errors(self.engine)
 
 
-def _keep_body(connection: sa.Connection, value: Any) -> str:
-    key = content_key(value)
-    body = msgspec.json.encode(plain(value))
-    connection.execute(insert(_BODY).values(hash=key, json=body).on_conflict_do_nothing())
-    return key
+_WHOLE = (RECORD.c.state == "done", RECORD.c.source.is_(None), RECORD.c.redacted.is_(False))
+_ANSWERS = (*_WHOLE, RECORD.c.kind == "model")
 
 
-def _interrupt(connection: sa.Connection, segment: str) -> None:
-    connection.execute(
-        sa.update(_RECORD)
-        .where(_RECORD.c.segment == segment, _RECORD.c.state == "open")
-        .values(state="interrupted")
-    )
-    connection.execute(sa.delete(_SEGMENT).where(_SEGMENT.c.name == segment))
+def _of(user: str | None, tenant: str | None) -> list[sa.ColumnElement[bool]]:
+    c = RECORD.c
+    return [c.user.is_not_distinct_from(user), c.tenant.is_not_distinct_from(tenant)]
 
 
-def _remember(connection: sa.Connection, segment: str, offset: int) -> None:
-    row = insert(_SEGMENT).values(name=segment, offset=offset)
-    connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"offset": offset}))
+class _Errors:
+    """Turns what a database or disk says into a StorageError."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sa.exc.DBAPIError | OSError) and not isinstance(error, OnrecordError):
+            raise storage_error(error, self._engine) from None
 
 
-def _bodies(connection: sa.Connection, rows: Sequence[Any]) -> dict[str, Any]:
-    hashes = {row[column] for row in rows for column in ("input", "output")} - {None}
-    query = sa.select(_BODY.c.hash, _BODY.c.json)
-    found: dict[str, Any] = {}
-    for some in _batches(sorted(hashes), 500):  # SQLite bounds the number of variables
-        for hash, body in connection.execute(query.where(_BODY.c.hash.in_(some))):
-            found[hash] = msgspec.json.decode(body)
-    return found
+def _batches(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _batches(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _record(row: Any, bodies: dict[str, Any]) -> Record:
-    return Record(
-        id=row["id"],
-        run=row["run"],
-        parent=row["parent"],
-        kind=row["kind"],
-        name=row["name"],
-        input=bodies[row["input"]],
-        key=row["key"],
-        started_ns=row["started_ns"],
-        output=bodies.get(row["output"]),
-        error=row["error"],
-        ended_ns=row["ended_ns"],
-        usage=msgspec.json.decode(row["usage"], type=Usage),
-        cost=row["cost"],
-        state=row["state"],
-        release=row["release"],
-        session=row["session"],
-        user=row["user"],
-        tags=tuple(msgspec.json.decode(row["tags"])),
-    )
-
-
-def _storage_error(error: Exception, path: Path) -> StorageError:
-    reason = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
-    damaged = "not a database" in str(reason) or "malformed" in str(reason)
-    cure = "Check that the disk is not full and that you may write there."
-    if damaged:
-        cure = "The file is damaged: move it away, and a new one is begun."
-    return StorageError(
-        f"the records cannot be read or written: {reason}", where=str(path), cure=cure
-    )
+_log = logging.getLogger("onrecord")

@@ -22,7 +22,7 @@ from onrecord.messages import Passage, Progress
 from onrecord.models.model import Embedder
 from onrecord.models.names import embedder as embedder_named
 from onrecord.progress import shown
-from onrecord.records.recording import Call
+from onrecord.records.recording import call
 from onrecord.retrieval import catalog
 from onrecord.retrieval.database import DATABASE, Database, storage_error
 from onrecord.retrieval.document import Document, Fields, Splitter
@@ -91,7 +91,7 @@ class Collection:
         if not paths:
             raise UsageError("there is nothing to ingest", cure="Name a file or a folder.")
         fields = Fields(text, id, title)
-        with Call("ingest", self.name, {"paths": paths, "fields": fields}) as this:
+        with call("ingest", self.name, {"paths": paths, "fields": fields}) as this:
             if not (self.folder / DATABASE).exists():
                 # A mistyped path leaves no empty collection behind.
                 await asyncio.to_thread(check_paths, map(Path, paths))
@@ -109,7 +109,7 @@ class Collection:
 
         Documents that an earlier `add` of this `source` brought and this one does not are removed.
         """
-        with Call("ingest", self.name, {"source": source}) as this:
+        with call("ingest", self.name, {"source": source}) as this:
             async with self._writing() as store:
                 plan = plan_documents(source, documents, versions(self.embedder, self.splitter))
                 this.output = result = await self._carry_out(plan, store)

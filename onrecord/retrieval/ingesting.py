@@ -28,9 +28,8 @@ import numpy as np
 
 from onrecord.errors import EmptyDocumentError, LoadError, UsageError
 from onrecord.messages import Progress
+from onrecord.models.calling import embed
 from onrecord.models.model import Embedder
-from onrecord.records.record import content_key
-from onrecord.records.recording import Call
 from onrecord.retrieval import catalog
 from onrecord.retrieval.catalog import StoredChunk, StoredFile
 from onrecord.retrieval.database import Database
@@ -244,11 +243,7 @@ class Ingest:
     async def _recorded_embed(self, texts: dict[bytes, str]) -> Any:
         # How many, not which: what is removed from a collection must be in no record of it either.
         embedder = self._embedder
-        key = content_key("embed", embedder.name, embedder.version, list(texts))
-        with Call("embed", embedder.name, {"texts": len(texts)}, key) as this:
-            vectors = await embedder.embed(list(texts.values()))
-            this.output = {"shape": list(vectors.shape)}
-            return vectors
+        return await embed(embedder, list(texts.values()), shown={"texts": len(texts)})
 
     def _without_vector(self, texts: dict[bytes, str]) -> dict[bytes, str]:
         with self._store.reading() as connection:

@@ -7,6 +7,8 @@ import socket
 import threading
 import warnings
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 
@@ -34,11 +36,13 @@ from onrecord.messages import (
     text_message,
 )
 from onrecord.models import connections, local_server
+from onrecord.models.failures import retry_after
 from onrecord.models.local_server import find_local_server
-from onrecord.models.model import Parameters, Request
+from onrecord.models.model import Parameters, Request, counts
 from onrecord.models.openai_api import OpenAIEmbedder, OpenAIModel
 from onrecord.models.openai_refusals import refusal
 from onrecord.models.openai_wire import Answer, EventDecoder, payload
+from onrecord.models.scripted import Scripted
 
 KEY = "sk-test-abcdefghijklmnop"
 HELLO = Request((text_message("user", "Hello?"),))
@@ -245,6 +249,22 @@ def test_a_server_that_does_not_stream_is_understood():
     assert (deltas, completion.usage.input) == (["Whole."], 12)
 
 
+def test_the_cost_is_the_one_that_the_server_reports():
+    assert ask(stream(*words("x"), USAGE))[1].cost is None
+    reported = {"choices": [], "usage": {**USAGE["usage"], "cost": 0.00095}}
+    assert ask(stream(*words("x"), reported))[1].cost == 950
+
+
+def test_a_server_that_counts_as_it_goes_is_counted_once():
+    so_far = [
+        {**chunk, "usage": {"prompt_tokens": 7, "completion_tokens": at}}
+        for at, chunk in enumerate(words("a", "b"))
+    ]
+    assert ask(stream(*so_far))[1].usage == Usage(7, 2)
+    groq = {"choices": [], "x_groq": {"usage": {"prompt_tokens": 7, "completion_tokens": 3}}}
+    assert ask(stream(*words("x"), groq))[1].usage == Usage(7, 3)
+
+
 def test_every_part_of_a_message_is_sent():
     request = Request(
         (
@@ -384,6 +404,86 @@ def test_nobody_there():
 )
 def test_a_failure_says_what_where_and_what_to_do(answer, kind, said):
     assert said in error_of(answer, kind=kind)
+
+
+def known_of(error):
+    known = {"sent": False, "usage": None, "retry_after": None}
+    return tuple({**known, **vars(error)}[name] for name in known)
+
+
+def failure_of(*replies, **how):
+    with pytest.raises(ModelError) as caught:
+        ask(*replies, **how)
+    return known_of(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sent", "usage"),
+    [
+        (failed(400, "temperature is out of range"), False, None),
+        (failed(401, "no"), False, None),
+        (reply(429, {}), False, None),
+        (failed(503, "busy"), False, None),
+        (failed(500, "boom"), True, None),
+        (failed(504, "gateway"), True, None),
+        (reply(200, "<html>", "text/html"), True, None),
+        (stream("{nonsense"), True, None),
+        (stream({"error": {"message": "lost", "code": 503}}), True, None),
+        (stream({"error": {"code": "context_length_exceeded"}}), False, None),
+        (stream(words("x")[0], done=False), True, None),
+        (stream(words("x")[0], done=False, cut=True), True, None),
+        (stream(words("x")[0], USAGE, done=False), True, Usage(12, 5, 8, 3)),
+        (stream(words("x")[0], USAGE, done=False, cut=True), True, Usage(12, 5, 8, 3)),
+        (stream(USAGE, {"error": "lost"}), True, Usage(12, 5, 8, 3)),
+    ],
+)
+def test_a_failure_says_what_it_may_have_cost(answer, sent, usage):
+    assert failure_of(answer)[:2] == (sent, usage)
+
+
+def test_a_request_that_reached_nobody_cost_nothing():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        model = OpenAIModel("m", base_url=f"http://127.0.0.1:{free.getsockname()[1]}/v1")
+        with pytest.raises(ModelUnavailableError) as caught:
+            asyncio.run(collect(model))
+    assert known_of(caught.value)[:2] == (False, None)
+    stop = threading.Event()
+    try:
+        assert failure_of(lambda _: stop.wait(60), timeout=0.05)[0] is True
+    finally:
+        stop.set()
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry_After": "20"}, 20.0),
+        ({"Retry_After": "0.5"}, 0.5),
+        ({"Retry_After": "1", "Retry_After_Ms": "250"}, 0.25),
+        ({"Retry_After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"Retry_After": "Wed, 21 Oct"}, None),
+        ({"Retry_After": "-1"}, None),
+        ({"Retry_After": "nan"}, None),
+        ({}, None),
+    ],
+)
+def test_the_wait_that_a_server_asks_for_is_known(headers, seconds):
+    assert failure_of(reply(429, {}, **headers))[2] == seconds
+    assert failure_of(reply(503, {}, **headers))[2] == seconds
+
+
+def test_a_wait_until_a_date_is_counted_from_now():
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    assert 3500 < retry_after({"retry-after": date}) <= 3600
+
+
+@given(st.text(max_size=40) | st.datetimes().map(str))
+@settings(deadline=None)
+def test_no_wait_raises(said):
+    for name in ("retry-after", "retry-after-ms"):
+        seconds = retry_after({name: said})
+        assert seconds is None or 0 <= seconds < float("inf")
 
 
 def test_an_answer_that_ended_is_whole_without_the_last_mark():
@@ -552,6 +652,33 @@ def test_many_texts_go_in_batches():
     assert [len(body["input"]) for _, body in server.asked] == [256, 256, 88]
     assert np.all(np.diff(found[:, 0]) >= 0)
     assert embedding(texts=[], dimensions=7)[0].shape == (0, 7)
+
+
+def test_tokens_of_embeddings_are_counted_over_all_batches():
+    def counted(handler):
+        texts = handler.server.asked[-1][1]["input"]
+        rows = [{"index": at, "embedding": [1, 0]} for at in range(len(texts))]
+        count = sum(map(len, texts))
+        reply(200, {"data": rows, "usage": {"prompt_tokens": count, "total_tokens": count}})(
+            handler
+        )
+
+    with serving(counted, counted, counted, failed(503, "busy"), counted, reply(200, {})) as server:
+        embedder = OpenAIEmbedder("e", base_url=server.url, key="", dimensions=2)
+        found, usage = asyncio.run(embedder.embed_counted(["ab"] * 300))
+        assert (found.shape, usage) == ((300, 2), Usage(600))
+        for sent in (False, True):  # refused by a busy server; answered with no vectors
+            with pytest.raises(ModelUnavailableError) as caught:
+                asyncio.run(embedder.embed_counted(["ab"] * 300))
+            assert known_of(caught.value)[:2] == (sent, Usage(512))
+        assert asyncio.run(embedder.embed_counted([]))[1] == Usage()
+    assert embedding(vectors)[1].server  # a server that counts nothing embeds all the same
+
+
+def test_who_counts_is_seen_without_asking_a_server():
+    silent = OpenAIEmbedder("e", base_url="http://127.0.0.1:1/v1", key="")
+    assert counts(silent)
+    assert not counts(Scripted("x"))
 
 
 @pytest.mark.parametrize(

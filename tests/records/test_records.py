@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from onrecord.errors import NewerVersionError, StorageError, UnknownNameError
 from onrecord.messages import Usage
 from onrecord.programs.flow import flow, step
-from onrecord.records.journal import MAGIC, End, Journal, Start, read_frames, segments
-from onrecord.records.record import content_key, new_id, plain
-from onrecord.records.recording import Call, recording
+from onrecord.records.frames import MAGIC, NOTHING, End, Start, read_frames
+from onrecord.records.journal import Journal, segments
+from onrecord.records.record import content_key, new_id, pack, plain
+from onrecord.records.recording import call, recording
 from onrecord.records.store import Store
 
 
@@ -44,12 +45,16 @@ async def failing() -> None:
 
 def start(**changes: object) -> Start:
     id = new_id()
-    frame = Start(id, id, None, "flow", "f", "k", 1, {"x": 1})
+    frame = Start(id, id, None, "flow", "f", "k", 1, msgspec.Raw(pack({"x": 1})))
     return msgspec.structs.replace(frame, **changes)
 
 
 def end_of(frame: Start, **changes: object) -> End:
-    return msgspec.structs.replace(End(frame.id, 2, "out", None, Usage(), 0), **changes)
+    return msgspec.structs.replace(End(frame.id, 2, NOTHING, None, Usage(), 0), **changes)
+
+
+def read(data: bytes) -> list[Start | End]:
+    return [frame for frame, _ in read_frames(data, len(MAGIC)) if isinstance(frame, Start | End)]
 
 
 def test_a_run_is_a_tree_of_records(project: Path) -> None:
@@ -131,7 +136,7 @@ def test_any_value_can_be_recorded() -> None:
     assert plain(value)["path"] == "a/b"
     assert plain(value)["array"] == [0, 1]
     assert plain(Odd()) == plain(Odd())  # no address in what is recorded
-    with recording() as run, Call("step", "odd", value) as this:
+    with recording() as run, call("step", "odd", value) as this:
         this.output = value
     assert run.records[0].input == plain(value)
 
@@ -169,7 +174,7 @@ def test_kill_9_loses_nothing_that_ended_and_marks_what_was_open(project: Path, 
 
 
 def test_a_living_writers_open_calls_stay_open(project: Path) -> None:
-    with Call("flow", "long", {}):
+    with call("flow", "long", {}):
         (run,) = Store(project / ".onrecord").runs()
         assert run.state == "open"
     (run,) = Store(project / ".onrecord").runs()
@@ -186,16 +191,17 @@ def test_a_torn_or_damaged_tail_ends_the_reading_and_nothing_else(cut: int, flip
         for frame in (first, end_of(first), second, end_of(second)):
             journal.append(frame)
         journal.close()
-        (path,) = segments(Path(folder))
+        ((path, *_),) = segments(Path(folder))
         data = bytearray(path.read_bytes())
-    whole = [frame for frame, _ in read_frames(bytes(data), len(MAGIC))]
-    assert whole == [first, end_of(first), second, end_of(second)]
-    torn = [frame for frame, _ in read_frames(bytes(data[: len(data) - cut]), len(MAGIC))]
-    assert torn == whole[: len(torn)]
+    whole = read(bytes(data))
+    assert [frame.id for frame in whole] == [first.id, first.id, second.id, second.id]
+    torn = read(bytes(data[: len(data) - cut]))
+    assert [frame.id for frame in torn] == [frame.id for frame in whole][: len(torn)]
     position = len(MAGIC) + flip % (len(data) - len(MAGIC))
     data[position] ^= 0x5A
-    damaged = [frame for frame, _ in read_frames(bytes(data), len(MAGIC))]
-    assert damaged == whole[: len(damaged)] and len(damaged) < 4
+    damaged = read(bytes(data))
+    assert [frame.id for frame in damaged] == [frame.id for frame in whole][: len(damaged)]
+    assert len(damaged) < 4
 
 
 @given(st.binary(max_size=200))
@@ -208,7 +214,7 @@ def test_torn_bytes_are_counted(project: Path) -> None:
     frame = start()
     journal.append(frame)
     journal.close()
-    (path,) = segments(journal.folder)
+    ((path, *_),) = segments(journal.folder)
     with path.open("ab") as file:
         file.write(b"\x99" * 11)
     store = Store(project / ".onrecord")
@@ -243,7 +249,7 @@ def test_processes_write_and_fold_at_once_and_each_record_comes_in_once(project:
 def test_equal_bodies_are_kept_once(project: Path) -> None:
     big = "x" * 100_000
     for _ in range(5):
-        with Call("step", "big", big) as this:
+        with call("step", "big", big) as this:
             this.output = big
     store = Store(project / ".onrecord")
     assert len(store.runs()) == 5
@@ -269,16 +275,39 @@ def test_a_store_from_a_newer_version_is_left_alone(project: Path) -> None:
     import sqlite3
 
     with sqlite3.connect(project / ".onrecord" / "records.db") as connection:
-        connection.execute("PRAGMA user_version = 99")
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(NewerVersionError, match="newer Onrecord"):
         Store(project / ".onrecord")
 
 
-def test_a_damaged_store_is_named(project: Path) -> None:
-    (project / ".onrecord").mkdir()
-    (project / ".onrecord" / "records.db").write_bytes(b"not a database at all" * 100)
-    with pytest.raises(StorageError, match=r"records\.db"):
-        Store(project / ".onrecord")
+def test_a_damaged_store_is_kept_aside_and_built_anew_from_the_journal(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    home = project / ".onrecord"
+    with recording() as run:
+        total.run(3)
+    store = Store(home)
+    assert len(store.run(run.records[-1].id)) == 4
+    store.close()
+    damaged = b"not a database at all" * 100
+    (home / "records.db").write_bytes(damaged)
+    again = Store(home).run(run.records[-1].id)
+    assert {each.id for each in again} == {each.id for each in run.records}
+    assert "built anew from the journal" in caplog.text
+    (aside,) = home.glob("records.db.damaged-*")
+    assert aside.read_bytes() == damaged
+
+
+def test_a_store_damaged_while_it_is_open_answers_all_the_same(project: Path) -> None:
+    home = project / ".onrecord"
+    total.run(50)
+    store = Store(home)
+    store.close()
+    data = bytearray((home / "records.db").read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)
+    (home / "records.db").write_bytes(data)
+    assert len(store.runs()) == 1
+    assert len(store.records(limit=1000)) == 51
 
 
 def test_a_journal_that_cannot_be_written_drops_counts_and_says_so_once(
@@ -289,7 +318,7 @@ def test_a_journal_that_cannot_be_written_drops_counts_and_says_so_once(
     journal = Journal(blocked / "journal")
     for _ in range(3):
         journal.append(start())
-    assert journal.dropped == 3
+    assert journal.lost == 3
     assert len(caplog.records) == 1
     assert "records are not being kept" in caplog.text
 
@@ -351,7 +380,7 @@ def test_a_full_disk_leaks_nothing(project: Path, monkeypatch: pytest.MonkeyPatc
     before = len(list(descriptors.glob("*")))
     for _ in range(20):
         journal.append(start())
-    assert journal.dropped == 20
+    assert journal.lost == 20
     assert list((project / "journal").iterdir()) == []
     assert len(list(descriptors.glob("*"))) <= before
 
@@ -366,12 +395,12 @@ def test_an_unknown_cost_is_not_called_zero(project: Path) -> None:
     from onrecord.records.tree import dollars
 
     with recording() as run:
-        with Call("model", "free", {}) as this:
+        with call("model", "free", {}) as this:
             this.cost = 0
-        with Call("model", "priced", {}) as this:
+        with call("model", "priced", {}) as this:
             this.cost = 1500
         assert run.cost == 1500 and dollars(run.cost) == "$0.0015"
-        with Call("model", "unknown", {}) as this:
+        with call("model", "unknown", {}) as this:
             this.cost = None
     assert run.cost is None and dollars(run.cost) == "cost unknown"
     assert "cost unknown" in run.tree()

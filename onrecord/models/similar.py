@@ -1,0 +1,207 @@
+"""Similar questions: an answer on record to a question that means the same.
+
+A similarity is a number, and no number means "the same" by itself. So a threshold is chosen on
+labelled pairs of questions (the same, or not), and its false-hit rate is measured on pairs it was
+not chosen on. Without that the cache does not start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from onrecord.calling import Operation
+from onrecord.errors import UsageError
+from onrecord.models.calling import embed
+from onrecord.models.model import Embedder, Model, Request
+from onrecord.models.names import embedder as embedder_named
+from onrecord.records.record import Record, content_key
+from onrecord.records.recording import call, here
+
+if TYPE_CHECKING:
+    from onrecord.records.store import Store
+
+
+class Similarity(msgspec.Struct, frozen=True):
+    """A calibrated similarity of questions.
+
+    Questions whose vectors have a cosine of at least `threshold` count as the same.
+    `false_hit_rate`: of pairs that are not the same, the share that would have been taken for it,
+    measured on pairs that the threshold was not chosen on (cross-validation), and
+    `false_hit_rate_high` the upper end of its 95 % interval (Wilson). `hit_rate`: of pairs that are
+    the same, the share that was found. `pairs`: how many there were of both.
+    """
+
+    embedder: str
+    version: str
+    threshold: float
+    false_hit_rate: float
+    false_hit_rate_high: float
+    hit_rate: float
+    pairs: int
+
+
+@Operation
+async def calibrate_similarity(
+    pairs: Iterable[tuple[str, str, bool]],
+    *,
+    embedder: str | Embedder = "embedded:minilm",
+    false_hits: float = 0.01,
+) -> Similarity:
+    """Choose the lowest threshold whose false-hit rate is at most `false_hits`, and measure it.
+
+    `pairs`: two questions, and whether the same answer fits both. At least 20 that are the same and
+    20 that are not; what matters are pairs that look alike and are not the same. Raises UsageError
+    where there are fewer, or where no threshold is good enough.
+    """
+    labelled = list(pairs)
+    same = np.array([bool(label) for _, _, label in labelled])
+    if min(same.sum(), (~same).sum()) < _FEWEST:
+        raise UsageError(
+            f"{same.sum()} pairs that are the same and {(~same).sum()} that are not are too few",
+            cure=f"Label at least {_FEWEST} of each; only then a rate means something.",
+        )
+    chosen = embedder_named(embedder)
+    first = await embed(chosen, [pair[0] for pair in labelled])
+    second = await embed(chosen, [pair[1] for pair in labelled])
+    cosines = np.sum(first * second, axis=1)
+    threshold = _threshold(cosines, same, false_hits)
+    hits = _held_out_hits(cosines, same, false_hits)
+    if not (cosines[same] >= threshold).any():
+        raise UsageError(
+            f"no threshold has a false-hit rate of {false_hits:.1%} and finds anything",
+            cure="Allow more false hits, use another embedder, or do without `similar`.",
+        )
+    false_rate = float(hits[~same].mean())
+    return Similarity(
+        embedder=chosen.name,
+        version=chosen.version,
+        threshold=threshold,
+        false_hit_rate=false_rate,
+        false_hit_rate_high=_wilson_high(int(hits[~same].sum()), int((~same).sum())),
+        hit_rate=float(hits[same].mean()),
+        pairs=len(labelled),
+    )
+
+
+async def similar_question(
+    similarity: Similarity,
+    store: Store,
+    model: Model,
+    request: Request,
+    since_ns: int,
+    everyone: bool,
+) -> Record | None:
+    """The record that answers the most similar question asked of this model, if one is similar
+    enough. Only the last message may differ; user and tenant count as in `Store.find`."""
+    question, around = _parted(request)
+    if not question:
+        return None
+    chosen = embedder_named(similarity.embedder)
+    if chosen.version != similarity.version:
+        raise UsageError(
+            f"the similarity was calibrated for another version of {similarity.embedder}",
+            cure="Calibrate it again: on.calibrate_similarity.run(pairs).",
+        )
+    with call("search", "similar questions", {"question": question}) as this:
+        await _index(chosen, store, model)
+        vector = (await embed(chosen, [question]))[0]
+        space = _space(chosen, model, around)
+        whose = None if everyone else (here().user, here().tenant)
+        ids, vectors = await asyncio.to_thread(_answered, store, space, since_ns, whose)
+        cosines = vectors @ vector
+        best = int(cosines.argmax()) if ids else -1
+        similar = float(cosines[best]) if ids else 0.0
+        found = ids[best] if ids and similar >= similarity.threshold else None
+        this.output = {"similarity": round(similar, 4), "record": found}
+    return None if found is None else await asyncio.to_thread(store.record, found)
+
+
+def _parted(request: Request) -> tuple[str, Any]:
+    """The last message's text, and everything else that determines the answer.
+
+    A prompt's `inputs` are left out: they are what its messages were written from.
+    """
+    if not request.messages or request.messages[-1].role != "user":
+        return "", None
+    *before, last = request.messages
+    return last.text, (before, request.parameters, request.schema)
+
+
+def _space(embedder: Embedder, model: Model, around: Any) -> str:
+    return content_key(embedder.name, embedder.version, model.name, model.version, around)
+
+
+async def _index(embedder: Embedder, store: Store, model: Model) -> None:
+    """Embed the questions of this model's answers that have no vector yet."""
+    by = content_key(embedder.name, embedder.version)
+    records = await asyncio.to_thread(_unindexed, store, by, model)
+    parted = [_parted(msgspec.convert(record.input, Request)) for record in records]
+    if not parted:
+        return
+    vectors = await embed(embedder, [question for question, _ in parted])
+    rows = [
+        {
+            "record": record.id,
+            "embedder": by,
+            "space": _space(embedder, model, around),
+            "vector": np.asarray(vector, dtype="<f4").tobytes(),
+        }
+        for record, (_, around), vector in zip(records, parted, vectors, strict=True)
+    ]
+    await asyncio.to_thread(store.add_vectors, rows)
+
+
+def _unindexed(store: Store, by: str, model: Model) -> list[Record]:
+    return store.without_vector(by, model.name, model.version, _MOST)
+
+
+def _answered(
+    store: Store, space: str, since_ns: int, whose: tuple[str | None, str | None] | None
+) -> tuple[list[str], NDArray[np.float32]]:
+    rows = store.vectors(space, since_ns, whose)
+    vectors = [np.frombuffer(vector, dtype="<f4") for _, vector in rows]
+    matrix = np.array(vectors, dtype=np.float32)
+    return [id for id, _ in rows], matrix
+
+
+_FEWEST = 20
+_FOLDS = 5
+_MOST = 2000
+_Z = 1.959963984540054  # 95 %
+
+
+def _threshold(cosines: NDArray[np.float32], same: NDArray[np.bool_], false_hits: float) -> float:
+    """The lowest threshold that lets at most this share of the pairs through that differ."""
+    different = np.sort(cosines[~same])[::-1]
+    allowed = int(false_hits * len(different))
+    # Just above the first pair that may not pass.
+    return float(np.nextafter(different[allowed], np.float32(2)))
+
+
+def _held_out_hits(
+    cosines: NDArray[np.float32], same: NDArray[np.bool_], false_hits: float
+) -> NDArray[np.bool_]:
+    """For each pair, whether it would be a hit under the threshold that the others choose."""
+    hits = np.zeros(len(same), dtype=bool)
+    folds = np.zeros(len(same), dtype=int)
+    for label in (True, False):  # each fold has its share of both
+        folds[same == label] = np.arange((same == label).sum()) % _FOLDS
+    for fold in range(_FOLDS):
+        held = folds == fold
+        hits[held] = cosines[held] >= _threshold(cosines[~held], same[~held], false_hits)
+    return hits
+
+
+def _wilson_high(hits: int, of: int) -> float:
+    """Upper end of the 95 % interval of a share (Wilson, 1927)."""
+    share = hits / of
+    middle = share + _Z**2 / (2 * of)
+    half = _Z * math.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2))
+    return (middle + half) / (1 + _Z**2 / of)

@@ -1,0 +1,54 @@
+"""What is kept of a call: nothing that the settings remove reaches the journal, or the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from onrecord.records.frames import NOTHING, Body, Source
+from onrecord.records.journal import Journal
+from onrecord.records.record import pack, unpacked
+from onrecord.records.redaction import Redactor, pseudonym_key
+from onrecord.settings import Settings
+
+
+class Keeper:
+    """The journal of a project, and the rules for what goes into it."""
+
+    def __init__(self, settings: Settings) -> None:
+        home = settings.home
+        # Half of the room is for segments that are folded already: the store is rebuilt from them.
+        room = int(settings.journal_mb * 1e6) // 2
+        self.home = home
+        self.journal = Journal(home / "journal", room=room, fsync=settings.fsync)
+        self.write = self.journal.append
+        self._redactor = Redactor(
+            settings.redact, settings.redact_fields, key=lambda: pseudonym_key(home)
+        )
+        self._bodies = settings.bodies
+        self._largest = int(settings.max_body_mb * 1e6)
+        self._sources: set[str] = set()
+        self.attend: Callable[[], None] = lambda: None
+        """Called at every call that starts: see folding.py."""
+
+    def body(self, packed: bytes) -> tuple[Body, bool]:
+        """What is kept of a packed value, and whether that is less than all of it."""
+        if not self._bodies:
+            return NOTHING, True
+        if len(packed) > self._largest:
+            return msgspec.Raw(pack(f"<{len(packed):,} bytes, not kept: max_body_mb>")), True
+        if not self._redactor.suspicious(packed):
+            return msgspec.Raw(packed), False
+        value, changes = self._redactor.redact(unpacked(packed))
+        return msgspec.Raw(pack(value) if changes else packed), changes > 0
+
+    def text(self, text: str) -> str:
+        """What is kept of a text that is no body: an error's message."""
+        return self._redactor.redact_text(text)[0] if self._bodies else text.partition(":")[0]
+
+    def source(self, version: str, text: str) -> None:
+        """Keep the code that a version stands for, once a process."""
+        if version not in self._sources and self._bodies:
+            self._sources.add(version)
+            self.write(Source(version, self.text(text)))

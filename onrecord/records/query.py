@@ -1,0 +1,105 @@
+"""Which records: the values that ask for them, and the totals that come back."""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+import msgspec
+
+from onrecord.errors import UsageError
+from onrecord.messages import Usage
+from onrecord.records.record import Kind, State
+
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which records. Everything is optional, and what is given must hold together.
+
+    `run`: the id of a run. `kinds`, `states`: one of them. `name`, `release`, `session`, `user`,
+    `tenant`: exactly this. `tags`: all of them. `since_ns`, `until_ns`: started at or after, before
+    (nanoseconds since 1970). `error` and `text`: words in the error; in the input, output or error
+    (upper and lower case are told apart). `ids`: one of these.
+    """
+
+    run: str | None = None
+    kinds: tuple[Kind, ...] = ()
+    name: str | None = None
+    states: tuple[State, ...] = ()
+    error: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    tags: tuple[str, ...] = ()
+    session: str | None = None
+    user: str | None = None
+    tenant: str | None = None
+    release: str | None = None
+    text: str | None = None
+    ids: tuple[str, ...] = ()
+
+
+class Total(msgspec.Struct, frozen=True):
+    """Records of one group, together.
+
+    `group` has a value for each name that was asked for. `seconds_p50` and `seconds_p95` are of
+    calls that ended. `cost` is in micro-dollars and holds what is known; `unpriced` counts the
+    calls whose cost is not. `reused` counts calls that were not made but taken from a record.
+    """
+
+    group: dict[str, str | None]
+    calls: int
+    failed: int
+    reused: int
+    seconds_p50: float
+    seconds_p95: float
+    usage: Usage
+    cost: int
+    unpriced: int
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What an erasure removed, and what it could not reach. `at_ns`: nanoseconds since 1970."""
+
+    at_ns: int
+    query: Query
+    records: int
+    bodies: int
+    frames: int
+    cases: int
+    remaining: tuple[str, ...] = ()
+
+
+GROUPS = (
+    "model",
+    "flow",
+    "name",
+    "kind",
+    "day",
+    "release",
+    "session",
+    "user",
+    "tenant",
+    "state",
+)
+"""What totals can be grouped by. `model` counts model and embedding calls only; `flow` is the
+outermost call of the run; `day` is that of the start, in UTC."""
+
+
+def moment(text: str, now: datetime.datetime | None = None) -> int:
+    """A point in time as nanoseconds since 1970: "2026-11-21", "2026-11-21T10:00", or an age such
+    as "90d", "12h", "30m". Times without a zone are local. Raises UsageError."""
+    here = now or datetime.datetime.now().astimezone()
+    if age := _AGE.fullmatch(text.strip()):
+        seconds = float(age[1]) * _SECONDS[age[2]]
+        return int((here.timestamp() - seconds) * 1e9)
+    try:
+        read = datetime.datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"'{text}' is no point in time",
+            cure="Write a date (2026-11-21), a time (2026-11-21T10:00) or an age (90d, 12h, 30m).",
+        ) from None
+    return int(read.astimezone(read.tzinfo or here.tzinfo).timestamp() * 1e9)
+
+
+_AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

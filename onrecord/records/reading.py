@@ -1,0 +1,284 @@
+"""Reading the store: from a query to records, and to totals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from onrecord.errors import UsageError
+from onrecord.messages import Usage
+from onrecord.records.database import is_postgresql
+from onrecord.records.query import GROUPS, Query, Total
+from onrecord.records.record import Record, unpacked
+from onrecord.records.schema import BODY, RECORD, REFERENCE, TAG
+
+
+def matching(connection: sa.Connection, query: Query) -> list[sa.ColumnElement[bool]]:
+    """What must hold of the rows of RECORD that a query asks for."""
+    c = RECORD.c
+    conditions: list[sa.ColumnElement[bool]] = []
+    for name in ("run", "name", "session", "user", "tenant", "release"):
+        if (wanted := getattr(query, name)) is not None:
+            conditions.append(c[name] == wanted)
+    if query.kinds:
+        conditions.append(_one_of(c.kind, query.kinds))
+    if query.states:
+        conditions.append(_one_of(c.state, query.states))
+        if "done" not in query.states:
+            conditions.append(c.state != "done")  # a partial index knows these
+    if query.ids:
+        conditions.append(c.id.in_(query.ids))
+    if query.since_ns is not None:
+        # Ids ascend with time: the index on them finds the place, the column has the last word.
+        conditions += [c.id >= _id_at(query.since_ns), c.started_ns >= query.since_ns]
+    if query.until_ns is not None:
+        conditions.append(c.started_ns < query.until_ns)
+    for tag in query.tags:
+        tagged = sa.select(TAG.c.record).where(TAG.c.tag == tag)
+        conditions.append(c.id.in_(tagged))
+    if query.error is not None:
+        conditions += [c.state != "done", _holds(connection, c.error, query.error)]
+    if query.text is not None:
+        found = [_in_body(connection, c[name], query.text) for name in ("input", "output")]
+        conditions.append(sa.or_(*found, _holds(connection, c.error, query.text)))
+    return conditions
+
+
+def select(
+    connection: sa.Connection,
+    query: Query,
+    *,
+    limit: int | None,
+    before: str | None = None,
+    after: str | None = None,
+    newest_first: bool = True,
+    roots: bool = False,
+    bodies: bool = True,
+) -> list[Record]:
+    """A page of records by id: those `before` or `after` the last one of the page before."""
+    conditions = matching(connection, query)
+    if before is not None:
+        conditions.append(RECORD.c.id < before)
+    if after is not None:
+        conditions.append(RECORD.c.id > after)
+    if roots:
+        conditions.append(RECORD.c.parent.is_(None))
+    order = RECORD.c.id.desc() if newest_first else RECORD.c.id.asc()
+    columns = RECORD.c if bodies else _OUTLINE
+    chosen = sa.select(*columns).where(*conditions).order_by(order).limit(limit)
+    rows = connection.execute(chosen).all()
+    if not bodies:
+        return [_record(row, None, None) for row in rows]
+    long = _long_bodies(connection, rows)
+    return [_record(row, _body(row.input, long), _body(row.output, long)) for row in rows]
+
+
+def pages(
+    connection: sa.Connection, query: Query, size: int = 1000, *, bodies: bool = True
+) -> Iterator[Record]:
+    """All records of a query, oldest first, a page at a time."""
+    last: str | None = None
+    while page := select(
+        connection, query, limit=size, after=last, newest_first=False, bodies=bodies
+    ):
+        yield from page
+        last = page[-1].id
+
+
+def totals(connection: sa.Connection, query: Query, by: Sequence[str]) -> list[Total]:
+    """Totals of the records of a query, by the names in GROUPS; the dearest first.
+
+    Raises UsageError for a group that there is not.
+    """
+    groups = [_group(name) for name in by]
+    conditions = matching(connection, query)
+    if "model" in by:
+        conditions.append(RECORD.c.kind.in_(("model", "embed")))
+    root = RECORD.alias("root")
+    origin = RECORD.outerjoin(root, root.c.id == RECORD.c.run) if "flow" in by else RECORD
+    c = RECORD.c
+    ended = c.ended_ns > 0
+    rows = (
+        sa.select(
+            *[group(root).label(f"g{at}") for at, group in enumerate(groups)],
+            c.state,
+            c.source,
+            c.cost,
+            c.input_tokens,
+            c.output_tokens,
+            c.cached_tokens,
+            c.reasoning_tokens,
+            sa.case((ended, c.ended_ns - c.started_ns)).label("took"),
+        )
+        .select_from(origin)
+        .where(*conditions)
+        .subquery()
+    )
+    keys = [rows.c[f"g{at}"] for at in range(len(groups))]
+    rank = sa.func.row_number().over(partition_by=keys, order_by=rows.c.took.nulls_last())
+    ranked = sa.select(
+        *rows.c,
+        rank.label("rank"),
+        sa.func.count(rows.c.took).over(partition_by=keys).label("ended"),
+    ).subquery()
+    r = ranked.c
+    names = [r[f"g{at}"] for at in range(len(groups))]
+    query_ = (
+        sa.select(
+            *names,
+            sa.func.count().label("calls"),
+            _count(r.state == "failed").label("failed"),
+            _count(r.source.is_not(None)).label("reused"),
+            sa.func.max(sa.case((r.rank == (r.ended * 50 + 99) // 100, r.took))).label("p50"),
+            sa.func.max(sa.case((r.rank == (r.ended * 95 + 99) // 100, r.took))).label("p95"),
+            sa.func.sum(r.input_tokens).label("input"),
+            sa.func.sum(r.output_tokens).label("output"),
+            sa.func.sum(r.cached_tokens).label("cached"),
+            sa.func.sum(r.reasoning_tokens).label("reasoning"),
+            sa.func.coalesce(sa.func.sum(r.cost), 0).label("cost"),
+            _count(r.cost.is_(None)).label("unpriced"),
+        )
+        .group_by(*names)
+        .order_by(sa.desc("cost"), sa.desc("calls"), *names)
+    )
+    return [_total(row, by) for row in connection.execute(query_)]
+
+
+_OUTLINE = [column for column in RECORD.c if column.name not in ("input", "output")]
+_DAY = 86_400_000_000_000
+_usage = msgspec.msgpack.Decoder(Usage).decode
+_tags = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+_NONE_USED = Usage()
+
+
+def _one_of(column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
+    # One value is written as an equation: an index then also gives the order.
+    return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _id_at(ns: int) -> str:
+    """Where the ids of a moment begin, with an hour to spare for a clock that was set back."""
+    return f"{max(ns // 1_000_000 - 3_600_000, 0):012x}"
+
+
+def _holds(
+    connection: sa.Connection, column: sa.ColumnElement[Any], text: str
+) -> sa.ColumnElement[bool]:
+    find = sa.func.strpos if is_postgresql(connection) else sa.func.instr
+    return find(column, text) > 0
+
+
+def _in_body(
+    connection: sa.Connection, column: sa.ColumnElement[bytes], text: str
+) -> sa.ColumnElement[bool]:
+    """Words in a body. MessagePack holds texts as they are, so their bytes are looked for."""
+    wanted = sa.literal(text.encode("utf-8", "replace"))
+
+    def within(content: sa.ColumnElement[bytes]) -> sa.ColumnElement[bool]:
+        if is_postgresql(connection):
+            return sa.func.position(wanted.op("IN")(content)) > 0
+        return sa.func.instr(content, wanted) > 0
+
+    long = (
+        sa.select(sa.literal(1))
+        .where(BODY.c.hash == sa.func.substr(column, 2), within(BODY.c.content))
+        .correlate(RECORD)
+        .exists()
+    )
+    is_long = sa.func.substr(column, 1, 1) == REFERENCE
+    return sa.or_(within(column), sa.and_(is_long, long))
+
+
+def _group(name: str) -> Callable[[Any], Any]:
+    c = RECORD.c
+    if name == "flow":
+        return lambda root: sa.func.coalesce(root.c.name, sa.literal("(elsewhere)"))
+    if name == "day":
+        return lambda root: c.started_ns // _DAY
+    if name == "model":
+        return lambda root: c.name
+    if name in GROUPS:
+        return lambda root: c[name]
+    raise UsageError(
+        f"totals cannot be grouped by '{name}'", cure=f"Choose from {', '.join(GROUPS)}."
+    )
+
+
+def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.sum(sa.case((condition, 1), else_=0))
+
+
+def _total(row: Any, by: Sequence[str]) -> Total:
+    group = {name: _shown(name, row[at]) for at, name in enumerate(by)}
+    return Total(
+        group=group,
+        calls=row.calls,
+        failed=int(row.failed),
+        reused=int(row.reused),
+        seconds_p50=int(row.p50 or 0) / 1e9,
+        seconds_p95=int(row.p95 or 0) / 1e9,
+        usage=Usage(int(row.input), int(row.output), int(row.cached), int(row.reasoning)),
+        cost=int(row.cost),
+        unpriced=int(row.unpriced),
+    )
+
+
+def _shown(name: str, value: Any) -> str | None:
+    if name == "day" and value is not None:
+        import datetime
+
+        start = datetime.date(1970, 1, 1) + datetime.timedelta(days=int(value))
+        return start.isoformat()
+    return value if value is None else str(value)
+
+
+def _long_bodies(connection: sa.Connection, rows: Sequence[Any]) -> dict[bytes, bytes]:
+    wanted = {
+        bytes(packed[1:])
+        for row in rows
+        for packed in (row.input, row.output)
+        if packed is not None and packed[:1] == REFERENCE
+    }
+    found: dict[bytes, bytes] = {}
+    hashes = sorted(wanted)
+    for at in range(0, len(hashes), 500):  # SQLite bounds the number of variables
+        some = sa.select(BODY.c.hash, BODY.c.content).where(BODY.c.hash.in_(hashes[at : at + 500]))
+        found.update((bytes(hash), bytes(content)) for hash, content in connection.execute(some))
+    return found
+
+
+def _body(packed: bytes | None, long: dict[bytes, bytes]) -> Any:
+    if packed is None:
+        return None
+    packed = bytes(packed)
+    return unpacked(long[packed[1:]] if packed[:1] == REFERENCE else packed)
+
+
+def _record(row: Any, input: Any, output: Any) -> Record:
+    return Record(
+        id=row.id,
+        run=row.run,
+        parent=row.parent,
+        kind=row.kind,
+        name=row.name,
+        input=input,
+        key=row.key,
+        started_ns=row.started_ns,
+        output=output,
+        error=row.error,
+        ended_ns=row.ended_ns,
+        usage=_NONE_USED if row.usage is None else _usage(row.usage),
+        cost=row.cost,
+        state=row.state,
+        release=row.release,
+        session=row.session,
+        user=row.user,
+        tags=() if row.tags is None else _tags(row.tags),
+        tenant=row.tenant,
+        version=row.version,
+        source=row.source,
+        redacted=row.redacted,
+    )

@@ -66,11 +66,11 @@ class Cached:
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """The answer on record, streamed; else the model's. Raises ModelError and UsageError."""
         store = await asyncio.to_thread(self._store)
-        found = await self._known(store, request)
+        found = await self._equal(store, request)
         if found is None:
             async with _alone(store.home, self._lock_key(request)):
                 await asyncio.to_thread(store.fold)
-                found = await self._known(store, request)
+                found = await self._equal(store, request) or await self._like(store, request)
                 if found is None:
                     yield await complete(self.wrapped[0], request)
                     return
@@ -84,23 +84,29 @@ class Cached:
     def __repr__(self) -> str:
         return f"cached({self.wrapped[0]!r})"
 
-    async def _known(self, store: Store, request: Request) -> Record | None:
-        since = 0 if self._ttl is None else time.time_ns() - int(self._ttl * 1e9)
+    async def _equal(self, store: Store, request: Request) -> Record | None:
+        """The answer on record to this very question."""
         whose = here()
-        found = await asyncio.to_thread(
+        return await asyncio.to_thread(
             store.find,
             self._key(request),
             "model",
             user=whose.user,
             tenant=whose.tenant,
             everyone=self._everyone,
-            since_ns=since,
+            since_ns=self._since(),
         )
-        if found is None and self._similar is not None:
-            return await similar_question(
-                self._similar, store, self.wrapped[0], request, since, self._everyone
-            )
-        return found
+
+    async def _like(self, store: Store, request: Request) -> Record | None:
+        """The answer on record to a question that means the same."""
+        if self._similar is None:
+            return None
+        return await similar_question(
+            self._similar, store, self.wrapped[0], request, self._since(), self._everyone
+        )
+
+    def _since(self) -> int:
+        return 0 if self._ttl is None else time.time_ns() - int(self._ttl * 1e9)
 
     def _key(self, request: Request) -> str:
         """The key under which the model itself is recorded when it answers."""

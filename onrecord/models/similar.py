@@ -115,10 +115,9 @@ async def similar_question(
         space = _space(chosen, model, around)
         whose = None if everyone else (here().user, here().tenant)
         ids, vectors = await asyncio.to_thread(_answered, store, space, since_ns, whose)
-        cosines = vectors @ vector
-        best = int(cosines.argmax()) if ids else -1
-        similar = float(cosines[best]) if ids else 0.0
-        found = ids[best] if ids and similar >= similarity.threshold else None
+        found, similar = _best(ids, vectors, vector)
+        if similar < similarity.threshold:
+            found = None
         this.output = {"similarity": round(similar, 4), "record": found}
     return None if found is None else await asyncio.to_thread(store.record, found)
 
@@ -156,6 +155,16 @@ async def _index(embedder: Embedder, store: Store, model: Model) -> None:
         for record, (_, around), vector in zip(records, parted, vectors, strict=True)
     ]
     await asyncio.to_thread(store.add_vectors, rows)
+
+
+def _best(
+    ids: list[str], vectors: NDArray[np.float32], vector: NDArray[np.float32]
+) -> tuple[str | None, float]:
+    if not ids:
+        return None, 0.0
+    cosines = vectors @ vector
+    best = int(cosines.argmax())
+    return ids[best], float(cosines[best])
 
 
 def _unindexed(store: Store, by: str, model: Model) -> list[Record]:

@@ -1,7 +1,9 @@
 """Flows and steps: recorded functions.
 
 A flow is the recorded function a caller starts with; a step is a recorded function inside it. Both
-are plain Python: branches, loops and `asyncio.gather` are what they always were.
+are plain Python: branches, loops and `asyncio.gather` are what they always were. A flow that was
+interrupted, or that waits for a person, is resumed: the plain Python runs again, and what has
+finished comes from its record.
 """
 
 from __future__ import annotations
@@ -10,65 +12,278 @@ import asyncio
 import functools
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, TypeVar, overload
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from onrecord.calling import Operation
+from onrecord.errors import ReplayError, ResumeError, UsageError
+from onrecord.messages import Question
+from onrecord.programs.pausing import Attempt, attempt_under_way, missing_setting, once
+from onrecord.programs.restoring import Unrestorable, hints, is_loose, is_plain, restored
+from onrecord.programs.resuming import Changed, Past, Resumption
 from onrecord.records.record import Kind
-from onrecord.records.recording import call
+from onrecord.records.recording import Call, Found, call, context, current, recalling
+from onrecord.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Recorded(Operation[P, R]):
-    """A function whose calls are recorded: input, output or error, time, and every call inside."""
+    """A function whose calls are recorded: input, output or error, time, and every call inside.
 
-    def __init__(self, function: Callable[P, Awaitable[R]], kind: Kind) -> None:
+    What is not `idempotent` must not happen twice: when a flow is resumed, a person is asked about
+    a call of it that was begun and not finished.
+    """
+
+    def __init__(
+        self, function: Callable[P, Awaitable[R]], kind: Kind, *, idempotent: bool = True
+    ) -> None:
         super().__init__(function)
         self.kind = kind
         self.name = function.__name__
+        self.idempotent = idempotent
         self.signature = inspect.signature(function)
+        self._bind = binder(self.signature)
+        self._code = _Code(function)
 
-    @functools.cached_property
+    @property
     def version(self) -> str:
         """Changes with the code of the function itself (not with what it calls)."""
-        function = getattr(self._function, "func", self._function)
-        return _code_hash(inspect.unwrap(function))
+        return self._code.version
 
     async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        # Bound to an object, the function is a partial; the object is an argument like the others.
-        owner = getattr(self._function, "args", ())
-        bound = self.signature.bind(*owner, *args, **kwargs)
-        bound.apply_defaults()
-        input = bound.arguments
-        with call(self.kind, self.name, input, version=self.version) as this:
+        code = self._code
+        with call(self.kind, self.name, self._input(args, kwargs), version=code.version) as this:
+            if code.kept_in is not this.home:
+                self._keep_source(this)
+            known = this.recall()
+            if known is not None or not self.idempotent:
+                return await self._carefully(this, known, args, kwargs)
             this.output = result = await self._function(*args, **kwargs)
+            if code.is_loose and not is_plain(result):
+                this.remember_type(type(result).__name__)
             return result
 
+    def _input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        # Bound to an object, the function is a partial; the object is an argument like the others.
+        if type(self._function) is functools.partial:
+            args = (*self._function.args, *args)
+        return self._bind(args, kwargs)
+
+    async def _carefully(
+        self, this: Any, known: Found | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> R:
+        """A call that may be on record, or that must not be made twice."""
+        if known is None:
+            known = self._settled(this)
+        while known is not None:
+            try:
+                value = restored(known.output, self._code.returns)
+            except Unrestorable as error:
+                known = self._not_given(this, str(error))
+            else:
+                this.output = known.output
+                return cast("R", value)
+        this.source = None
+        if self.idempotent:
+            this.output = result = await self._function(*args, **kwargs)
+        else:
+            with once(self.name):
+                this.output = result = await self._function(*args, **kwargs)
+        if self._code.is_loose and not is_plain(result):
+            this.remember_type(type(result).__name__)
+        return result
+
+    def _not_given(self, this: Any, why: str) -> Found | None:
+        """What to do where the output on record cannot be turned into what it was."""
+        attempt = attempt_under_way()
+        if attempt is None or attempt.resumption is None:
+            raise ReplayError(
+                f"what is on record of {self.kind} {self.name} cannot be given again: {why}"
+            )
+        if self.idempotent:
+            _log.warning(
+                "%s %s: its output cannot be made of its record (%s); it is made again",
+                self.kind,
+                self.name,
+                why,
+            )
+            return None
+        return self._settled(this, f"its output cannot be made of its record ({why})")
+
+    def _settled(self, this: Any, why: str = "") -> Found | None:
+        """Whether a call that must not happen twice has happened. A pause, if nobody knows."""
+        attempt = attempt_under_way()
+        if attempt is None or attempt.resumption is None:
+            return None
+        known = attempt.resumption.unsure(this, why)
+        if isinstance(known, Question):
+            this.output = known
+            raise attempt.asked(this, known)
+        return known
+
+    def _keep_source(self, this: Any) -> None:
+        if (source := self._code.source) is not None:
+            this.remember_source(source)
+        self._code.kept_in = this.home
+
+
+class Flow(Recorded[P, R]):
+    """The recorded function a caller starts with. As the outermost call it can be paused, and
+    resumed."""
+
+    def __init__(self, function: Callable[P, Awaitable[R]]) -> None:
+        super().__init__(function, "flow")
+
+    async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if current() is not None:
+            return await super()._perform(*args, **kwargs)
+        this = Call("flow", self.name, self._input(args, kwargs), self.version, None)
+        return await self._attempt(Attempt(this.run), this, args, kwargs)
+
+    @Operation
+    async def resume(
+        self,
+        run: str,
+        /,
+        *,
+        answers: Mapping[str, Any] = {},
+        changed: Changed = "refuse",
+        given: Mapping[str, Any] = {},
+    ) -> R:
+        """Go on with a run that was interrupted, failed or paused: in any process, any day.
+
+        The function runs again with the arguments on record, and every call inside that has
+        finished is taken from its record, marked with its `source` and without cost; embeddings are
+        made again. A run that is done gives its result again. `run` is the id of the run, or any
+        beginning of it that fits one only.
+
+        `answers`: to the questions of a PausedError, by their ids. `given`: the arguments that are
+        not wholly on record (objects; what was redacted). `changed="repeat"` makes calls again
+        whose code or input is not what it was.
+
+        What is taken for finished is what is on record: work that a function did in its own body
+        before it was interrupted is done again, unless it is declared `idempotent=False`; then its
+        call is asked about. Raises PausedError for a question; ResumeError where the run is still
+        going, belongs to another flow, or has changed, with the difference; UsageError for answers
+        and arguments that do not fit; UnknownNameError for a run that there is not.
+        """
+        settings = Settings.load()
+        if (setting := missing_setting(settings)) is not None:
+            raise ResumeError(
+                f"nothing can be resumed while the setting '{setting}' is off",
+                cure=f"Set {setting} = true, or unset ONRECORD_{setting.upper()}.",
+            )
+        if changed not in ("refuse", "repeat"):
+            raise UsageError(f"changed={changed!r} is neither 'refuse' nor 'repeat'")
+        past = await asyncio.to_thread(Past.take, settings, run)
+        try:
+            past.check(self.name)
+            if (done := past.done()) is not None:
+                return cast("R", self._result(done.output, past))
+            resumption = past.resumption(answers, changed)
+            resumption.check_version(self.version, self._code.source)
+            return await self._again(past, resumption, given)
+        finally:
+            past.release()
+
+    async def _again(self, past: Past, resumption: Resumption, given: Mapping[str, Any]) -> R:
+        owner = getattr(self._function, "args", ())
+        arguments = past.arguments(self.signature, self._code.hints, owner, given)
+        root = past.history.root
+        with (
+            context(
+                user=root.user,
+                session=root.session,
+                tenant=root.tenant,
+                release=root.release,
+                tags=root.tags,
+            ),
+            recalling(resumption) as beyond,
+        ):
+            resumption.beyond = beyond
+            this = Call("flow", self.name, arguments.recorded, self.version, None)
+            this.rejoin(root.run, root.id)
+            resumption.begin(this)
+            attempt = Attempt(root.run, resumption)
+            result = await self._attempt(attempt, this, arguments.args, arguments.kwargs)
+        resumption.report()
+        return result
+
+    async def _attempt(
+        self, attempt: Attempt, this: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> R:
+        code = self._code
+        with attempt, this:
+            if code.kept_in is not this.home:
+                self._keep_source(this)
+            this.output = result = await self._function(*args, **kwargs)
+            if code.is_loose and not is_plain(result):
+                this.remember_type(type(result).__name__)
+            attempt.settle()
+            return result
+
+    def _result(self, output: Any, past: Past) -> Any:
+        try:
+            return restored(output, self._code.returns)
+        except Unrestorable as error:
+            raise ResumeError(
+                f"the run is done, but its result cannot be made of its record: {error}",
+                where=f"run {past.history.root.run}",
+                cure="The record itself has it: `onrecord records show` draws it.",
+            ) from None
+
 
 @overload
-def flow(function: Callable[P, Awaitable[R]]) -> Recorded[P, R]: ...
+def flow(function: Callable[P, Awaitable[R]]) -> Flow[P, R]: ...
 @overload
-def flow(function: Callable[P, R]) -> Recorded[P, R]: ...
-def flow(function: Callable[P, Any]) -> Recorded[P, Any]:
+def flow(function: Callable[P, R]) -> Flow[P, R]: ...
+def flow(function: Callable[P, Any]) -> Flow[P, Any]:
     """Make a function a flow: the recorded function a caller starts with.
 
-    `await f(...)`, `f.run(...)` or `f.stream(...)`. A plain `def` works too; it runs in a thread.
+    `await f(...)`, `f.run(...)` or `f.stream(...)`; `f.resume(run)` goes on with a run that was
+    interrupted. A plain `def` works too; it runs in a thread.
     """
-    return Recorded(_asynchronous(function), "flow")
+    return Flow(asynchronous(function))
 
 
 @overload
-def step(function: Callable[P, Awaitable[R]]) -> Recorded[P, R]: ...
+def step(function: Callable[P, Awaitable[R]], /) -> Recorded[P, R]: ...
 @overload
-def step(function: Callable[P, R]) -> Recorded[P, R]: ...
-def step(function: Callable[P, Any]) -> Recorded[P, Any]:
-    """Make a function a step: a recorded function inside a flow."""
-    return Recorded(_asynchronous(function), "step")
+def step(function: Callable[P, R], /) -> Recorded[P, R]: ...
+@overload
+def step(*, idempotent: bool = True) -> Decorator: ...
+def step(function: Callable[..., Any] | None = None, /, *, idempotent: bool = True) -> Any:
+    """Make a function a step: a recorded function inside a flow.
+
+    With `idempotent=False` a call of it that was begun and not finished is never made again without
+    asking, when its flow is resumed.
+    """
+    made = Decorator("step", idempotent)
+    return made if function is None else made(function)
 
 
-def _asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
+class Decorator:
+    """Makes functions steps or tools."""
+
+    def __init__(self, kind: Kind, idempotent: bool) -> None:
+        self._kind = kind
+        self._idempotent = idempotent
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> Recorded[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Recorded[P, R]: ...
+    def __call__(self, function: Callable[P, Any], /) -> Recorded[P, Any]:
+        """Make `function` one."""
+        return Recorded(asynchronous(function), self._kind, idempotent=self._idempotent)
+
+
+def asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
+    """A coroutine function as it is; a plain one runs in a thread."""
     if inspect.iscoroutinefunction(function):
         return function
     if not inspect.isroutine(function):
@@ -81,11 +296,99 @@ def _asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
     return threaded
 
 
-def _code_hash(function: Callable[..., Any]) -> str:
-    """Of the source where it can be read, else of the compiled code (interactive sessions)."""
-    try:
-        content = inspect.getsource(function).encode()
-    except (OSError, TypeError):
-        code = function.__code__
-        content = code.co_code + repr((code.co_consts, code.co_names)).encode()
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+Bind = Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]
+
+
+def binder(signature: inspect.Signature) -> Bind:
+    """From the arguments of a call to all of them by name, defaults included.
+
+    What `signature.bind` and `apply_defaults` give, ten times as fast where there is neither
+    `*args` nor `**kwargs`.
+    """
+
+    def slowly(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    parameters = signature.parameters.values()
+    if any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters):
+        return slowly
+    names = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
+    # By the number of positional arguments: the other names in their order with their defaults,
+    # those that may be given, and those that must.
+    rests = []
+    for number in range(len(names) + 1):
+        rest = list(parameters)[number:]
+        rests.append(
+            (
+                {each.name: each.default for each in rest},
+                frozenset(each.name for each in rest if each.kind is not each.POSITIONAL_ONLY),
+                frozenset(each.name for each in rest if each.default is each.empty),
+            )
+        )
+
+    def bind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        number = len(args)
+        if number >= len(rests):
+            return slowly(args, kwargs)  # raises: too many
+        defaults, may, must = rests[number]
+        bound = dict(zip(names, args))  # noqa: B905  # names may be more
+        if kwargs:
+            given = kwargs.keys()
+            if not (given <= may and given >= must):
+                return slowly(args, kwargs)  # raises: unknown, twice, or missing
+            bound.update(defaults)
+            bound.update(kwargs)
+        elif must:
+            return slowly(args, kwargs)  # raises: missing
+        elif defaults:
+            bound.update(defaults)
+        return bound
+
+    return bind
+
+
+class _Code:
+    """What is known of a function's code, found out once for it and all that is bound to it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = inspect.unwrap(function)
+        self.kept_in: Path | None = None
+        """The home whose records hold the source."""
+
+    @functools.cached_property
+    def source(self) -> str | None:
+        """The function's source, where it can be read (not in some interactive sessions)."""
+        try:
+            return inspect.getsource(self._function)
+        except (OSError, TypeError):
+            return None
+
+    @functools.cached_property
+    def version(self) -> str:
+        """The hash of the source, else of the compiled code."""
+        if self.source is not None:
+            content = self.source.encode("utf-8", "surrogatepass")
+        else:
+            code = self._function.__code__
+            content = code.co_code + repr((code.co_consts, code.co_names)).encode()
+        return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+    @functools.cached_property
+    def hints(self) -> dict[str, Any]:
+        """The evaluated annotations."""
+        return hints(self._function)
+
+    @property
+    def returns(self) -> Any:
+        """The type it says it returns."""
+        return self.hints.get("return", inspect.Parameter.empty)
+
+    @functools.cached_property
+    def is_loose(self) -> bool:
+        """Whether it may return objects of types that it does not name."""
+        return is_loose(self.returns)
+
+
+_log = logging.getLogger("onrecord")

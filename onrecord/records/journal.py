@@ -96,13 +96,15 @@ class Journal:
         """Make sure that `size` bytes may be written: room, and a segment that is not full."""
         if time.monotonic() < self._wait_until:
             raise _NO_ROOM
-        taken = sum(each.size for each in segments(self.folder))
-        if taken + size > self._room:
+        left = self._room - sum(each.size for each in segments(self.folder))
+        if size + _SPARE > left:
             raise _NO_ROOM
-        step = min(_STEP, self._room // 16)
-        if self._file is None or self._size + size > min(_SEGMENT, self._room // 4):
+        full = min(_SEGMENT, self._room // 4)
+        gone = self._file is not None and os.fstat(self._file).st_nlink == 0  # deleted by hand
+        if self._file is None or gone or self._size + size > full:
             self._begin_segment()
-        self._look_at = self._size + size + step
+        step = min(_STEP, self._room // 16, left - size - _SPARE)
+        self._look_at = max(min(self._size + size + step, full), self._size + size)
         if self._untold:
             assert self._file is not None
             told = framed(Lost(self._untold))
@@ -177,6 +179,7 @@ def is_being_written(path: Path) -> bool:
 
 _SEGMENT = 8 << 20
 _STEP = 1 << 20
+_SPARE = 100  # for a magic line, and a frame that says what was lost
 _PAUSE = 0.25
 _NO_ROOM = OSError(errno.ENOSPC, "the journal has taken up the room it may (setting journal_mb)")
 _log = logging.getLogger("onrecord")

@@ -95,6 +95,16 @@ VECTOR = sa.Table(
     sa.Column("vector", sa.LargeBinary, nullable=False),
 )
 
+# What each target of an export has taken, or will not take (exchange/exported.py).
+EXPORTED = sa.Table(
+    "exported",
+    METADATA,
+    sa.Column("target", sa.String, primary_key=True),
+    sa.Column("record", sa.String(32), primary_key=True, index=True),
+    sa.Column("at_ns", sa.BigInteger, nullable=False),
+    sa.Column("failed", sa.String),  # the target's reason; NULL: it has the record
+)
+
 _id, _c = RECORD.c.id, RECORD.c
 
 

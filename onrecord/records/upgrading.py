@@ -2,13 +2,19 @@
 
 A new store is made as it is today, at once. An older one goes through `migrations/` (Alembic), one
 step after the other, each in a transaction. A newer one is left alone.
+
+In PostgreSQL the ledger's tables stand beside those of the records and are made with them; in
+SQLite the ledger has a file of its own, and makes them there.
 """
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from onrecord.errors import NewerVersionError
+from onrecord.errors import NewerVersionError, StorageError
+from onrecord.records.database import is_postgresql, reading
+from onrecord.records.ledger_page import TABLES as LEDGER
+from onrecord.records.migrating import ALEMBIC, found_revision, stay_away, take_turns, upgrade
 from onrecord.records.schema import METADATA
 
 HEAD = "0002"
@@ -16,43 +22,62 @@ HEAD = "0002"
 
 
 def prepare(engine: sa.Engine) -> None:
-    """Make or upgrade the tables. Raises NewerVersionError for a store that is newer than this."""
-    found = _version(engine)
+    """Make or upgrade the tables.
+
+    Raises NewerVersionError for a store that is newer than this, StorageError for a database that
+    is somebody else's and for an upgrade that did not succeed: then nothing has changed.
+    """
+    with reading(engine) as connection:
+        found = found_revision(connection)
+    if found is None:
+        found = _make(engine)
     if found == HEAD:
         return
-    if found is None:
-        _make(engine)
-    elif found > HEAD:
+    if not (len(found) == 4 and found.isdecimal()):
+        raise _somebody_elses(engine)
+    if found > HEAD:
         raise NewerVersionError(
             f"the records were written by a newer Onrecord (format {found}, this one knows {HEAD})",
             where=engine.url.render_as_string(),
             cure="Upgrade with `pip install -U onrecord`.",
         )
-    else:
-        from onrecord.records.migrating import upgrade
-
-        upgrade(engine, found, HEAD)
+    upgrade(engine, HEAD)
 
 
-_ALEMBIC = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32)))
+def _make(engine: sa.Engine) -> str:
+    """Make the tables as they are today; the revision that is there when this is done."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _made(engine)
+        except (sa.exc.ProgrammingError, sa.exc.IntegrityError):
+            # The ledger makes its own tables, too: PostgreSQL lets one of the two fail.
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
 
 
-def _version(engine: sa.Engine) -> str | None:
-    """The migration that a database is at; None for an empty one."""
-    with engine.connect() as connection:
-        names = set(sa.inspect(connection).get_table_names())
-        if _ALEMBIC.name in names:
-            found = connection.scalar(sa.select(_ALEMBIC.c.version_num))
-            return str(found) if found is not None else None
-        # The first stores knew no migrations.
-        return "0001" if "record" in names else None
-
-
-def _make(engine: sa.Engine) -> None:
+def _made(engine: sa.Engine) -> str:
     with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":  # several processes may begin at once
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7204001)")
+        take_turns(connection)
+        if (found := found_revision(connection)) is not None:
+            return found
+        if is_postgresql(connection):
+            if set(sa.inspect(connection).get_table_names()) & METADATA.tables.keys():
+                raise _somebody_elses(engine)
+            LEDGER.create_all(connection)
         METADATA.create_all(connection)
-        _ALEMBIC.create(connection, checkfirst=True)
-        if connection.scalar(sa.select(_ALEMBIC.c.version_num)) is None:
-            connection.execute(sa.insert(_ALEMBIC).values(version_num=HEAD))
+        ALEMBIC.create(connection, checkfirst=True)
+        connection.execute(sa.insert(ALEMBIC).values(version_num=HEAD))
+        stay_away(connection)
+    return HEAD
+
+
+def _somebody_elses(engine: sa.Engine) -> StorageError:
+    return StorageError(
+        "this database holds tables of another application",
+        where=engine.url.render_as_string(),
+        cure="Give the records a database of their own (setting 'store').",
+    )
+
+
+_ATTEMPTS = 5

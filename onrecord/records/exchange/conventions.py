@@ -8,8 +8,8 @@ record comes back from a span exactly as it was.
 Not mapped, because a record does not know it: `server.*`, `gen_ai.agent.*`, `gen_ai.memory.*`,
 `gen_ai.prompt.*`, `gen_ai.request.stream`, `gen_ai.response.id`, `gen_ai.tool.call.id`,
 `gen_ai.response.time_to_first_chunk`, `gen_ai.tool.definitions`, and metrics; system messages stand
-in `gen_ai.input.messages`, not in `gen_ai.system_instructions`. Values that a span holds and a record has
-no field for are kept under `attributes` in the record's input.
+in `gen_ai.input.messages`, not in `gen_ai.system_instructions`. Values of a span that no field of
+a record holds are kept under `attributes` in its input.
 """
 
 from __future__ import annotations

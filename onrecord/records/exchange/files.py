@@ -62,8 +62,8 @@ def write_parquet(records: Iterable[Record], path: str | Path, *, rows: int = 10
         raise MissingExtraError(
             "Parquet needs pyarrow", cure="Install it with `pip install 'onrecord[parquet]'`."
         )
-    import pyarrow as pa
-    import pyarrow.parquet
+    import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+    import pyarrow.parquet  # type: ignore[import-untyped]  # the same
 
     schema = pa.schema(_columns(pa))
     written = 0

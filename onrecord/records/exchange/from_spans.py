@@ -233,15 +233,14 @@ class _Reading:
         return False
 
     def _kind(self, parent: str | None) -> Kind:
-        kind: Kind | None = None
+        said: list[Kind] = []
         for name, kinds in conventions.KINDS.items():
-            said = self._found.get(name)
-            if isinstance(said, str):
+            word = self._found.get(name)
+            if isinstance(word, str) and (kind := kinds.get(word.lower())):
                 self._used.add(name)
-                kind = kind or kinds.get(said.lower())
-        if kind is None:
-            kind = next((guess for name, guess in _SIGNS if name in self._found), _STEP)
-        return "flow" if kind == "step" and parent is None else kind
+                said.append(kind)
+        said += [guess for name, guess in _SIGNS if name in self._found]
+        return "flow" if parent is None and said[:1] in ([], ["step"]) else (*said, _STEP)[0]
 
     def _name(self, kind: Kind) -> str:
         if kind in ("model", "embed"):
@@ -517,8 +516,8 @@ def _whole(value: Any) -> int | None:
         return None
     if isinstance(value, str) and len(value) < 24 and value.strip().lstrip("-").isdecimal():
         return int(value)
-    if isinstance(value, float) and abs(value) < 2**53:
-        return int(value)
+    if isinstance(value, float):
+        return int(value) if abs(value) < 2**53 else None
     return value if isinstance(value, int) else None
 
 

@@ -51,7 +51,8 @@ def read_otlp(*paths: str | Path) -> Imported:
     """The records of OTLP files in JSON, as a collector's file exporter writes them.
 
     One ExportTraceServiceRequest a line, or one in the whole file; `.gz` is unpacked. Files are
-    read twice, first for which spans there are: children are written before their parents. Raises LoadError, while reading, for a file that cannot be read or holds no JSON at all.
+    read twice, first for which spans there are: children are written before their parents. Raises
+    LoadError, while reading, for a file that cannot be read or holds no JSON at all.
     """
     files = [Path(path) for path in paths]
 

@@ -1,0 +1,465 @@
+"""Going on with a run: what its records say has happened, and what is asked for again.
+
+A run that was interrupted is one tree of records, with one subtree for every attempt. Here it
+becomes the tree of its logic: a `Node` is a call at its place (under which call, which question, for
+which time), whatever attempt made it. While the flow runs again, `Resumption` finds the node of
+each call, and answers what has finished from its record.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from onrecord.errors import ResumeError, UsageError
+from onrecord.messages import Question
+from onrecord.records.record import Record, pack, plain
+from onrecord.records.recording import RESUMED, Call, Found, Recall
+
+Changed = Literal["refuse", "repeat"]
+
+
+class Node:
+    """A call at its place in a run's logic. `records`: what each attempt made of it, in order."""
+
+    __slots__ = ("by_key", "by_name", "claimed", "parent", "records")
+
+    def __init__(self, parent: Node | None = None) -> None:
+        self.parent = parent
+        self.records: list[Record] = []
+        self.by_key: dict[str, list[Node]] = {}
+        self.by_name: dict[tuple[str, str], list[Node]] = {}
+        self.claimed = False
+        """Whether the flow, run again, has come here."""
+
+    @property
+    def finished(self) -> Record | None:
+        """The record whose output can be given again."""
+        done = (each for each in reversed(self.records) if each.state == "done")
+        return next((each for each in done if not each.redacted), None)
+
+    @property
+    def made(self) -> Record | None:
+        """The record of the last time that the call really began."""
+        return next((each for each in reversed(self.records) if not _only_asked(each)), None)
+
+    @property
+    def children(self) -> Iterator[Node]:
+        """The calls made inside."""
+        for nodes in self.by_name.values():
+            yield from nodes
+
+    def below(self) -> Iterator[Node]:
+        """Every call made inside, at any depth."""
+        waiting = list(self.children)
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(node.children)
+
+    def is_done(self) -> bool:
+        """Whether it has finished once, even if its output cannot be given again."""
+        return any(each.state == "done" for each in self.records)
+
+
+class History:
+    """The logic of a run, made of all its records. Raises ResumeError if its beginning is gone."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        roots = [each for each in records if each.id == each.run]
+        if not roots:
+            raise ResumeError("the record of the run's first call is gone")
+        self.root = root = roots[0]
+        inside: dict[str, list[Record]] = {}
+        again = []
+        for record in sorted(records, key=lambda each: each.id):
+            if _is_attempt(record, root):
+                again.append(record)
+            elif record.parent is not None:
+                inside.setdefault(record.parent, []).append(record)
+        self.attempts = [root, *again]
+        self.top = Node()
+        self.of: dict[str, Node] = {}
+        """The node of each record."""
+        self.by_key: dict[str, list[Node]] = {}
+        self._concurrent: dict[str, set[str]] = {}
+        for attempt in self.attempts:
+            self._join(self.top, attempt)
+            waiting = [attempt]
+            while waiting:
+                parent = waiting.pop()
+                below = inside.get(parent.id, [])
+                self._sort_in(self.of[parent.id], below)
+                waiting.extend(reversed(below))
+
+    def origin(self, record: Record) -> str:
+        """The id of the call that really made a record's output."""
+        return record.source if record.source in self.of else record.id
+
+    def is_certain(self, node: Node) -> bool:
+        """Whether the order in which a call was made says something: nothing ran beside it."""
+        record = node.made
+        if record is None or record.parent is None or node.parent is None:
+            return True
+        if record.parent not in self._concurrent:
+            siblings = [
+                each
+                for other in node.parent.children
+                for each in other.records
+                if each.parent == record.parent
+            ]
+            self._concurrent[record.parent] = _overlapping(siblings)
+        return record.id not in self._concurrent[record.parent]
+
+    def _sort_in(self, node: Node, records: list[Record]) -> None:
+        """Find the nodes of the calls that one attempt made inside of a call."""
+        taken: set[int] = set()
+        rest = []
+        for record in records:
+            # What was taken from a record stands where that record stood.
+            known = self.of.get(record.source) if record.source is not None else None
+            if known is not None and known in node.by_key.get(record.key, ()):
+                taken.add(id(known))
+                self._join(known, record)
+            else:
+                rest.append(record)
+        for record in rest:
+            same = node.by_key.setdefault(record.key, [])
+            free = next((each for each in same if id(each) not in taken), None)
+            if free is None:
+                free = Node(node)
+                same.append(free)
+                node.by_name.setdefault((record.kind, record.name), []).append(free)
+                self.by_key.setdefault(record.key, []).append(free)
+            taken.add(id(free))
+            self._join(free, record)
+
+    def _join(self, node: Node, record: Record) -> None:
+        node.records.append(record)
+        self.of[record.id] = node
+
+
+class Resumption(Recall):
+    """A run under way again: what it asks for is looked up in its history.
+
+    `sources` gives the source code of a version; `notes` tells which versions have returned objects
+    of types that they do not name.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        answers: Mapping[str, Any],
+        changed: Changed,
+        sources: Callable[[str], str | None],
+        notes: Mapping[str, str],
+    ) -> None:
+        check_answers(history, answers)
+        self.beyond: Recall | None = None
+        """Who may know what the history does not: a cassette."""
+        self._history = history
+        self._answers = answers
+        self._repeat = changed == "repeat"
+        self._sources = sources
+        self._notes = notes
+        self._places: dict[str, _Place] = {}
+        self._lock = threading.RLock()
+        self._told: set[str] = set()
+
+    def begin(self, call: Call) -> None:
+        """`call` is the run's outermost flow, called again."""
+        self._places[call.id] = _Place(self._history.top)
+        self._history.top.claimed = True
+
+    def find(self, call: Call) -> Found | None:
+        """What a call gave in an earlier attempt. Raises ResumeError where it has changed."""
+        found = None
+        with self._lock:
+            above = self._places.get(call.start.parent or "")
+            if above is not None and call.start.kind not in _MADE_AGAIN:
+                found = self._found(above, call)
+        if found is None and self.beyond is not None:
+            return self.beyond.find(call)
+        return found
+
+    def keep(self, call: Call) -> None:
+        """The call was made; it is on record anyway."""
+        if self.beyond is not None:
+            self.beyond.keep(call)
+
+    def first_id(self, call: Call) -> str:
+        """The id of a call, or that of the first record at its place."""
+        place = self._places.get(call.id)
+        return place.node.records[0].id if place and place.node.records else call.id
+
+    def unsure(self, call: Call, why: str = "") -> Found | Question | None:
+        """What to do about a call that must not happen twice and is not finished on record.
+
+        None: it was never begun, or a person said that it is to be made again. `why` says what is
+        wrong with an output that is there.
+        """
+        with self._lock:
+            place = self._places.get(call.id)
+            if place is None:
+                return None
+            other = None if place.node.made else self._lookalike(place.node, call)
+            node = other or place.node
+            if (made := node.made) is None:
+                return None
+            answer = self._answers.get(made.id)
+            if answer is None or (why and "output" in answer):
+                return Question(made.id, _doubt(made, call, why), kind="repeat")
+            node.claimed = True
+            return Found(plain(answer["output"])) if "output" in answer else None
+
+    def report(self) -> None:
+        """Tell of finished calls that the flow, run again, has not asked for."""
+        left = [_named(node.records[-1]) for node in _unclaimed(self._history.top)]
+        if left:
+            more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+            _log.warning(
+                "run %s: calls that had finished were not asked for again: %s%s",
+                self._history.root.run,
+                ", ".join(left[:_SHOWN]),
+                more,
+            )
+
+    def check_version(self, version: str) -> None:
+        """Raises ResumeError where the flow's own code is not what it was."""
+        last = self._history.attempts[-1]
+        if version != last.version and not self._repeat:
+            raise self._changed(last, version, last.input)
+
+    def _found(self, above: _Place, call: Call) -> Found | None:
+        start = call.start
+        name = (start.kind, start.name)
+        number = above.numbers[name] = above.numbers.get(name, -1) + 1
+        node = above.next(start.key)
+        if node is None:
+            self._places[call.id] = _Place(self._instead(above.node, call, number))
+            return None
+        node.claimed = True
+        self._places[call.id] = _Place(node)
+        if start.kind == "pause":
+            given = [self._answers[each.id] for each in node.records if each.id in self._answers]
+            if node.finished is None and given:
+                return Found(plain(given[0]))
+        record = node.finished
+        if record is None:
+            if node.is_done():
+                self._tell(f"{_named(node.records[-1])}: its output was removed from the record")
+            return None
+        if not self._is_whole(record):
+            return None
+        for each in node.below():
+            each.claimed = True
+        return Found(record.output, self._history.origin(record))
+
+    def _is_whole(self, record: Record) -> bool:
+        """Whether the plain output on record is what the function returned."""
+        note = self._notes.get(record.version)
+        if note is None or record.output is None or isinstance(record.output, bool):
+            return True
+        if self._repeat:
+            return False
+        raise ResumeError(
+            f"what {_named(record)} returned cannot be made of its record: it has returned {note}, "
+            "and does not say so",
+            where=f"run {record.run}",
+            cure=f"Annotate it for the next time ('-> {note}'); now go on with changed=\"repeat\", "
+            "which makes the call again.",
+        )
+
+    def _instead(self, parent: Node, call: Call, number: int) -> Node:
+        """Where a call stands whose question is not on record: at the place of the one that was
+        asked there before, or at a place of its own. Raises ResumeError where that has changed."""
+        node = self._before(parent, call, number)
+        if node is None:
+            return Node(parent)
+        record = node.records[-1]
+        if record.version == call.start.version and not self._history.is_certain(node):
+            return Node(parent)
+        if not self._repeat and any(each.is_done() for each in (node, *node.below())):
+            raise self._changed(record, call.start.version, plain(call.input))
+        if call.start.kind == "pause":  # an answer to another question is none to this one
+            return Node(parent)
+        node.claimed = True
+        return node
+
+    def _before(self, parent: Node, call: Call, number: int) -> Node | None:
+        known = parent.by_name.get((call.start.kind, call.start.name), [])
+        if len(known) > 1 and any(each.records[-1].version != call.start.version for each in known):
+            # The code has changed: the call with the same input is the one that was meant.
+            wanted = pack(plain(call.input))
+            for node in known:
+                if not node.claimed and pack(node.records[-1].input) == wanted:
+                    return node
+        return known[number] if number < len(known) and not known[number].claimed else None
+
+    def _lookalike(self, node: Node, call: Call) -> Node | None:
+        """A call that may have been this one: the same question elsewhere in the run, or another
+        one of its name that was made beside it and is not asked for again."""
+        same = self._history.by_key.get(call.key, [])
+        beside: Iterable[Node] = ()
+        if node.parent is not None:
+            beside = node.parent.by_name.get((call.start.kind, call.start.name), ())
+        return next((each for each in (*same, *beside) if not each.claimed and each.made), None)
+
+    def _changed(self, record: Record, version: str, input: Any) -> ResumeError:
+        return ResumeError(
+            f"{_named(record)} is not what it was when the run began. {self._how(record, version, input)}",
+            where=f"run {record.run}",
+            cure='Undo that, or go on with changed="repeat": what does not match its record is made '
+            "again.",
+        )
+
+    def _how(self, record: Record, version: str, input: Any) -> str:
+        from onrecord.records.difference import difference
+
+        labels = ("on record", "now")
+        if record.version != version:
+            before, after = self._sources(record.version), self._sources(version)
+            if before is None or after is None:
+                before, after = record.version, version
+            return f"Its code or version has changed:\n{difference(before, after, labels=labels)}\n"
+        if pack(record.input) == pack(input):
+            return "It is asked of another model, or with other parameters"
+        return f"Its input has changed:\n{difference(record.input, input, labels=labels)}\n"
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            _log.warning("%s; it is made again", text)
+
+
+def check_answers(history: History, answers: Mapping[str, Any]) -> None:
+    """Raises UsageError for answers that no question of the run takes."""
+    for id, answer in answers.items():
+        node = history.of.get(id)
+        if node is None:
+            raise UsageError(f"run {history.root.run} has no question '{id}'")
+        record = node.records[0]
+        if record.kind != "pause":
+            if not isinstance(answer, Mapping) or (
+                set(answer) != {"output"} and dict(answer) != {"repeat": True}
+            ):
+                raise UsageError(
+                    f"{answer!r} does not say whether {_named(record)} is to be made again",
+                    cure='Answer {"repeat": True}; or {"output": …} if it happened.',
+                )
+            continue
+        asked = record.input if isinstance(record.input, dict) else {}
+        if (options := asked.get("options")) and answer not in options:
+            raise UsageError(
+                f"{answer!r} is no answer to “{asked.get('question')}”",
+                cure=f"Choose from {', '.join(map(repr, options))}.",
+            )
+        if (finished := node.finished) is not None and finished.output != plain(answer):
+            raise UsageError(
+                f"“{asked.get('question')}” has been answered already: {finished.output!r}"
+            )
+
+
+class _Place:
+    """Where a call under way stands, and which of the calls on record inside it are taken."""
+
+    __slots__ = ("_taken", "node", "numbers")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.numbers: dict[tuple[str, str], int] = {}
+        self._taken: dict[str, list[Node]] = {}
+
+    def next(self, key: str) -> Node | None:
+        """The next call on record of this question: first those that have finished, so that
+        nothing that has is made twice."""
+        same = self.node.by_key.get(key)
+        if same is None:
+            return None
+        if key not in self._taken:
+            unfinished = [node for node in same if node.finished is None]
+            finished = [node for node in same if node.finished is not None]
+            self._taken[key] = [*finished, *unfinished][::-1]
+        waiting = self._taken[key]
+        return waiting.pop() if waiting else None
+
+
+_MADE_AGAIN = ("embed", "ingest")
+"""Vectors are not kept; taking in files that are there already costs next to nothing."""
+_SHOWN = 5
+_LONGEST = 160
+_log = logging.getLogger("onrecord")
+
+
+def _is_attempt(record: Record, root: Record) -> bool:
+    return record.parent == root.id and RESUMED in record.tags and record.name == root.name
+
+
+def _only_asked(record: Record) -> bool:
+    """Whether a person was asked about a call before it began: the question is its output then."""
+    return record.state == "paused" and record.output is not None
+
+
+def _overlapping(records: list[Record]) -> set[str]:
+    """The ids of calls that others were under way beside."""
+    found: set[str] = set()
+    beside: list[Record] = []
+    until = 0.0
+    for record in sorted(records, key=lambda each: each.started_ns):
+        if record.started_ns >= until:
+            beside, until = [], 0.0
+        beside.append(record)
+        if len(beside) > 1:
+            found.update(each.id for each in beside[-2:])
+        # Starts are told by the wall clock and lengths by another one: they may differ a little.
+        took = record.ended_ns - record.started_ns
+        ends = record.started_ns + took * 0.999 if record.ended_ns else float("inf")
+        until = max(until, ends)
+    return found
+
+
+def _unclaimed(top: Node) -> Iterator[Node]:
+    """Finished calls that were not asked for, the outermost of each."""
+    waiting = [top]
+    while waiting:
+        for node in waiting.pop().children:
+            if node.claimed:
+                waiting.append(node)
+            elif node.is_done() and node.records[-1].kind not in _MADE_AGAIN:
+                yield node
+
+
+def _named(record: Record) -> str:
+    return f"{record.kind} {record.name}"
+
+
+def _called(name: str, input: Any) -> str:
+    """A call as it would be written: refund(order_id='17')."""
+    if not isinstance(input, Mapping):
+        return f"{name}(…)"
+    text = ", ".join(f"{each}={value!r}" for each, value in input.items())
+    return f"{name}({text if len(text) <= _LONGEST else text[:_LONGEST] + '…'})"
+
+
+def _doubt(record: Record, call: Call, why: str) -> str:
+    """The question about a call that may have happened."""
+    when = datetime.datetime.fromtimestamp(record.started_ns / 1e9).astimezone()
+    began = f"`{_called(record.name, record.input)}` was started at {when:%Y-%m-%d %H:%M:%S}"
+    if record.state == "done":
+        said = f"{began} and finished"
+        if call.key == record.key:
+            said += f", but {why or 'its output was removed from the record'}"
+    elif record.state == "failed":
+        said = f"{began} and failed ({record.error}); it is not known whether it happened"
+    elif record.state == "paused":
+        said = f"{began} and stopped at a question; it is not known what it had done by then"
+    else:
+        said = f"{began} and it is not known whether it happened"
+    if call.key != record.key:
+        said += f". Now `{_called(call.start.name, plain(call.input))}` is asked for in its place"
+    elif why and record.state != "done":
+        said += f". The output that was given cannot be used: {why}"
+    return f"{said}. Is it to be made again?"

@@ -22,7 +22,8 @@ from onrecord.errors import ReplayError, ResumeError, UsageError
 from onrecord.messages import Question
 from onrecord.programs.pausing import Attempt, attempt_under_way, missing_setting, once
 from onrecord.programs.restoring import Unrestorable, hints, is_loose, is_plain, restored
-from onrecord.programs.resuming import Changed, Past, Resumption
+from onrecord.programs.past import Past
+from onrecord.programs.resuming import Changed, Resumption
 from onrecord.records.record import Kind
 from onrecord.records.recording import Call, Found, call, context, current, recalling
 from onrecord.settings import Settings
@@ -83,7 +84,7 @@ class Recorded(Operation[P, R]):
             try:
                 value = restored(known.output, self._code.returns)
             except Unrestorable as error:
-                known = self._not_given(this, str(error))
+                known = self._not_given(this, known, str(error))
             else:
                 this.output = known.output
                 return cast("R", value)
@@ -97,7 +98,7 @@ class Recorded(Operation[P, R]):
             this.remember_type(type(result).__name__)
         return result
 
-    def _not_given(self, this: Any, why: str) -> Found | None:
+    def _not_given(self, this: Any, known: Found, why: str) -> Found | None:
         """What to do where the output on record cannot be turned into what it was."""
         attempt = attempt_under_way()
         if attempt is None or attempt.resumption is None:
@@ -112,14 +113,16 @@ class Recorded(Operation[P, R]):
                 why,
             )
             return None
+        if known.source is None:
+            return self._settled(this, why, unfit=True)
         return self._settled(this, f"its output cannot be made of its record ({why})")
 
-    def _settled(self, this: Any, why: str = "") -> Found | None:
+    def _settled(self, this: Any, why: str = "", *, unfit: bool = False) -> Found | None:
         """Whether a call that must not happen twice has happened. A pause, if nobody knows."""
         attempt = attempt_under_way()
         if attempt is None or attempt.resumption is None:
             return None
-        known = attempt.resumption.unsure(this, why)
+        known = attempt.resumption.unsure(this, why, unfit)
         if isinstance(known, Question):
             this.output = known
             raise attempt.asked(this, known)
@@ -184,7 +187,7 @@ class Flow(Recorded[P, R]):
             past.check(self.name)
             if (done := past.done()) is not None:
                 return cast("R", self._result(done.output, past))
-            resumption = past.resumption(answers, changed)
+            resumption = Resumption(past.history, answers, changed, past.source, past.notes)
             resumption.check_version(self.version, self._code.source)
             return await self._again(past, resumption, given)
         finally:
@@ -193,6 +196,8 @@ class Flow(Recorded[P, R]):
     async def _again(self, past: Past, resumption: Resumption, given: Mapping[str, Any]) -> R:
         owner = getattr(self._function, "args", ())
         arguments = past.arguments(self.signature, self._code.hints, owner, given)
+        if arguments.differ:
+            resumption.check_input(arguments.recorded)
         root = past.history.root
         with (
             context(

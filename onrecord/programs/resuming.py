@@ -1,145 +1,20 @@
-"""Going on with a run: what its records say has happened, and what is asked for again.
-
-A run that was interrupted is one tree of records, with one subtree for every attempt. Here it
-becomes the tree of its logic: a `Node` is a call at its place (under which call, which question, for
-which time), whatever attempt made it. While the flow runs again, `Resumption` finds the node of
-each call, and answers what has finished from its record.
-"""
+"""Going on with a run: while its flow runs again, what has finished comes from its record."""
 
 from __future__ import annotations
 
 import datetime
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from onrecord.errors import ResumeError, UsageError
 from onrecord.messages import Question
+from onrecord.programs.history import History, Node
 from onrecord.records.record import Record, pack, plain
-from onrecord.records.recording import RESUMED, Call, Found, Recall
+from onrecord.records.recording import Call, Found, Recall
 
 Changed = Literal["refuse", "repeat"]
-
-
-class Node:
-    """A call at its place in a run's logic. `records`: what each attempt made of it, in order."""
-
-    __slots__ = ("by_key", "by_name", "claimed", "parent", "records")
-
-    def __init__(self, parent: Node | None = None) -> None:
-        self.parent = parent
-        self.records: list[Record] = []
-        self.by_key: dict[str, list[Node]] = {}
-        self.by_name: dict[tuple[str, str], list[Node]] = {}
-        self.claimed = False
-        """Whether the flow, run again, has come here."""
-
-    @property
-    def finished(self) -> Record | None:
-        """The record whose output can be given again."""
-        done = (each for each in reversed(self.records) if each.state == "done")
-        return next((each for each in done if not each.redacted), None)
-
-    @property
-    def made(self) -> Record | None:
-        """The record of the last time that the call really began."""
-        return next((each for each in reversed(self.records) if not _only_asked(each)), None)
-
-    @property
-    def children(self) -> Iterator[Node]:
-        """The calls made inside."""
-        for nodes in self.by_name.values():
-            yield from nodes
-
-    def below(self) -> Iterator[Node]:
-        """Every call made inside, at any depth."""
-        waiting = list(self.children)
-        while waiting:
-            node = waiting.pop()
-            yield node
-            waiting.extend(node.children)
-
-    def is_done(self) -> bool:
-        """Whether it has finished once, even if its output cannot be given again."""
-        return any(each.state == "done" for each in self.records)
-
-
-class History:
-    """The logic of a run, made of all its records. Raises ResumeError if its beginning is gone."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        roots = [each for each in records if each.id == each.run]
-        if not roots:
-            raise ResumeError("the record of the run's first call is gone")
-        self.root = root = roots[0]
-        inside: dict[str, list[Record]] = {}
-        again = []
-        for record in sorted(records, key=lambda each: each.id):
-            if _is_attempt(record, root):
-                again.append(record)
-            elif record.parent is not None:
-                inside.setdefault(record.parent, []).append(record)
-        self.attempts = [root, *again]
-        self.top = Node()
-        self.of: dict[str, Node] = {}
-        """The node of each record."""
-        self.by_key: dict[str, list[Node]] = {}
-        self._concurrent: dict[str, set[str]] = {}
-        for attempt in self.attempts:
-            self._join(self.top, attempt)
-            waiting = [attempt]
-            while waiting:
-                parent = waiting.pop()
-                below = inside.get(parent.id, [])
-                self._sort_in(self.of[parent.id], below)
-                waiting.extend(reversed(below))
-
-    def origin(self, record: Record) -> str:
-        """The id of the call that really made a record's output."""
-        return record.source if record.source in self.of else record.id
-
-    def is_certain(self, node: Node) -> bool:
-        """Whether the order in which a call was made says something: nothing ran beside it."""
-        record = node.made
-        if record is None or record.parent is None or node.parent is None:
-            return True
-        if record.parent not in self._concurrent:
-            siblings = [
-                each
-                for other in node.parent.children
-                for each in other.records
-                if each.parent == record.parent
-            ]
-            self._concurrent[record.parent] = _overlapping(siblings)
-        return record.id not in self._concurrent[record.parent]
-
-    def _sort_in(self, node: Node, records: list[Record]) -> None:
-        """Find the nodes of the calls that one attempt made inside of a call."""
-        taken: set[int] = set()
-        rest = []
-        for record in records:
-            # What was taken from a record stands where that record stood.
-            known = self.of.get(record.source) if record.source is not None else None
-            if known is not None and known in node.by_key.get(record.key, ()):
-                taken.add(id(known))
-                self._join(known, record)
-            else:
-                rest.append(record)
-        for record in rest:
-            same = node.by_key.setdefault(record.key, [])
-            free = next((each for each in same if id(each) not in taken), None)
-            if free is None:
-                free = Node(node)
-                same.append(free)
-                node.by_name.setdefault((record.kind, record.name), []).append(free)
-                self.by_key.setdefault(record.key, []).append(free)
-            taken.add(id(free))
-            self._join(free, record)
-
-    def _join(self, node: Node, record: Record) -> None:
-        node.records.append(record)
-        self.of[record.id] = node
 
 
 class Resumption(Recall):
@@ -195,11 +70,11 @@ class Resumption(Recall):
         place = self._places.get(call.id)
         return place.node.records[0].id if place and place.node.records else call.id
 
-    def unsure(self, call: Call, why: str = "") -> Found | Question | None:
+    def unsure(self, call: Call, why: str = "", unfit: bool = False) -> Found | Question | None:
         """What to do about a call that must not happen twice and is not finished on record.
 
         None: it was never begun, or a person said that it is to be made again. `why` says what is
-        wrong with an output that is there.
+        wrong with the output on record, or, where that was `unfit`, with the one in the answer.
         """
         with self._lock:
             place = self._places.get(call.id)
@@ -210,8 +85,8 @@ class Resumption(Recall):
             if (made := node.made) is None:
                 return None
             answer = self._answers.get(made.id)
-            if answer is None or (why and "output" in answer):
-                return Question(made.id, _doubt(made, call, why), kind="repeat")
+            if answer is None or unfit:
+                return Question(made.id, _doubt(made, call, why, unfit), kind="repeat")
             node.claimed = True
             return Found(plain(answer["output"])) if "output" in answer else None
 
@@ -227,11 +102,17 @@ class Resumption(Recall):
                 more,
             )
 
-    def check_version(self, version: str) -> None:
+    def check_version(self, version: str, source: str | None) -> None:
         """Raises ResumeError where the flow's own code is not what it was."""
         last = self._history.attempts[-1]
         if version != last.version and not self._repeat:
-            raise self._changed(last, version, last.input)
+            raise self._changed(last, version, last.input, source)
+
+    def check_input(self, input: Mapping[str, Any]) -> None:
+        """Raises ResumeError where the flow is given other arguments than it was."""
+        root = self._history.root
+        if not self._repeat:
+            raise self._changed(root, root.version, plain(input))
 
     def _found(self, above: _Place, call: Call) -> Found | None:
         start = call.start
@@ -308,20 +189,23 @@ class Resumption(Recall):
             beside = node.parent.by_name.get((call.start.kind, call.start.name), ())
         return next((each for each in (*same, *beside) if not each.claimed and each.made), None)
 
-    def _changed(self, record: Record, version: str, input: Any) -> ResumeError:
+    def _changed(
+        self, record: Record, version: str, input: Any, source: str | None = None
+    ) -> ResumeError:
+        how = self._how(record, version, input, source)
         return ResumeError(
-            f"{_named(record)} is not what it was when the run began. {self._how(record, version, input)}",
+            f"{_named(record)} is not what it was when the run began. {how}",
             where=f"run {record.run}",
             cure='Undo that, or go on with changed="repeat": what does not match its record is made '
             "again.",
         )
 
-    def _how(self, record: Record, version: str, input: Any) -> str:
+    def _how(self, record: Record, version: str, input: Any, source: str | None) -> str:
         from onrecord.records.difference import difference
 
         labels = ("on record", "now")
         if record.version != version:
-            before, after = self._sources(record.version), self._sources(version)
+            before, after = self._sources(record.version), source or self._sources(version)
             if before is None or after is None:
                 before, after = record.version, version
             return f"Its code or version has changed:\n{difference(before, after, labels=labels)}\n"
@@ -394,33 +278,6 @@ _LONGEST = 160
 _log = logging.getLogger("onrecord")
 
 
-def _is_attempt(record: Record, root: Record) -> bool:
-    return record.parent == root.id and RESUMED in record.tags and record.name == root.name
-
-
-def _only_asked(record: Record) -> bool:
-    """Whether a person was asked about a call before it began: the question is its output then."""
-    return record.state == "paused" and record.output is not None
-
-
-def _overlapping(records: list[Record]) -> set[str]:
-    """The ids of calls that others were under way beside."""
-    found: set[str] = set()
-    beside: list[Record] = []
-    until = 0.0
-    for record in sorted(records, key=lambda each: each.started_ns):
-        if record.started_ns >= until:
-            beside, until = [], 0.0
-        beside.append(record)
-        if len(beside) > 1:
-            found.update(each.id for each in beside[-2:])
-        # Starts are told by the wall clock and lengths by another one: they may differ a little.
-        took = record.ended_ns - record.started_ns
-        ends = record.started_ns + took * 0.999 if record.ended_ns else float("inf")
-        until = max(until, ends)
-    return found
-
-
 def _unclaimed(top: Node) -> Iterator[Node]:
     """Finished calls that were not asked for, the outermost of each."""
     waiting = [top]
@@ -444,14 +301,15 @@ def _called(name: str, input: Any) -> str:
     return f"{name}({text if len(text) <= _LONGEST else text[:_LONGEST] + '…'})"
 
 
-def _doubt(record: Record, call: Call, why: str) -> str:
+def _doubt(record: Record, call: Call, why: str, unfit: bool) -> str:
     """The question about a call that may have happened."""
     when = datetime.datetime.fromtimestamp(record.started_ns / 1e9).astimezone()
     began = f"`{_called(record.name, record.input)}` was started at {when:%Y-%m-%d %H:%M:%S}"
     if record.state == "done":
         said = f"{began} and finished"
         if call.key == record.key:
-            said += f", but {why or 'its output was removed from the record'}"
+            problem = "" if unfit else why
+            said += f", but {problem or 'its output was removed from the record'}"
     elif record.state == "failed":
         said = f"{began} and failed ({record.error}); it is not known whether it happened"
     elif record.state == "paused":
@@ -460,6 +318,6 @@ def _doubt(record: Record, call: Call, why: str) -> str:
         said = f"{began} and it is not known whether it happened"
     if call.key != record.key:
         said += f". Now `{_called(call.start.name, plain(call.input))}` is asked for in its place"
-    elif why and record.state != "done":
-        said += f". The output that was given cannot be used: {why}"
+    if unfit:
+        said += f". The output in the answer cannot be used: {why}"
     return f"{said}. Is it to be made again?"

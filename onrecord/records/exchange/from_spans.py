@@ -105,7 +105,7 @@ def _run_of_ours(span: Span) -> str:
 
 def _ours(span: Span) -> Record:
     found = span.attributes
-    fields: Plain = {"usage": {}, "cost": None, "tags": ()}
+    fields: Plain = {"parent": None, "usage": {}, "cost": None, "tags": ()}
     for row in _PLAIN_ROWS:
         value = _parsed(found.get(row.attribute), row.form)
         if value is None:
@@ -197,10 +197,10 @@ class _Reading:
                 "parent": parent,
                 "kind": kind,
                 "name": name,
-                "input": _with_attributes(input, rest),
+                "input": simplified(_with_attributes(input, rest)),
                 "key": key,
                 "started_ns": span.started_ns,
-                "output": output,
+                "output": simplified(output),
                 "error": error,
                 "ended_ns": span.ended_ns,
                 "usage": fields["usage"],
@@ -486,7 +486,7 @@ def _checked(fields: Plain) -> Record:
         number = fields.get(name)
         if isinstance(number, int) and not -(2**63) <= number < 2**63:
             raise ValueError(f"its {name} has more than 64 bits")
-    return msgspec.convert(simplified(fields), Record)
+    return msgspec.convert(fields, Record)
 
 
 def _parsed(value: Any, form: Form) -> Any:
@@ -512,13 +512,11 @@ def _parsed(value: Any, form: Form) -> Any:
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, bool):
-        return None
     if isinstance(value, str) and len(value) < 24 and value.strip().lstrip("-").isdecimal():
         return int(value)
-    if isinstance(value, float):
-        return int(value) if abs(value) < 2**53 else None
-    return value if isinstance(value, int) else None
+    if isinstance(value, float) and abs(value) < 2**53:
+        return int(value)
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number(value: Any) -> float | None:

@@ -1,0 +1,161 @@
+"""A run's logic, made of its records: which call was made where, and what came of it.
+
+A run that was interrupted is one tree of records, with one subtree for every attempt. Here it
+becomes the tree of its logic: a `Node` is a call at its place (inside which call, which question,
+for which time), whatever attempt made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from onrecord.errors import ResumeError
+from onrecord.records.record import Record
+from onrecord.records.recording import RESUMED
+
+
+class Node:
+    """A call at its place in a run's logic. `records`: what each attempt made of it, in order."""
+
+    __slots__ = ("by_key", "by_name", "claimed", "parent", "records")
+
+    def __init__(self, parent: Node | None = None) -> None:
+        self.parent = parent
+        self.records: list[Record] = []
+        self.by_key: dict[str, list[Node]] = {}
+        self.by_name: dict[tuple[str, str], list[Node]] = {}
+        self.claimed = False
+        """Whether the flow, run again, has come here."""
+
+    @property
+    def finished(self) -> Record | None:
+        """The record whose output can be given again."""
+        done = (each for each in reversed(self.records) if each.state == "done")
+        return next((each for each in done if not each.redacted), None)
+
+    @property
+    def made(self) -> Record | None:
+        """The record of the last time that the call really began."""
+        return next((each for each in reversed(self.records) if not _only_asked(each)), None)
+
+    @property
+    def children(self) -> Iterator[Node]:
+        """The calls made inside."""
+        for nodes in self.by_name.values():
+            yield from nodes
+
+    def below(self) -> Iterator[Node]:
+        """Every call made inside, at any depth."""
+        waiting = list(self.children)
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(node.children)
+
+    def is_done(self) -> bool:
+        """Whether it has finished once, even if its output cannot be given again."""
+        return any(each.state == "done" for each in self.records)
+
+
+class History:
+    """The logic of a run, made of all its records. Raises ResumeError if its beginning is gone."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        roots = [each for each in records if each.id == each.run]
+        if not roots:
+            raise ResumeError("the record of the run's first call is gone")
+        self.root = root = roots[0]
+        inside: dict[str, list[Record]] = {}
+        again = []
+        for record in sorted(records, key=lambda each: each.id):
+            if _is_attempt(record, root):
+                again.append(record)
+            elif record.parent is not None:
+                inside.setdefault(record.parent, []).append(record)
+        self.attempts = [root, *again]
+        self.top = Node()
+        self.of: dict[str, Node] = {}
+        """The node of each record."""
+        self.by_key: dict[str, list[Node]] = {}
+        self._concurrent: dict[str, set[str]] = {}
+        for attempt in self.attempts:
+            self._join(self.top, attempt)
+            waiting = [attempt]
+            while waiting:
+                parent = waiting.pop()
+                below = inside.get(parent.id, [])
+                self._sort_in(self.of[parent.id], below)
+                waiting.extend(reversed(below))
+
+    def origin(self, record: Record) -> str:
+        """The id of the call that really made a record's output."""
+        return record.source if record.source in self.of else record.id
+
+    def is_certain(self, node: Node) -> bool:
+        """Whether the order in which a call was made says something: nothing ran beside it."""
+        record = node.made
+        if record is None or record.parent is None or node.parent is None:
+            return True
+        if record.parent not in self._concurrent:
+            siblings = [
+                each
+                for other in node.parent.children
+                for each in other.records
+                if each.parent == record.parent
+            ]
+            self._concurrent[record.parent] = _overlapping(siblings)
+        return record.id not in self._concurrent[record.parent]
+
+    def _sort_in(self, node: Node, records: list[Record]) -> None:
+        """Find the nodes of the calls that one attempt made inside of a call."""
+        taken: set[int] = set()
+        rest = []
+        for record in records:
+            # What was taken from a record stands where that record stood.
+            known = self.of.get(record.source) if record.source is not None else None
+            if known is not None and known in node.by_key.get(record.key, ()):
+                taken.add(id(known))
+                self._join(known, record)
+            else:
+                rest.append(record)
+        for record in rest:
+            same = node.by_key.setdefault(record.key, [])
+            free = next((each for each in same if id(each) not in taken), None)
+            if free is None:
+                free = Node(node)
+                same.append(free)
+                node.by_name.setdefault((record.kind, record.name), []).append(free)
+                self.by_key.setdefault(record.key, []).append(free)
+            taken.add(id(free))
+            self._join(free, record)
+
+    def _join(self, node: Node, record: Record) -> None:
+        node.records.append(record)
+        self.of[record.id] = node
+
+
+def _is_attempt(record: Record, root: Record) -> bool:
+    return record.parent == root.id and RESUMED in record.tags and record.name == root.name
+
+
+def _only_asked(record: Record) -> bool:
+    """Whether a person was asked about a call before it began: the question is its output then."""
+    return record.state == "paused" and record.output is not None
+
+
+def _overlapping(records: list[Record]) -> set[str]:
+    """The ids of calls that others were under way beside."""
+    found: set[str] = set()
+    beside: list[Record] = []
+    until = 0.0
+    for record in sorted(records, key=lambda each: each.started_ns):
+        if record.started_ns >= until:
+            beside, until = [], 0.0
+        beside.append(record)
+        if len(beside) > 1:
+            found.update(each.id for each in beside[-2:])
+        # Starts are told by the wall clock and lengths by another one: they may differ a little.
+        took = record.ended_ns - record.started_ns
+        ends = record.started_ns + took * 0.999 if record.ended_ns else float("inf")
+        until = max(until, ends)
+    return found

@@ -1,0 +1,248 @@
+"""The past of a run: its records, held by one process that goes on with it, and its arguments."""
+
+from __future__ import annotations
+
+import fcntl
+import inspect
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from onrecord.errors import ResumeError, UsageError
+from onrecord.programs.history import History
+from onrecord.programs.restoring import Unrestorable, restored
+from onrecord.records.record import Record, pack, plain, question_key
+from onrecord.records.recording import type_note
+from onrecord.settings import Settings
+
+
+class Arguments(NamedTuple):
+    """What a flow is called with again; `recorded` is the same by name, as it stands on record.
+
+    `differ`: they are not what the run was begun with.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    recorded: dict[str, Any]
+    differ: bool
+
+
+class Past:
+    """What the store has of a run. No other process goes on with it until `release`."""
+
+    def __init__(self, settings: Settings, records: list[Record], lock: int) -> None:
+        self._settings = settings
+        self._lock = lock
+        self.history = History(records)
+        versions = {each.version for each in records if each.kind in ("flow", "step", "tool")}
+        found = _sources(settings, [type_note(version) for version in versions])
+        self.notes = {
+            version: found[type_note(version)]
+            for version in versions
+            if type_note(version) in found
+        }
+        """The types of objects that versions have returned without naming them."""
+
+    @classmethod
+    def take(cls, settings: Settings, run: str) -> Past:
+        """The past of a run, given by any beginning of its id. Raises ResumeError where another
+        process goes on with it, UnknownNameError where there is no such run."""
+        from onrecord.records.store import Store
+
+        store = Store.open(settings)
+        try:
+            whole = store.run(run, bodies=False)[0].run
+            lock = _take_lock(settings.home / "resuming", whole)
+            try:
+                store.fold()  # whoever held the lock before has added to it
+                return cls(settings, store.run(whole), lock)
+            except BaseException:
+                os.close(lock)
+                raise
+        finally:
+            store.close()
+
+    def release(self) -> None:
+        """Let others go on with the run."""
+        os.close(self._lock)
+
+    def check(self, flow: str) -> None:
+        """Raises ResumeError where `flow` cannot go on with this run, or must not now."""
+        root = self.history.root
+        where = f"run {root.run}"
+        if root.kind != "flow" or root.name != flow:
+            raise ResumeError(
+                f"the run is one of the {root.kind} '{root.name}', not of the flow '{flow}'",
+                where=where,
+                cure="Only a flow can be resumed, by the function that began the run.",
+            )
+        if any(each.state == "open" for each in self.history.attempts):
+            raise ResumeError(
+                "the run is still going",
+                where=where,
+                cure="Wait for the process that works on it, or end it.",
+            )
+        if root.input is None:
+            raise ResumeError(
+                "the run has no inputs and outputs on record: the setting 'bodies' was off",
+                where=where,
+                cure="Set bodies = true for runs that are to be resumed.",
+            )
+
+    def done(self) -> Record | None:
+        """The record of the attempt that came to the end. Raises ResumeError where its output
+        cannot be given again."""
+        done = [each for each in self.history.attempts if each.state == "done"]
+        if not done:
+            return None
+        if (last := done[-1]).redacted:
+            raise ResumeError(
+                "the run is done, and its result was removed from the record",
+                where=f"run {last.run}",
+            )
+        if (note := self.notes.get(last.version)) and not isinstance(last.output, bool | None):
+            raise ResumeError(
+                f"the run is done, but its result cannot be made of its record: the flow has "
+                f"returned {note}, and does not say so",
+                where=f"run {last.run}",
+                cure=f"Annotate it for the next time: '-> {note}'.",
+            )
+        return last
+
+    def source(self, version: str) -> str | None:
+        """The source code that a version stands for, where it is on record."""
+        return _sources(self._settings, [version]).get(version)
+
+    def arguments(
+        self,
+        signature: inspect.Signature,
+        hints: Mapping[str, Any],
+        owner: tuple[Any, ...],
+        given: Mapping[str, Any],
+    ) -> Arguments:
+        """The arguments of the run's flow: those on record, made again by their annotations.
+
+        `owner`: the object that a method is bound to. Raises UsageError for a name that the flow
+        does not have, and ResumeError for what is not on record as it was.
+        """
+        parameters = list(signature.parameters.values())
+        if unknown := sorted(given.keys() - signature.parameters.keys()):
+            raise UsageError(
+                f"{self.history.root.name} has no parameter '{unknown[0]}'",
+                where="given",
+                cure=f"It has {', '.join(signature.parameters)}.",
+            )
+        root, values, recorded = self.history.root, {}, {}
+        for parameter, own in zip(parameters, owner, strict=False):
+            values[parameter.name] = recorded[parameter.name] = own
+        for parameter in parameters[len(owner) :]:
+            name = parameter.name
+            if name in given:
+                values[name] = recorded[name] = given[name]
+            else:
+                values[name], recorded[name] = self._restored(parameter, hints.get(name))
+        differ = question_key("flow", root.name, root.version, pack(recorded), None) != root.key
+        if differ and not given.keys() | set(recorded) - root.input.keys():
+            self._check_recorded(recorded, owner)
+        bound = inspect.BoundArguments(signature, values)  # type: ignore[arg-type]  # any dict in the order of the parameters will do
+        return Arguments(bound.args[len(owner) :], bound.kwargs, recorded, differ)
+
+    def _restored(self, parameter: inspect.Parameter, annotation: Any) -> tuple[Any, Any]:
+        """An argument as it was, and as it stands on record."""
+        root, name = self.history.root, parameter.name
+        if name not in root.input:
+            if parameter.default is not parameter.empty:
+                return parameter.default, parameter.default
+            raise self._missing(name, "the run was begun without it")
+        found = root.input[name]
+        try:
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                several = tuple(_argument(each, annotation) for each in found)
+                return several, several
+            if parameter.kind is parameter.VAR_KEYWORD:
+                named = {key: _argument(each, annotation) for key, each in found.items()}
+                return named, named
+            value = _argument(found, annotation)
+        except Unrestorable as error:
+            raise self._missing(name, str(error)) from None
+        return (value, found) if isinstance(value, _Name) else (value, value)
+
+    def _missing(self, name: str, why: str) -> ResumeError:
+        root = self.history.root
+        return ResumeError(
+            f"the argument '{name}' of {root.name} cannot be made of its record: {why}",
+            where=f"run {root.run}",
+            cure=f"Pass it: resume(…, given={{'{name}': …}}).",
+        )
+
+    def _check_recorded(self, recorded: Mapping[str, Any], owner: tuple[Any, ...]) -> None:
+        """What was restored is not what was passed, and nobody said otherwise: part of it was
+        removed before it reached the disk, or has no plain form."""
+        root = self.history.root
+        if owner and pack(plain(next(iter(recorded.values())))) != pack(
+            next(iter(root.input.values()))
+        ):
+            return  # the object is another one: that is a change
+        names = ", ".join(f"'{name}'" for name in list(recorded)[len(owner) :])
+        raise ResumeError(
+            f"the arguments on record are not all that {root.name} was called with: something was "
+            "removed from them (settings 'redact' and 'max_body_mb')",
+            where=f"run {root.run}",
+            cure=f"Pass what is not whole, of {names}: resume(…, given={{…}}).",
+        )
+
+
+class _Name(str):
+    """The name that stands for a collection or a model."""
+
+    __slots__ = ()
+
+
+def _argument(value: Any, annotation: Any) -> Any:
+    annotation = inspect.Parameter.empty if annotation is None else annotation
+    anything = annotation in (inspect.Parameter.empty, Any, object)
+    if anything and isinstance(value, dict | list):
+        raise Unrestorable("no annotation says what it is")
+    if _is_named(value) and (annotation is str or str in get_args(annotation)):
+        try:
+            return restored(value, annotation)
+        except Unrestorable:
+            return _Name(value["name"])
+    return restored(value, annotation)
+
+
+def _is_named(value: Any) -> bool:
+    """Whether this stands for an object with a name and a version."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"name", "version"}
+        and all(isinstance(each, str) for each in value.values())
+    )
+
+
+def _sources(settings: Settings, versions: list[str]) -> dict[str, str]:
+    from onrecord.records.store import Store
+
+    store = Store.open(settings)
+    try:
+        found = {version: store.source(version) for version in versions}
+    finally:
+        store.close()
+    return {version: text for version, text in found.items() if text is not None}
+
+
+def _take_lock(folder: Path, run: str) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = os.open(folder / run, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise ResumeError(
+            "another process goes on with the run just now",
+            where=f"run {run}",
+            cure="Wait until it is done.",
+        ) from None
+    return file

@@ -20,9 +20,9 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 from onrecord.calling import Operation
 from onrecord.errors import ReplayError, ResumeError, UsageError
 from onrecord.messages import Question
+from onrecord.programs.past import Past
 from onrecord.programs.pausing import Attempt, attempt_under_way, missing_setting, once
 from onrecord.programs.restoring import Unrestorable, hints, is_loose, is_plain, restored
-from onrecord.programs.past import Past
 from onrecord.programs.resuming import Changed, Resumption
 from onrecord.records.record import Kind
 from onrecord.records.recording import Call, Found, call, context, current, recalling

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -32,18 +33,14 @@ class Arguments(NamedTuple):
 class Past:
     """What the store has of a run. No other process goes on with it until `release`."""
 
-    def __init__(self, settings: Settings, records: list[Record], lock: int) -> None:
+    def __init__(
+        self, settings: Settings, history: History, notes: Mapping[str, str], lock: _Lock
+    ) -> None:
         self._settings = settings
         self._lock = lock
-        self.history = History(records)
-        versions = {each.version for each in records if each.kind in ("flow", "step", "tool")}
-        found = _sources(settings, [type_note(version) for version in versions])
-        self.notes = {
-            version: found[type_note(version)]
-            for version in versions
-            if type_note(version) in found
-        }
-        """The types of objects that versions have returned without naming them."""
+        self.history = history
+        self.notes = notes
+        """The types of objects that versions of functions have returned without naming them."""
 
     @classmethod
     def take(cls, settings: Settings, run: str) -> Past:
@@ -54,19 +51,19 @@ class Past:
         store = Store.open(settings)
         try:
             whole = store.run(run, bodies=False)[0].run
-            lock = _take_lock(settings.home / "resuming", whole)
-            try:
-                store.fold()  # whoever held the lock before has added to it
-                return cls(settings, store.run(whole), lock)
-            except BaseException:
-                os.close(lock)
-                raise
+            lock = _Lock(settings.home / "resuming" / whole)
+            store.fold()  # whoever held the lock before has added to it
+            records = store.run(whole)
+            versions = {each.version for each in records if each.kind in ("flow", "step", "tool")}
+            notes = {version: store.source(type_note(version)) for version in versions}
         finally:
             store.close()
+        known = {version: note for version, note in notes.items() if note is not None}
+        return cls(settings, History(records), known, lock)
 
     def release(self) -> None:
         """Let others go on with the run."""
-        os.close(self._lock)
+        self._lock.release()
 
     def check(self, flow: str) -> None:
         """Raises ResumeError where `flow` cannot go on with this run, or must not now."""
@@ -113,7 +110,13 @@ class Past:
 
     def source(self, version: str) -> str | None:
         """The source code that a version stands for, where it is on record."""
-        return _sources(self._settings, [version]).get(version)
+        from onrecord.records.store import Store
+
+        store = Store.open(self._settings)
+        try:
+            return store.source(version)
+        finally:
+            store.close()
 
     def arguments(
         self,
@@ -134,7 +137,8 @@ class Past:
                 where="given",
                 cure=f"It has {', '.join(signature.parameters)}.",
             )
-        root, values, recorded = self.history.root, {}, {}
+        values: dict[str, Any] = {}
+        recorded: dict[str, Any] = {}
         for parameter, own in zip(parameters, owner, strict=False):
             values[parameter.name] = recorded[parameter.name] = own
         for parameter in parameters[len(owner) :]:
@@ -143,20 +147,23 @@ class Past:
                 values[name] = recorded[name] = given[name]
             else:
                 values[name], recorded[name] = self._restored(parameter, hints.get(name))
-        differ = question_key("flow", root.name, root.version, pack(recorded), None) != root.key
-        if differ and not given.keys() | set(recorded) - root.input.keys():
-            self._check_recorded(recorded, owner)
-        bound = inspect.BoundArguments(signature, values)  # type: ignore[arg-type]  # any dict in the order of the parameters will do
+        last = self.history.attempts[-1]
+        differ = question_key("flow", last.name, last.version, pack(recorded), None) != last.key
+        if differ and pack(plain(recorded)) == pack(last.input):
+            raise self._incomplete(name for name in list(recorded)[len(owner) :])
+        bound = inspect.BoundArguments(signature, values)
         return Arguments(bound.args[len(owner) :], bound.kwargs, recorded, differ)
 
     def _restored(self, parameter: inspect.Parameter, annotation: Any) -> tuple[Any, Any]:
         """An argument as it was, and as it stands on record."""
-        root, name = self.history.root, parameter.name
-        if name not in root.input:
+        last, name = self.history.attempts[-1], parameter.name
+        if name not in last.input:
             if parameter.default is not parameter.empty:
                 return parameter.default, parameter.default
             raise self._missing(name, "the run was begun without it")
-        found = root.input[name]
+        found = last.input[name]
+        if _is_name(found, annotation):
+            return found["name"], found
         try:
             if parameter.kind is parameter.VAR_POSITIONAL:
                 several = tuple(_argument(each, annotation) for each in found)
@@ -167,7 +174,7 @@ class Past:
             value = _argument(found, annotation)
         except Unrestorable as error:
             raise self._missing(name, str(error)) from None
-        return (value, found) if isinstance(value, _Name) else (value, value)
+        return value, value
 
     def _missing(self, name: str, why: str) -> ResumeError:
         root = self.history.root
@@ -177,72 +184,58 @@ class Past:
             cure=f"Pass it: resume(…, given={{'{name}': …}}).",
         )
 
-    def _check_recorded(self, recorded: Mapping[str, Any], owner: tuple[Any, ...]) -> None:
-        """What was restored is not what was passed, and nobody said otherwise: part of it was
-        removed before it reached the disk, or has no plain form."""
+    def _incomplete(self, names: Iterable[str]) -> ResumeError:
+        # The key on record is of the arguments as they were: it tells that those are others.
         root = self.history.root
-        if owner and pack(plain(next(iter(recorded.values())))) != pack(
-            next(iter(root.input.values()))
-        ):
-            return  # the object is another one: that is a change
-        names = ", ".join(f"'{name}'" for name in list(recorded)[len(owner) :])
-        raise ResumeError(
+        return ResumeError(
             f"the arguments on record are not all that {root.name} was called with: something was "
             "removed from them (settings 'redact' and 'max_body_mb')",
             where=f"run {root.run}",
-            cure=f"Pass what is not whole, of {names}: resume(…, given={{…}}).",
+            cure=f"Pass what is not whole, of {', '.join(names)}: resume(…, given={{…}}).",
         )
 
 
-class _Name(str):
-    """The name that stands for a collection or a model."""
-
-    __slots__ = ()
-
-
 def _argument(value: Any, annotation: Any) -> Any:
-    annotation = inspect.Parameter.empty if annotation is None else annotation
-    anything = annotation in (inspect.Parameter.empty, Any, object)
+    anything = annotation in (None, inspect.Parameter.empty, Any, object)
     if anything and isinstance(value, dict | list):
         raise Unrestorable("no annotation says what it is")
-    if _is_named(value) and (annotation is str or str in get_args(annotation)):
-        try:
-            return restored(value, annotation)
-        except Unrestorable:
-            return _Name(value["name"])
-    return restored(value, annotation)
+    return value if anything else restored(value, annotation)
 
 
-def _is_named(value: Any) -> bool:
-    """Whether this stands for an object with a name and a version."""
-    return (
-        isinstance(value, dict)
-        and value.keys() == {"name", "version"}
-        and all(isinstance(each, str) for each in value.values())
-    )
+def _is_name(value: Any, annotation: Any) -> bool:
+    """Whether this stands for an object with a name and a version (a collection, a model), where
+    its name does as well."""
+    if not isinstance(value, dict) or value.keys() != {"name", "version"}:
+        return False
+    return str in get_args(annotation) and all(isinstance(each, str) for each in value.values())
 
 
-def _sources(settings: Settings, versions: list[str]) -> dict[str, str]:
-    from onrecord.records.store import Store
+class _Lock:
+    """A lock on a file that is there for as long as it is held. Raises ResumeError."""
 
-    store = Store.open(settings)
-    try:
-        found = {version: store.source(version) for version in versions}
-    finally:
-        store.close()
-    return {version: text for version, text in found.items() if text is not None}
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            # A file object: it is closed, and the lock with it, even if nobody comes to release it.
+            self._file = path.open("ab")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._file.close()
+                raise ResumeError(
+                    "another process goes on with the run just now",
+                    where=f"run {path.name}",
+                    cure="Wait until it is done.",
+                ) from None
+            # Whoever held it until now may have removed the file that we opened.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(path.stat(), os.fstat(self._file.fileno())):
+                    return
+            self._file.close()
 
-
-def _take_lock(folder: Path, run: str) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = os.open(folder / run, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        raise ResumeError(
-            "another process goes on with the run just now",
-            where=f"run {run}",
-            cure="Wait until it is done.",
-        ) from None
-    return file
+    def release(self) -> None:
+        """Let go of it."""
+        self._path.unlink(missing_ok=True)
+        fcntl.flock(self._file, fcntl.LOCK_UN)  # said aloud: a forked child may share the file
+        self._file.close()

@@ -205,7 +205,7 @@ def _validated(value: Any, annotation: Any) -> Any:
 
     try:
         adapter = pydantic.TypeAdapter(annotation)
-        # From JSON and not from Python values: dates, decimals and tuples have no JSON of their own.
+        # From JSON and not from Python values: dates and decimals have no JSON of their own.
         return adapter.validate_json(json.dumps(value))
     except pydantic.ValidationError as error:
         raise Unrestorable(f"{_named(annotation)} does not take it: {error}") from None
@@ -231,15 +231,11 @@ def _evaluated(
 ) -> typing.Iterator[tuple[str, Any]]:
     for name, annotation in getattr(function, "__annotations__", {}).items():
         if isinstance(annotation, str):
-            try:
-                annotation = eval(annotation, getattr(function, "__globals__", {}), dict(space))  # noqa: S307  # as typing.get_type_hints does
-            except Exception:
-                # Left as text: _value says that it cannot be read.
-                pass
+            # As typing.get_type_hints does. What fails is left as text: _value says so.
+            with contextlib.suppress(Exception):
+                annotation = eval(annotation, getattr(function, "__globals__", {}), dict(space))
         yield name, annotation
 
 
 def _named(annotation: Any) -> str:
     return inspect.formatannotation(annotation)
-
-

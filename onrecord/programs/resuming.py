@@ -56,6 +56,8 @@ class Resumption(Recall):
             above = self._places.get(call.start.parent or "")
             if above is not None and call.start.kind not in _MADE_AGAIN:
                 found = self._found(above, call)
+            else:
+                self._places[call.id] = _Place(Node())
         if found is None and self.beyond is not None:
             return self.beyond.find(call)
         return found
@@ -196,8 +198,8 @@ class Resumption(Recall):
         return ResumeError(
             f"{_named(record)} is not what it was when the run began. {how}",
             where=f"run {record.run}",
-            cure='Undo that, or go on with changed="repeat": what does not match its record is made '
-            "again.",
+            cure='Undo that, or go on with changed="repeat": what does not match its record is '
+            "made again.",
         )
 
     def _how(self, record: Record, version: str, input: Any, source: str | None) -> str:

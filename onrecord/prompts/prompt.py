@@ -12,6 +12,7 @@ time as a recorded call.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import inspect
@@ -32,6 +33,7 @@ from onrecord.prompts.contract import Contract
 from onrecord.prompts.passages import Passages, framed
 from onrecord.prompts.structured import Reading, Unfit
 from onrecord.prompts.template import Template, parameters, shown
+from onrecord.records.record import plain
 from onrecord.records.recording import call
 from onrecord.settings import Settings
 
@@ -90,6 +92,14 @@ class Prompt(Operation[P, R]):
         answering = await self._answering(template)
         asked = (answering.name, answering.version, request.parameters)
         with call("step", self.name, inputs, version=self.version, also=asked) as this:
+            this.remember_source(template.source if template else self._text.docstring)
+            if (known := this.recall()) is not None:
+                with contextlib.suppress(Unfit):
+                    value = self._contract.output.restore(known.output)
+                    if plain(value) == known.output:
+                        this.output = known.output
+                        return cast("R", value)
+                this.source = None  # asked again: the model's own answer may be on record, too
             repairs = self._allowed_repairs(template)
             this.output = value = await self._answer(request, answering, repairs)
             return cast("R", value)

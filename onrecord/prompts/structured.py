@@ -47,6 +47,9 @@ class Output(Protocol):
     def read(self, answer: str, passages: Sequence[Passage]) -> Reading[Any]:
         """The value of an answer. Raises Unfit."""
 
+    def restore(self, recorded: Any) -> Any:
+        """The value that was read from an answer once, from its plain form. Raises Unfit."""
+
 
 def output_of(annotation: Any) -> Output:
     """The output that a return type asks for. Raises PromptError where it has no schema."""
@@ -67,6 +70,12 @@ class Plain:
     def read(self, answer: str, passages: Sequence[Passage]) -> Reading[str]:
         """The answer without the blanks around it."""
         return Reading(answer.strip())
+
+    def restore(self, recorded: Any) -> str:
+        """The text."""
+        if not isinstance(recorded, str):
+            raise Unfit("It is no text.")
+        return recorded
 
 
 class Structured:
@@ -93,6 +102,10 @@ class Structured:
             except Unfit as bare:
                 raise Unfit(f"There is no complete JSON in it. {bare}") from None
 
+    def restore(self, recorded: Any) -> Any:
+        """The value, validated as an answer is."""
+        return self._codec.validate(recorded)
+
     def _validate(self, found: object) -> Reading[Any]:
         if self._wrapped and isinstance(found, dict) and set(found) == {"value"}:
             found = found["value"]
@@ -118,6 +131,16 @@ class Quoted:
     def read(self, answer: str, passages: Sequence[Passage]) -> Reading[Cited[Any]]:
         """The answer with the quotations that are there; the problem names those that are not."""
         return _first_fit(answer, lambda found: self._validate(found, passages))
+
+    def restore(self, recorded: Any) -> Cited[Any]:
+        """The value with its citations: they were verified when it was recorded."""
+        try:
+            cited: Cited[Any] = msgspec.convert(recorded, Cited[Any])
+        except msgspec.ValidationError as error:
+            raise Unfit(f"{error}.") from None
+        if cited.value is None:
+            return cited
+        return msgspec.structs.replace(cited, value=self._codec.validate(cited.value))
 
     def _validate(self, found: object, passages: Sequence[Passage]) -> Reading[Cited[Any]]:
         if not isinstance(found, dict) or "answer" not in found:

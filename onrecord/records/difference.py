@@ -102,7 +102,7 @@ def _aligned(before: list[Any], after: list[Any]) -> Iterator[tuple[int | None, 
 
 def _step(key: str, path: str) -> str:
     if not _NAME.fullmatch(key):
-        return f"[{_shown(key)}]"
+        return f"[{_clipped(_shown(key), 0)}]"
     return f".{key}" if path else key
 
 
@@ -139,10 +139,12 @@ def _line_changes(before: str, after: str) -> Iterator[str]:
         yield f"  … and {left} more lines"
 
 
-def _hunk(group: list[tuple[str, int, int, int, int]], ours: list[str], theirs: list[str]) -> Any:
+def _hunk(
+    group: list[tuple[str, int, int, int, int]], ours: list[str], theirs: list[str]
+) -> Iterator[str]:
     for tag, old, old_end, new, new_end in group:
         if tag == "equal":
-            yield from (f"    {_clipped(line, 0)}" for line in map(_visible, ours[old:old_end]))
+            yield from (f"    {_clipped(line, 0)}" for line in ours[old:old_end])
             continue
         pairs = list(zip_longest(ours[old:old_end], theirs[new:new_end]))
         shown = [_shown_lines(one, other) for one, other in pairs]
@@ -160,31 +162,19 @@ def _lines(text: str) -> list[str]:
 
 def _shown_lines(before: str | None, after: str | None) -> tuple[str | None, str | None]:
     if before is None or after is None:
-        one, other = (None if line is None else _visible(line) for line in (before, after))
-        return one and _clipped(one, 0), other and _clipped(other, 0)
+        return before and _clipped(before, 0), after and _clipped(after, 0)
     if _look_alike(before, after):
         before, after = ascii(before), ascii(after)
-    else:
-        before, after = _visible(before), _visible(after)
-    at = _first_difference(before, after)
-    return _clipped(before, at), _clipped(after, at)
+    return _clipped_pair(before, after)
 
 
 def _shown_pair(before: Any, after: Any) -> tuple[str, str]:
-    if type(before) is type(after) is str:
-        plainly = _look_alike(before, after)
-        before, after = (json.dumps(text, ensure_ascii=plainly) for text in (before, after))
-        before, after = _visible(before), _visible(after)
-    else:
-        before, after = _shown(before), _shown(after)
-    at = _first_difference(before, after)
-    return _clipped(before, at), _clipped(after, at)
+    alike = type(before) is type(after) is str and _look_alike(before, after)
+    return _clipped_pair(*(_shown(each, ensure_ascii=alike) for each in (before, after)))
 
 
-def _shown(value: Any) -> str:
-    if value is _MISSING:
-        return "(not there)"
-    return _visible(json.dumps(value, ensure_ascii=False))
+def _shown(value: Any, *, ensure_ascii: bool = False) -> str:
+    return "(not there)" if value is _MISSING else json.dumps(value, ensure_ascii=ensure_ascii)
 
 
 def _look_alike(before: str, after: str) -> bool:
@@ -200,15 +190,22 @@ def _visible(text: str) -> str:
     )
 
 
-def _first_difference(one: str, other: str) -> int:
-    at = next((at for at, pair in enumerate(zip(one, other, strict=False)) if len({*pair}) > 1), -1)
-    return at if at >= 0 else min(len(one), len(other))
+def _clipped_pair(one: str, other: str) -> tuple[str, str]:
+    """The parts of two texts around the first place where they differ."""
+    same, end = 0, min(len(one), len(other))
+    while same < end:
+        middle = (same + end + 1) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            end = middle - 1
+    return _clipped(one, same), _clipped(other, same)
 
 
 def _clipped(text: str, at: int) -> str:
-    """The part of a long text around a place in it."""
+    """The part of a text around a place in it."""
     begin = max(0, at - _WIDTH // 3) if len(text) > _WIDTH else 0
-    part = text[begin : begin + _WIDTH]
+    part = _visible(text[begin : begin + _WIDTH])
     return f"{'…' * (begin > 0)}{part}{'…' * (begin + _WIDTH < len(text))}"
 
 

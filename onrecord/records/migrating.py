@@ -116,9 +116,11 @@ def _keep_copy(path: Path, found: str) -> None:
     part = copy.with_name(f"{copy.name}.part")
     part.unlink(missing_ok=True)
     try:
-        with contextlib.closing(sqlite3.connect(path)) as source:
-            with contextlib.closing(sqlite3.connect(part)) as target:
-                source.backup(target)
+        with (
+            contextlib.closing(sqlite3.connect(path)) as source,
+            contextlib.closing(sqlite3.connect(part)) as target,
+        ):
+            source.backup(target)
         shutil.copymode(path, part)
         part.replace(copy)
     except sqlite3.Error as error:
@@ -148,5 +150,5 @@ def _failed(error: Exception, engine: sa.Engine) -> StorageError:
         f"the records could not be brought to the format of this Onrecord, and are unchanged: "
         f"{said}",
         where=where,
-        cure=f"{cure} Else go back to the Onrecord that you had",
+        cure=f"{cure} Else go back to the Onrecord that you had.",
     )

@@ -67,13 +67,14 @@ def select(
     if roots:
         conditions.append(RECORD.c.parent.is_(None))
     order = RECORD.c.id.desc() if newest_first else RECORD.c.id.asc()
-    columns = RECORD.c if bodies else _OUTLINE
+    columns = _WHOLE if bodies else _OUTLINE
     chosen = sa.select(*columns).where(*conditions).order_by(order).limit(limit)
-    rows = connection.execute(chosen).all()
+    # Plain tuples: 100,000 of them are read four times as fast as SQLAlchemy's rows.
+    rows = connection.execute(chosen).cursor.fetchall()
     if not bodies:
         return [_record(row, None, None) for row in rows]
     long = _long_bodies(connection, rows)
-    return [_record(row, _body(row.input, long), _body(row.output, long)) for row in rows]
+    return [_record(row, _body(row[_INPUT], long), _body(row[_OUTPUT], long)) for row in rows]
 
 
 def pages(
@@ -147,7 +148,13 @@ def totals(connection: sa.Connection, query: Query, by: Sequence[str]) -> list[T
     return [_total(row, by) for row in connection.execute(query_)]
 
 
-_OUTLINE = [column for column in RECORD.c if column.name not in ("input", "output")]
+_OUTLINE = [
+    RECORD.c[name]
+    for name in Record.__struct_fields__
+    if name not in ("input", "output")  # bodies
+]
+_WHOLE = [*_OUTLINE, RECORD.c.input, RECORD.c.output]
+_INPUT, _OUTPUT = len(_OUTLINE), len(_OUTLINE) + 1
 _DAY = 86_400_000_000_000
 _usage = msgspec.msgpack.Decoder(Usage).decode
 _tags = msgspec.msgpack.Decoder(tuple[str, ...]).decode
@@ -239,7 +246,7 @@ def _long_bodies(connection: sa.Connection, rows: Sequence[Any]) -> dict[bytes, 
     wanted = {
         bytes(packed[1:])
         for row in rows
-        for packed in (row.input, row.output)
+        for packed in (row[_INPUT], row[_OUTPUT])
         if packed is not None and packed[:1] == REFERENCE
     }
     found: dict[bytes, bytes] = {}
@@ -258,27 +265,14 @@ def _body(packed: bytes | None, long: dict[bytes, bytes]) -> Any:
 
 
 def _record(row: Any, input: Any, output: Any) -> Record:
+    """The record of a row with the columns of _OUTLINE, and maybe more behind them."""
+    # fmt: off
+    (id, run, parent, kind, name, key, started_ns, error, ended_ns, usage, cost, state,
+     release, session, user, tags, tenant, version, source, redacted, *_) = row
     return Record(
-        id=row.id,
-        run=row.run,
-        parent=row.parent,
-        kind=row.kind,
-        name=row.name,
-        input=input,
-        key=row.key,
-        started_ns=row.started_ns,
-        output=output,
-        error=row.error,
-        ended_ns=row.ended_ns,
-        usage=_NONE_USED if row.usage is None else _usage(row.usage),
-        cost=row.cost,
-        state=row.state,
-        release=row.release,
-        session=row.session,
-        user=row.user,
-        tags=() if row.tags is None else _tags(row.tags),
-        tenant=row.tenant,
-        version=row.version,
-        source=row.source,
-        redacted=row.redacted,
+        id, run, parent, kind, name, input, key, started_ns, output, error, ended_ns,
+        _NONE_USED if usage is None else _usage(usage), cost, state,
+        release, session, user, () if tags is None else _tags(tags),
+        tenant, version, source, bool(redacted),
     )
+    # fmt: on

@@ -122,9 +122,10 @@ def _ours(span: Span) -> Record:
         input = _given(found, conventions.ARGUMENTS, input)
         output = _given(found, conventions.RESULT, output)
     elif kind == "model":
-        input = _put(input, "messages", _said(found.get(conventions.MESSAGES)))
-        answers = _said(found.get(conventions.ANSWER))
-        output = _put(output, "message", answers[0] if answers else None)
+        if conventions.MESSAGES in found:
+            input = _put(input, "messages", _said(found[conventions.MESSAGES]))
+        if answers := _said(found.get(conventions.ANSWER)):
+            output = _put(output, "message", answers[0])
     ended_ns = found.get("onrecord.ended_ns", span.ended_ns)
     cut = not (whole_input and whole_output)
     fields |= {"input": input, "output": output, "run": _run_of_ours(span)}
@@ -155,7 +156,7 @@ def _said(text: Any) -> list[Plain]:
 
 def _put(body: Any, name: str, value: Any) -> Any:
     """Back into a body what the conventions' attributes said instead of it."""
-    if not isinstance(body, dict) or name in body or value is None:
+    if not isinstance(body, dict) or name in body:
         return body
     return {name: value, **body}
 
@@ -406,7 +407,8 @@ class _Reading:
             dollars = _parsed(self._found.get(name), "double")
             if dollars is not None and 0 <= dollars < 1e12:
                 self._used.add(name)
-                return round(dollars * 1e6)
+                micro: int = round(dollars * 1e6)
+                return micro
         return None if kind in ("model", "embed") else 0
 
     def _rest(self) -> Plain:

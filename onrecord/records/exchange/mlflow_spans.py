@@ -58,10 +58,10 @@ def mlflow_attributes(record: Record) -> Plain:
     for name in (conventions.MESSAGES, conventions.ANSWER, *_SAID_BELOW):
         found.pop(name, None)
     input, output = _drawn(record)
-    if input != record.input and _input_back(record.kind, input) != record.input:
+    if _input_back(record.kind, input) != record.input:
         found[conventions.INPUT] = as_json(record.input)
     rest = _rest_of_search(record, output)
-    if output != record.output and _output_back(record.kind, output, rest) != record.output:
+    if _output_back(record.kind, output, rest) != record.output:
         found[conventions.OUTPUT] = as_json(record.output)
     elif rest is not None:
         found[conventions.OUTPUT] = as_json(rest)

@@ -246,7 +246,10 @@ def _tables() -> sa.MetaData:
 
 def _ledger() -> sa.MetaData:
     tables = sa.MetaData()
-    sums = ("cost", "tokens", "calls", "reserved_cost", "reserved_tokens", "reserved_calls")
+    sums = (
+        *("cost", "tokens", "calls", "reserved_cost", "reserved_tokens", "reserved_calls"),
+        *("over_cost", "over_tokens", "unpriced"),
+    )
     sa.Table(
         "budget",
         tables,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from onrecord.errors import ResumeError, UsageError
 from onrecord.messages import Question
 from onrecord.programs.history import History, Node
+from onrecord.records.difference import difference
 from onrecord.records.record import Record, pack, plain
 from onrecord.records.recording import Call, Found, Recall
 
@@ -203,12 +204,10 @@ class Resumption(Recall):
         )
 
     def _how(self, record: Record, version: str, input: Any, source: str | None) -> str:
-        from onrecord.records.difference import difference
-
         labels = ("on record", "now")
         if record.version != version:
             before, after = self._sources(record.version), source or self._sources(version)
-            if before is None or after is None:
+            if before is None or after is None or before == after:
                 before, after = record.version, version
             return f"Its code or version has changed:\n{difference(before, after, labels=labels)}\n"
         if pack(record.input) == pack(input):

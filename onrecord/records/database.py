@@ -4,8 +4,10 @@ date."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,28 @@ def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """An INSERT that knows `on_conflict_do_nothing`, in the connection's dialect."""
     return (postgresql if is_postgresql(connection) else sqlite).insert(table)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert many rows, each with every column; those whose key is there already are left alone.
+
+    SQLAlchemy writes the statement, and the driver takes the values as they are: for a hundred
+    thousand rows, what SQLAlchemy does to every value takes longer than the database.
+    """
+    if not rows:
+        return
+    text, order = _statement(connection.dialect, table)
+    values = [order(row) for row in rows] if order is not None else rows
+    connection.exec_driver_sql(text, values)
+
+
+@functools.lru_cache(maxsize=64)
+def _statement(dialect: sa.Dialect, table: sa.Table) -> tuple[str, Callable[[Any], Any] | None]:
+    """An INSERT in a dialect's words, and how a row becomes its values; None: as it is."""
+    kind = postgresql if dialect.name == "postgresql" else sqlite
+    compiled = kind.insert(table).on_conflict_do_nothing().compile(dialect=dialect)
+    order = getattr(compiled, "positiontup", None)
+    return str(compiled), operator.itemgetter(*order) if order else None
 
 
 def is_postgresql(connection: sa.Connection | sa.Engine) -> bool:

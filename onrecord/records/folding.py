@@ -24,7 +24,7 @@ import msgspec
 import sqlalchemy as sa
 
 from onrecord.messages import Usage
-from onrecord.records.database import insert, is_postgresql
+from onrecord.records.database import insert, insert_new, is_postgresql
 from onrecord.records.frames import MAGIC, READABLE, End, Frame, Lost, Source, Start, read_frames
 from onrecord.records.journal import Segment, is_being_written, segments
 from onrecord.records.record import Record, pack
@@ -196,7 +196,7 @@ def put(connection: sa.Connection, rows: list[Row]) -> None:
     if not rows:
         return
     rows = _storable(connection, rows)
-    connection.execute(insert(connection, RECORD).on_conflict_do_nothing(), rows)
+    insert_new(connection, RECORD, rows)
     tags = [
         {"tag": tag, "record": row["id"]}
         for row in rows
@@ -228,8 +228,8 @@ class Bodies:
         """Write them."""
         if self._contents:
             contents = [{"hash": each, "content": body} for each, body in self._contents.items()]
-            connection.execute(insert(connection, BODY).on_conflict_do_nothing(), contents)
-            connection.execute(insert(connection, BODY_USE).on_conflict_do_nothing(), self._uses)
+            insert_new(connection, BODY, contents)
+            insert_new(connection, BODY_USE, self._uses)
 
 
 def row_of(record: Record, bodies: Bodies) -> Row:

@@ -287,7 +287,7 @@ class _Server:
         self._client.log_param(id, group.kind, group.name)
         if group.release:
             self._client.log_param(id, "release", group.release)
-        self._client.set_terminated(id)
+        self._client.update_run(id, status="FINISHED")  # set_terminated prints
         return id
 
     def log_metrics(self, run: str, metrics: dict[str, float], at_ms: int) -> None:
@@ -332,7 +332,7 @@ class _Server:
         token: str | None = None
         while True:
             found = self._client.search_traces(
-                experiment_ids=[id],
+                locations=[id],
                 filter_string=filter,
                 max_results=page,
                 order_by=["timestamp ASC"],

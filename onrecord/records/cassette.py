@@ -1,0 +1,400 @@
+"""The file format of cassettes: text that a reviewer reads, with secrets removed.
+
+    {"cassette": 1, "salt": "5f0c…", "redact": ["cards", "fields", "ibans", "keys"]}
+    {"kind": "model", "name": "openai:m", "input": {…}, "output": {…}, "version": "http://…"}
+    {"kind": "embed", "name": "openai:e", "input": {…}, "output": {…}, "vectors": {…}}
+
+JSON Lines, one call a line after the header. There is no time and no id in it, fields and keys have
+a fixed order, and a line that is on the cassette already is never rewritten: recording again
+changes only what was answered differently.
+
+`input` is what was asked, and all that decides whether a call is that call again: edit it, and
+the edited question is the one that is answered. Only where the input does not say everything (an
+`ingest` shows how many texts it embedded, and not the texts) a `key` stands beside it. `version` is
+that of the server, the encoder or the tool's code; `usage` and `cost` (integer micro-dollars, null
+where not known) stand there where the output does not hold them. A call that failed has an `error`
+instead of an `output`. Vectors are the base64 of little-endian float32 numbers, shape (n, d).
+
+Secrets are replaced by pseudonyms, equal ones for equal secrets. They are made with the `salt` of
+the cassette and not with the project's own key, so that a cassette answers on every machine. Whoever
+has the cassette can therefore try values out: that finds no provider's key, but a telephone number
+is one of few. Removed is what the project's settings say, and at least the default rules.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from onrecord.errors import ReplayError, StorageError, UsageError
+from onrecord.messages import Completion
+from onrecord.records.record import content_key, pack, unpacked
+from onrecord.records.redaction import Redactor
+from onrecord.settings import Settings
+
+Leaf = Literal["model", "embed", "search", "tool"]
+
+
+class Vectors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an embedder gave: the base64 of float32 numbers, row after row, shape (n, d)."""
+
+    shape: tuple[int, int]
+    float32: str
+
+    def array(self) -> Any:
+        """As a numpy array of its own. Raises ValueError where text and shape do not agree."""
+        import numpy as np
+
+        data = bytearray(base64.b64decode(self.float32, validate=True))
+        return np.frombuffer(data, "<f4").reshape(self.shape)
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One call on a cassette; the module's docstring says what the fields mean."""
+
+    kind: Leaf
+    name: str
+    input: Any
+    output: Any = None
+    error: str | None = None
+    usage: dict[str, int] = {}
+    cost: int | None = 0
+    version: str = ""
+    key: str = ""
+    vectors: Vectors | None = None
+
+    @property
+    def question(self) -> str:
+        """The hash of what decides whether a call is this call again.
+
+        Not the version of a model, an embedder or a collection: see replay.py. That of a tool is
+        its code.
+        """
+        version = self.version if self.kind == "tool" else ""
+        return content_key(self.kind, self.name, version, self.key, _whole_numbers(self.input))
+
+    @property
+    def text(self) -> str:
+        """As it stands in the file, without the line break."""
+        fields: dict[str, Any] = {"kind": self.kind, "name": self.name, "input": self.input}
+        if self.error is None:
+            fields["output"] = self.output
+        for name in ("error", "usage", "cost", "version", "key", "vectors"):
+            value = getattr(self, name)
+            if value != _DEFAULTS[name]:
+                fields[name] = value
+        return _written(fields)
+
+
+class Asked(NamedTuple):
+    """A call as it is asked, nothing removed: its input and output are packed."""
+
+    kind: Leaf
+    name: str
+    version: str
+    input: bytes
+    key: str
+
+
+class Answer(NamedTuple):
+    """What a call gave, nothing removed."""
+
+    output: bytes | None = None
+    error: str | None = None
+    usage: dict[str, int] = {}
+    cost: int | None = 0
+    vectors: Vectors | None = None
+
+
+class Entry:
+    """A line of a cassette, and how it is written there."""
+
+    def __init__(self, line: Line, text: str, question: str) -> None:
+        self.line = line
+        self.text = text
+        self.question = question
+
+    @cached_property
+    def output(self) -> bytes:
+        """The output, packed: who gets it gets a value of his own."""
+        return pack(self.line.output)
+
+
+class Cassette:
+    """What is on a cassette, and the rules that remove secrets from it."""
+
+    def __init__(self, salt: str, rules: Sequence[str], fields: Sequence[str]) -> None:
+        self.salt = salt
+        self.rules = tuple(rules)
+        self.fields = tuple(fields)
+        self.entries: list[Entry] = []
+        self._redactor = Redactor(self.rules, self.fields, key=salt.encode())
+
+    @classmethod
+    def new(cls) -> Cassette:
+        """An empty one, under the rules of the project's settings."""
+        return cls(secrets.token_hex(16), *_rules())
+
+    @classmethod
+    def read(cls, path: Path) -> Cassette:
+        """The cassette at `path`. Raises ReplayError where that is none, UsageError for a folder.
+
+        Lines and fields may stand in any order, and be laid out in any way that is JSON.
+        """
+        text = _text(path)
+        values = list(_values(text, path))
+        heads = [value for _, _, value in values if isinstance(value, dict) and _HEAD in value]
+        if not heads:
+            raise ReplayError(
+                "this is no cassette: it has no line that begins with " + '{"cassette": 1',
+                where=str(path),
+                cure=RECORD,
+            )
+        header = _header(heads[0], path)
+        # What the rules remove today was not removed when there were fewer of them.
+        rules, fields = _rules(header.redact, header.redact_fields)
+        cassette = cls(header.salt, rules, fields)
+        changed = (rules, fields) != (header.redact, header.redact_fields)
+        for at, written, value in values:
+            if not (isinstance(value, dict) and _HEAD in value):
+                line = _line(value, f"{path}, line {_number(text, at)}")
+                asked = cassette._without_secrets(line) if changed else line
+                cassette.entries.append(Entry(line, written, asked.question))
+        return cassette
+
+    def line(self, asked: Asked, answer: Answer | None = None) -> Line:
+        """A call as it stands on this cassette."""
+        answer = answer or Answer()
+        return Line(
+            asked.kind,
+            asked.name,
+            self._redacted(asked.input),
+            None if answer.output is None else self._redacted(answer.output),
+            None if answer.error is None else self._redactor.redact_text(answer.error)[0],
+            answer.usage,
+            answer.cost,
+            self._redactor.redact_text(asked.version)[0] if asked.version else "",
+            asked.key,
+            answer.vectors,
+        )
+
+    def entry(self, asked: Asked, answer: Answer) -> Entry:
+        """A call that was made, to be added to the entries."""
+        line = self.line(asked, answer)
+        return Entry(line, line.text, line.question)
+
+    @property
+    def text(self) -> str:
+        """The whole file."""
+        header = {_HEAD: _VERSION, "salt": self.salt, "redact": self.rules}
+        if self.fields:
+            header["redact_fields"] = self.fields
+        return "".join(f"{text}\n" for text in (_written(header), *(e.text for e in self.entries)))
+
+    def _redacted(self, packed: bytes) -> Any:
+        value = unpacked(packed)
+        return self._redactor.redact(value)[0] if self._redactor.suspicious(packed) else value
+
+    def _without_secrets(self, line: Line) -> Line:
+        version = self._redactor.redact_text(line.version)[0]
+        return msgspec.structs.replace(
+            line, input=self._redacted(pack(line.input)), version=version
+        )
+
+
+def answer_of(output: Any, usage: Any, cost: int | None, whole: Any) -> Answer:
+    """What a call gave, as it is kept until the cassette is written."""
+    vectors = None if whole is None else _vectors(whole)
+    if isinstance(output, Completion):  # it says itself what it took
+        return Answer(pack(_without_zeros(output)), vectors=vectors)
+    counts = {} if usage is None else _counts(usage)
+    return Answer(pack(output), usage=counts, cost=cost, vectors=vectors)
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Be the only one, in all processes, who writes cassettes in the folder of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        # Some network file systems lock no folders. A cassette is still never half written there.
+        with contextlib.suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def write(path: Path, text: str) -> None:
+    """Put a file in place, whole or not at all."""
+    path = path.resolve()  # what a link points to is replaced, and not the link
+    mode = path.stat().st_mode & 0o777 if path.exists() else None
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        if mode is not None:
+            draft.chmod(mode)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+RECORD = "Record it with `pytest --record`, or with replay(…, record=True)."
+
+
+class _Header(msgspec.Struct, frozen=True):
+    salt: str
+    redact: tuple[str, ...] = ()
+    redact_fields: tuple[str, ...] = ()
+
+
+_HEAD = "cassette"
+_VERSION = 1
+_DEFAULTS = msgspec.structs.asdict(Line("model", "", None))
+# They cannot be seen, or turn the text around them: a reviewer reads something else than is there.
+_UNSEEN = re.compile("[\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_BLANK = re.compile(r"\s*")
+
+
+def _written(fields: dict[str, Any]) -> str:
+    text = json.dumps(fields, ensure_ascii=False, default=msgspec.to_builtins)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _rules(
+    rules: tuple[str, ...] = (), fields: tuple[str, ...] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The rules of a cassette and those of the project, together.
+
+    A cassette names no function: it would be a file that has code run.
+    """
+    settings = Settings.load()
+    named = {rule for rule in rules if ":" not in rule}
+    return (
+        tuple(sorted({*named, *Settings().redact, *settings.redact})),
+        tuple(sorted({*fields, *settings.redact_fields})),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ReplayError("there is no such cassette", where=str(path), cure=RECORD) from None
+    except IsADirectoryError:
+        raise UsageError(
+            "a cassette is a file, and this is a folder", where=str(path), cure="Name a file in it."
+        ) from None
+    except UnicodeDecodeError:
+        raise ReplayError("this is no cassette: it is not text", where=str(path)) from None
+    except OSError as error:
+        raise StorageError(
+            f"the cassette cannot be read: {error.strerror or error}", where=str(path)
+        ) from None
+    if not text.strip():
+        raise ReplayError("the cassette is empty", where=str(path), cure=RECORD)
+    return text
+
+
+def _values(text: str, path: Path) -> Iterator[tuple[int, str, Any]]:
+    """Every JSON value of a text: where it begins, how it is written, and what it is."""
+    decoder = json.JSONDecoder()
+    at = _after_blank(text, 0)
+    while at < len(text):
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except json.JSONDecodeError as error:
+            raise ReplayError(
+                f"line {_number(text, at)} of the cassette is not JSON: {error.msg}, line "
+                f"{error.lineno} column {error.colno}",
+                where=str(path),
+                cure="Mend or delete the line; `pytest --record` makes a deleted call again.",
+            ) from None
+        except RecursionError:
+            raise ReplayError(
+                f"line {_number(text, at)} of the cassette is nested too deeply", where=str(path)
+            ) from None
+        yield at, text[at:end], value
+        at = _after_blank(text, end)
+
+
+def _after_blank(text: str, at: int) -> int:
+    blank = _BLANK.match(text, at)
+    return blank.end() if blank else at
+
+
+def _number(text: str, at: int) -> int:
+    return text.count("\n", 0, at) + 1
+
+
+def _header(value: dict[str, Any], path: Path) -> _Header:
+    version = value[_HEAD]
+    if isinstance(version, int) and version > _VERSION:
+        raise ReplayError(
+            f"the cassette was recorded by a newer Onrecord (its format is {version}, this one "
+            f"reads {_VERSION})",
+            where=str(path),
+            cure="Upgrade Onrecord, or record it anew with `pytest --record=all`.",
+        )
+    try:
+        if version != _VERSION:
+            raise msgspec.ValidationError(f"there is no format {version!r}")
+        return msgspec.convert(value, _Header)
+    except msgspec.ValidationError as error:
+        raise ReplayError(
+            f"the cassette's header cannot be read: {error}", where=str(path)
+        ) from None
+
+
+def _line(value: Any, where: str) -> Line:
+    try:
+        line = msgspec.convert(value, Line)
+        if line.kind == "embed" and line.error is None and line.vectors is None:
+            raise msgspec.ValidationError("an embedding without `vectors`")
+        if line.vectors is not None:
+            line.vectors.array()
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ReplayError(
+            f"the cassette has a line that cannot be read: {error}",
+            where=where,
+            cure="Mend or delete the line; `pytest --record` makes a deleted call again.",
+        ) from None
+    return line
+
+
+def _whole_numbers(value: Any) -> Any:
+    """With 1 for 1.0: whoever lays JSON out anew may write the one for the other."""
+    if type(value) is float:
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if type(value) is list:
+        return [_whole_numbers(item) for item in value]
+    if type(value) is dict:
+        return {key: _whole_numbers(item) for key, item in value.items()}
+    return value
+
+
+def _vectors(whole: Any) -> Vectors:
+    import numpy as np
+
+    array = np.ascontiguousarray(whole, "<f4")
+    return Vectors(array.shape, base64.b64encode(array.tobytes()).decode())
+
+
+def _counts(usage: Any) -> dict[str, int]:
+    return {name: count for name, count in msgspec.structs.asdict(usage).items() if count}
+
+
+def _without_zeros(completion: Completion) -> dict[str, Any]:
+    fields = msgspec.structs.asdict(completion)
+    return {**fields, "usage": _counts(completion.usage)}

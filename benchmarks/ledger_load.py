@@ -32,6 +32,7 @@ from onrecord.records.limits import Limits, Spent, Worst
 WORST = 1000  # micro-dollars, and tokens, of one call
 KEY = "load"
 ENTRY = struct.Struct("<II")
+_START_SECONDS = 60
 
 
 class Load(NamedTuple):
@@ -86,7 +87,7 @@ def run(load: Load) -> Outcome:
     ]
     for worker in workers:
         worker.start()
-    ready.wait()
+    ready.wait(timeout=_START_SECONDS)  # one that failed to start must not be waited for forever
     started = time.perf_counter()
     dice = random.Random(load.seed)
     for kill in range(load.kills):
@@ -114,7 +115,7 @@ def _work(load: Load, number: int, ready: Any) -> None:
     dice = random.Random(f"{load.seed} {number}")
     provider = os.open(_provider(load), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     if ready is not None:
-        ready.wait()
+        ready.wait(timeout=_START_SECONDS)
 
     async def calls(count: int) -> None:
         for _ in range(count):

@@ -16,9 +16,9 @@ where not known) stand there where the output does not hold them. A call that fa
 instead of an `output`. Vectors are the base64 of little-endian float32 numbers, shape (n, d).
 
 Secrets are replaced by pseudonyms, equal ones for equal secrets. They are made with the `salt` of
-the cassette and not with the project's own key, so that a cassette answers on every machine. Whoever
-has the cassette can therefore try values out: that finds no provider's key, but a telephone number
-is one of few. Removed is what the project's settings say, and at least the default rules.
+the cassette and not with the project's own key, so that a cassette answers on every machine.
+Whoever has the cassette can therefore try values out: that finds no provider's key, but a telephone
+number is one of few. Removed is what the project's settings say, and at least the default rules.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ import msgspec
 
 from onrecord.errors import ReplayError, StorageError, UsageError
 from onrecord.messages import Completion
-from onrecord.records.record import content_key, pack, unpacked
+from onrecord.records.record import pack, question_key, unpacked
 from onrecord.records.redaction import Redactor
 from onrecord.settings import Settings
 
@@ -82,7 +82,10 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         its code.
         """
         version = self.version if self.kind == "tool" else ""
-        return content_key(self.kind, self.name, version, self.key, _whole_numbers(self.input))
+        packed = pack(self.input)
+        if _FLOAT in packed:
+            packed = pack(_whole_numbers(self.input))
+        return question_key(self.kind, self.name, version, packed, self.key)
 
     @property
     def text(self) -> str:
@@ -94,11 +97,14 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             value = getattr(self, name)
             if value != _DEFAULTS[name]:
                 fields[name] = value
-        return _written(fields)
+        return written(fields)
 
 
 class Asked(NamedTuple):
-    """A call as it is asked, nothing removed: its input and output are packed."""
+    """A call as it is asked, nothing removed. The input is packed.
+
+    `key` is "" where the input is the whole question.
+    """
 
     kind: Leaf
     name: str
@@ -107,8 +113,8 @@ class Asked(NamedTuple):
     key: str
 
 
-class Answer(NamedTuple):
-    """What a call gave, nothing removed."""
+class Answer(msgspec.Struct, frozen=True):
+    """What a call gave, nothing removed. The output is packed; None where the call failed."""
 
     output: bytes | None = None
     error: str | None = None
@@ -200,7 +206,7 @@ class Cassette:
         header = {_HEAD: _VERSION, "salt": self.salt, "redact": self.rules}
         if self.fields:
             header["redact_fields"] = self.fields
-        return "".join(f"{text}\n" for text in (_written(header), *(e.text for e in self.entries)))
+        return "".join(f"{text}\n" for text in (written(header), *(e.text for e in self.entries)))
 
     def _redacted(self, packed: bytes) -> Any:
         value = unpacked(packed)
@@ -213,13 +219,15 @@ class Cassette:
         )
 
 
-def answer_of(output: Any, usage: Any, cost: int | None, whole: Any) -> Answer:
+def answer_of(
+    output: Any, usage: Any, cost: int | None, whole: Any, error: str | None = None
+) -> Answer:
     """What a call gave, as it is kept until the cassette is written."""
     vectors = None if whole is None else _vectors(whole)
     if isinstance(output, Completion):  # it says itself what it took
-        return Answer(pack(_without_zeros(output)), vectors=vectors)
+        return Answer(pack(_short(output)), vectors=vectors)
     counts = {} if usage is None else _counts(usage)
-    return Answer(pack(output), usage=counts, cost=cost, vectors=vectors)
+    return Answer(None if error else pack(output), error, counts, cost, vectors)
 
 
 @contextlib.contextmanager
@@ -250,6 +258,12 @@ def write(path: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
+def written(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that shows everything that is in it."""
+    text = json.dumps(value, ensure_ascii=False, default=msgspec.to_builtins, indent=indent)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 RECORD = "Record it with `pytest --record`, or with replay(…, record=True)."
 
 
@@ -259,17 +273,23 @@ class _Header(msgspec.Struct, frozen=True):
     redact_fields: tuple[str, ...] = ()
 
 
+class _Completion(msgspec.Struct):
+    """As in messages.py, without the counts that are 0."""
+
+    message: Any
+    model: str
+    usage: dict[str, int]
+    finish: str
+    cost: int | None
+
+
 _HEAD = "cassette"
 _VERSION = 1
 _DEFAULTS = msgspec.structs.asdict(Line("model", "", None))
 # They cannot be seen, or turn the text around them: a reviewer reads something else than is there.
 _UNSEEN = re.compile("[\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_FLOAT = b"\xcb"  # how a float begins in MessagePack; other things may too
 _BLANK = re.compile(r"\s*")
-
-
-def _written(fields: dict[str, Any]) -> str:
-    text = json.dumps(fields, ensure_ascii=False, default=msgspec.to_builtins)
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _rules(
@@ -395,6 +415,6 @@ def _counts(usage: Any) -> dict[str, int]:
     return {name: count for name, count in msgspec.structs.asdict(usage).items() if count}
 
 
-def _without_zeros(completion: Completion) -> dict[str, Any]:
+def _short(completion: Completion) -> _Completion:
     fields = msgspec.structs.asdict(completion)
-    return {**fields, "usage": _counts(completion.usage)}
+    return _Completion(**{**fields, "usage": _counts(completion.usage)})

@@ -112,7 +112,8 @@ def _rewrite(engine: sa.Engine) -> tuple[str, ...]:
             connection.driver_connection.autocommit = False  # type: ignore[union-attr]  # as above
             return (
                 "PostgreSQL's write-ahead log and backups, until they are recycled",
-                "what was exported before",
+                "the journals of other machines that share the database",
+                "what was exported before, and cassettes",
             )
         cursor.execute("VACUUM")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")

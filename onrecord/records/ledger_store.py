@@ -31,7 +31,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from onrecord.errors import LimitError, StorageError
-from onrecord.records.database import open_engine, storage_error
+from onrecord.records.database import is_postgresql, open_engine, storage_error
 from onrecord.records.ledger import when_done
 from onrecord.records.ledger_page import TABLES, Claim, Page, row_id
 from onrecord.records.limits import MOST, Asked, Bill, Spent, Worst
@@ -133,7 +133,7 @@ class Accounts:
     def _write(self, works: Sequence[_Work[Any]]) -> bool:
         """Do all works, or, where the row of a budget is missing, make that: False."""
         if not self._prepared:
-            TABLES.create_all(self.engine)
+            _make_tables(self.engine)
             self._prepared = True
         rows = {row_id(asked): asked for work in works for asked in work.asked}
         with self.engine.begin() as connection:
@@ -231,7 +231,8 @@ class _Reading(_Work[Spent]):
 _KEPT = 16  # databases that one process keeps open
 _BATCH = 500  # works in a transaction: it must stay short, others wait for it
 _ATTEMPTS = 8
-_PASSING = {"40001", "40P01", "23505", "42P07"}  # serialization, deadlock; made by somebody else
+_PASSING = {"40001", "40P01"}  # PostgreSQL's serialization failure and deadlock
+_MAKING = 0x6C6564676572  # the number of the lock under which PostgreSQL's tables are made
 _known: dict[str, Accounts] = {}
 _log = logging.getLogger("onrecord")
 
@@ -253,7 +254,7 @@ def _place(engine: sa.Engine | None) -> Path | str:
         if not settings.store:
             return settings.home.absolute() / FILE
         engine = open_engine(settings.home, settings.store)
-    if engine.dialect.name == "sqlite":
+    if not is_postgresql(engine):
         return Path(engine.url.database or FILE).absolute().with_name(FILE)
     return engine.url.render_as_string(hide_password=False)
 
@@ -276,11 +277,18 @@ def _sqlite(path: Path) -> sa.Engine:
     return engine
 
 
+def _make_tables(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        if is_postgresql(connection):  # two that create one table at once fail, IF NOT EXISTS or not
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
+        TABLES.create_all(connection)
+
+
 @contextlib.contextmanager
 def _turn(engine: sa.Engine) -> Iterator[None]:
     """SQLite's writers wait for each other by trying again, and one of eight busy processes may
     never be lucky; here they stand in a line. PostgreSQL has its own."""
-    if engine.dialect.name != "sqlite":
+    if is_postgresql(engine):
         yield
         return
     with Path(f"{engine.url.database}.lock").open("ab") as file:

@@ -80,7 +80,8 @@ class Store:
     def fold(self, *, wait: bool = True, stopped: Callable[[], bool] = lambda: False) -> int:
         """Take in what the journal's segments hold and the store does not yet; how many frames.
 
-        `wait`: for another process that folds just now. Erases what is older than `keep_days`.
+        `wait`: for another process that folds just now. Once a day it erases what is older than
+        `keep_days`.
         """
         return self._safely(lambda: self._fold(wait, stopped))
 
@@ -215,12 +216,21 @@ class Store:
 
     def _fold(self, wait: bool, stopped: Callable[[], bool]) -> int:
         frames = Folding(self.engine, self._journal, self._room).fold(wait=wait, stopped=stopped)
-        if self._keep_days is not None and wait is False:
+        if self._keep_days is not None and self._is_time_to_erase(self._keep_days):
             old = Query(until_ns=time.time_ns() - int(self._keep_days * 86400e9))
             with folding_lock(self._journal, wait=False) as held:
-                if held and self.records(old, 1):
+                if held:
                     erasing.erase(self.engine, self._journal, self.home, old)
         return frames
+
+    def _is_time_to_erase(self, keep_days: float) -> bool:
+        """Once a day: to forget on the disk, too, the database is rewritten."""
+        last = self.home / "erased-by-age"
+        every = min(keep_days / 4, 1.0) * 86400
+        if last.exists() and time.time() - last.stat().st_mtime < every:
+            return False
+        last.touch()
+        return True
 
     def _run_of(self, id: str) -> str:
         begins = RECORD.c.id.startswith(id, autoescape=True)

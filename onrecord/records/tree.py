@@ -1,35 +1,175 @@
-"""A run, drawn as text: one line a call, children indented under their parent."""
+"""A run as a tree: who called whom, which calls of many are shown, and the tree as plain text.
+
+    records -> Tree (children by parent) -> outline: rows, a long fan-out folded into one -> lines
+
+Nothing here recurses: a chain of calls may be as long as a run.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from onrecord.records.record import Record
 
 
-def drawn(records: Sequence[Record], details: bool = False) -> Iterator[str]:
-    """Lines of the tree of `records`; with `details` each call's input and output below it.
+class Tree:
+    """The calls of a run by who called them.
+
+    `roots` are the calls without a parent among `records`. A circle of parents, which only a
+    damaged import can hold, is cut open at its first call, so that every call has its place.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        ordered = sorted(records, key=_id)
+        self.records = {record.id: record for record in ordered}
+        """Every call by its id, in the order they started."""
+        self.roots: list[Record] = []
+        self.children: defaultdict[str, list[Record]] = defaultdict(list)
+        known, ascends = self.records, True
+        for record in known.values():
+            parent = record.parent
+            if parent is None or parent not in known:
+                self.roots.append(record)
+            else:
+                self.children[parent].append(record)
+                # Where every child is younger than its parent, there is no circle.
+                ascends = ascends and parent < record.id
+        if not ascends:
+            self._cut_circles()
+
+    def below(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Every call made inside of `records`, at any depth."""
+        children = self.children
+        waiting = [record for record in records if record.id in children]
+        while waiting:
+            inside = children[waiting.pop().id]
+            yield from inside
+            waiting.extend(record for record in inside if record.id in children)
+
+    def _cut_circles(self) -> None:
+        placed = {record.id for record in (*self.roots, *self.below(self.roots))}
+        for record in self.records.values():
+            if record.id not in placed:
+                siblings = self.children[record.parent or ""]
+                siblings[:] = [each for each in siblings if each is not record]
+                self.roots.append(record)
+                placed |= {record.id, *(each.id for each in self.below([record]))}
+        self.roots.sort(key=_id)
+
+
+class Hidden(NamedTuple):
+    """Calls of one parent that are counted instead of shown.
+
+    `name` is "kind name", empty where they are of several; `inside` counts the calls below them.
+    `failed`, `tokens` (in, out), `cost` and `unpriced` (calls of unknown cost) are of both
+    together; `p50` is the median time in seconds of those that ended.
+    """
+
+    name: str
+    calls: int
+    inside: int
+    failed: int
+    p50: float | None
+    tokens: tuple[int, int]
+    cost: int
+    unpriced: int
+    begin_ns: int
+    end_ns: int
+
+
+class Row(NamedTuple):
+    """A line of a drawn tree. `lead` stands before it, `rest` before what else is said of it."""
+
+    what: Record | Hidden
+    depth: int
+    lead: str
+    rest: str
+
+
+def outline(tree: Tree, most: int | None = 400) -> list[Row]:
+    """The rows of a tree, from the top; about `most` of them, None for all.
+
+    Of many calls of one name under one parent, the first and some that did not end well are shown;
+    where the rows run out, the upper levels and what did not end well come first. Every other call
+    is counted in a row of its own.
+    """
+    chosen: dict[str, list[Record | Hidden]] = {}
+    top = _chosen(tree, tree.roots, most)
+    room = math.inf if most is None else most - len(top)
+    troubled: deque[Record] = deque()
+    calm: deque[Record] = deque()
+
+    def enqueue(shown: list[Record | Hidden]) -> None:
+        for each in shown:
+            if isinstance(each, Record) and each.id in tree.children:
+                (calm if each.state == "done" else troubled).append(each)
+
+    enqueue(top)
+    while troubled or calm:
+        parent = (troubled or calm).popleft()
+        inside = tree.children[parent.id]
+        shown = _chosen(tree, inside, most)
+        if len(shown) > room and inside:
+            shown = [_hidden(tree, inside)]
+        room -= len(shown)
+        chosen[parent.id] = shown
+        enqueue(shown)
+    return list(_rows(top, chosen))
+
+
+def drawn(records: Iterable[Record], details: bool = False) -> Iterator[str]:
+    """The tree of `records` as plain text, a line for every call; with `details` also what went in
+    and what came out.
 
     A record whose parent is not among `records` is drawn as a root.
     """
-    known = {record.id for record in records}
-    children: dict[str | None, list[Record]] = defaultdict(list)
-    for record in sorted(records, key=lambda record: record.id):
-        children[record.parent if record.parent in known else None].append(record)
-    for root in children[None]:
-        yield from _branch(root, children, details, "", "")
+    tree = Tree(records)
+    for row in outline(tree, most=None):
+        if isinstance(row.what, Record):
+            yield row.lead + line(row.what)
+            if details:
+                bar = "│  " if tree.children.get(row.what.id) else "   "
+                for label, value in (("in", row.what.input), ("out", row.what.output)):
+                    if value is not None:
+                        yield f"{row.rest}{bar}{label:<4}{shortened(value)}"
 
 
 def line(record: Record) -> str:
-    """One call in one line: kind, name, state, time, tokens, cost."""
-    words = [f"{record.kind} {record.name}"]
-    words.append(_state(record))
+    """One call in one line: kind, name, state, time, tokens, cost, and where it was taken from."""
+    words = [f"{record.kind} {flat(record.name)}", _state(record)]
     if record.usage.input or record.usage.output:
-        words.append(f"{record.usage.input} → {record.usage.output} tokens")
+        words.append(f"{record.usage.input:,} → {record.usage.output:,} tokens")
     if record.cost != 0:
         words.append(dollars(record.cost))
+    if (origin := origin_of(record)) is not None:
+        words.append(origin)
     return "  ".join(words)
+
+
+def origin_of(record: Record) -> str | None:
+    """Where the output of a call that was not made comes from, in words; None if it was made."""
+    if record.source is None:
+        return None
+    if record.source == record.run and record.parent == record.run and record.kind == "flow":
+        return "goes on with the run"
+    return f"from record {record.source}"
+
+
+def question_of(record: Record) -> str | None:
+    """What a call that is paused asks a person; None for every other, and without bodies."""
+    if record.state != "paused":
+        return None
+    asked = record.output if isinstance(record.output, Mapping) else record.input
+    if not isinstance(asked, Mapping):
+        return None
+    text, options = asked.get("text", asked.get("question")), asked.get("options")
+    if not isinstance(text, str):
+        return None
+    choices = f" ({' / '.join(map(str, options))})" if isinstance(options, list) and options else ""
+    return f"“{flat(text)}”{choices}"
 
 
 def total_cost(records: Iterable[Record]) -> int | None:
@@ -42,55 +182,131 @@ def total_cost(records: Iterable[Record]) -> int | None:
     return total
 
 
+def bill(cost: int, unpriced: int) -> str:
+    """What calls cost together, and of how many it is not known: "$0.0015 + 3 calls whose price is
+    not known"."""
+    if not unpriced:
+        return dollars(cost)
+    return f"{dollars(cost)} + {unpriced:,} call{'s' * (unpriced != 1)} whose price is not known"
+
+
 def dollars(cost: int | None) -> str:
     """Integer micro-dollars as dollars: 1500 -> "$0.0015"; None -> "cost unknown"."""
     if cost is None:
         return "cost unknown"
-    text = f"{cost / 1e6:.6f}".rstrip("0")
+    text = f"{cost / 1e6:,.6f}".rstrip("0")
     whole, _, fraction = text.partition(".")
     return f"${whole}.{fraction:0<2}"
 
 
 def duration(seconds: float) -> str:
-    """A time for people: "0.4 ms", "35 ms", "1.20 s"."""
+    """A time for people: "0.4 ms", "35 ms", "1.20 s", "3 min 5 s", "26 h 10 min"."""
     if seconds < 0.001:
         return f"{seconds * 1000:.1f} ms"
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 600 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _branch(
-    record: Record,
-    children: dict[str | None, list[Record]],
-    details: bool,
-    lead: str,
-    rest: str,
-) -> Iterator[str]:
-    yield lead + line(record)
-    below = children[record.id]
-    if details:
-        bar = "│  " if below else "   "
-        for label, value in (("in", record.input), ("out", record.output)):
-            if value is not None:
-                yield f"{rest}{bar}{label:<4}{_shortened(value)}"
-    for child in below:
-        last = child is below[-1]
-        yield from _branch(
-            child,
-            children,
-            details,
-            rest + ("└─ " if last else "├─ "),
-            rest + ("   " if last else "│  "),
-        )
+def shortened(value: object, limit: int = 160) -> str:
+    """A value in one line of at most `limit` characters."""
+    # What a long value says beyond a few times the limit cannot be seen, even without white space.
+    text = flat(value[: 4 * limit] if isinstance(value, str) else str(value))
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def flat(text: str) -> str:
+    """A text in one line: white space and line breaks become single spaces."""
+    return " ".join(text.split())
+
+
+def _chosen(tree: Tree, calls: Sequence[Record], most: int | None) -> list[Record | Hidden]:
+    """Which of the calls of one parent are shown, in their order, each group's others behind it."""
+    if most is None or len(calls) <= _MANY:
+        return list(calls)
+    groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
+    for call in calls:
+        groups[call.kind, call.name].append(call)
+    if len(groups) > _MANY:  # a name for every call: no group is worth its row
+        return [*calls[:_FEW], _hidden(tree, calls[_FEW:])]
+    behind: dict[str, Hidden] = {}
+    shown: list[Record] = []
+    for group in groups.values():
+        if len(group) <= _MANY:
+            shown += group
+            continue
+        telling, others = group[:_FEW], []
+        for call in group[_FEW:]:
+            keep = call.state != "done" and len(telling) < _FEW + _TROUBLED
+            (telling if keep else others).append(call)
+        shown += telling
+        behind[telling[-1].id] = _hidden(tree, others)
+    rows: list[Record | Hidden] = []
+    for call in sorted(shown, key=_id):
+        rows.append(call)
+        if (others_ := behind.get(call.id)) is not None:
+            rows.append(others_)
+    return rows
+
+
+def _hidden(tree: Tree, calls: Sequence[Record]) -> Hidden:
+    inside = list(tree.below(calls))
+    everything = [*calls, *inside] if inside else calls
+    first = calls[0]
+    alike = all(each.name == first.name and each.kind == first.kind for each in calls)
+    times = sorted(each.ended_ns - each.started_ns for each in calls if each.ended_ns)
+    costs = [each.cost for each in everything]
+    return Hidden(
+        name=f"{first.kind} {flat(first.name)}" if alike else "",
+        calls=len(calls),
+        inside=len(inside),
+        failed=sum(each.state == "failed" for each in everything),
+        p50=max(times[(len(times) - 1) // 2], 0) / 1e9 if times else None,
+        tokens=(
+            sum(each.usage.input for each in everything),
+            sum(each.usage.output for each in everything),
+        ),
+        cost=sum(filter(None, costs)),
+        unpriced=costs.count(None),
+        begin_ns=min(each.started_ns for each in everything),
+        end_ns=max(max(each.ended_ns, each.started_ns) for each in everything),
+    )
+
+
+def _rows(top: list[Record | Hidden], chosen: Mapping[str, list[Record | Hidden]]) -> Iterator[Row]:
+    waiting = [Row(each, 0, "", "") for each in reversed(top)]
+    while waiting:
+        row = waiting.pop()
+        yield row
+        inside = chosen.get(row.what.id, []) if isinstance(row.what, Record) else []
+        depth = row.depth + 1
+        for at in range(len(inside) - 1, -1, -1):
+            last = at + 1 == len(inside)
+            if depth > _DEEPEST:  # no further to the right: there it would leave the screen
+                lead, rest = f"{row.rest}{depth} deep ", row.rest
+            else:
+                lead = row.rest + ("└─ " if last else "├─ ")
+                rest = row.rest + ("   " if last else "│  ")
+            waiting.append(Row(inside[at], depth, lead, rest))
+
+
+def _id(record: Record) -> str:
+    return record.id
 
 
 def _state(record: Record) -> str:
     if record.state == "done":
         return duration(record.seconds)
     if record.state == "failed":
-        return f"failed after {duration(record.seconds)}: {record.error}"
+        why = f": {flat(record.error)}" if record.error else ""
+        return f"failed after {duration(record.seconds)}{why}"
     return record.state
 
 
-def _shortened(value: object, limit: int = 160) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+_MANY = 20  # calls of one name under one parent that are all shown
+_FEW = 10  # how many are shown of more
+_TROUBLED = 5  # and how many that did not end well
+_DEEPEST = 20

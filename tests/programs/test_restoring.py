@@ -142,7 +142,6 @@ DOES_NOT = [
     (np.zeros(2), np.ndarray),
     (iter([1]), Iterator[int]),
     (3j, complex),
-    (object(), object | None),
     ("x", "NoSuchType"),
 ]
 
@@ -153,7 +152,7 @@ def test_what_was_comes_back(value: object, annotation: object) -> None:
     assert again == value and type(again) is type(value)
 
 
-@pytest.mark.parametrize(("value", "annotation"), DOES_NOT[:-2] + DOES_NOT[-1:], ids=str)
+@pytest.mark.parametrize(("value", "annotation"), DOES_NOT, ids=str)
 def test_what_may_be_something_else_is_an_error(value: object, annotation: object) -> None:
     with pytest.raises(Unrestorable):
         restored(unpacked(pack(value)), annotation)
@@ -183,7 +182,16 @@ def test_json_comes_back_whatever_the_type_says(value: Any) -> None:
     assert is_plain(value)
     recorded = unpacked(pack(value))
     assert pack(restored(recorded, Any)) == pack(value)
-    for annotation in (int, str, Point, Bill, list[int], on.Cited[str], Color | str, dict[int, int]):
+    for annotation in (
+        int,
+        str,
+        Point,
+        Bill,
+        list[int],
+        on.Cited[str],
+        Color | str,
+        dict[int, int],
+    ):
         try:
             again = restored(recorded, annotation)
         except Unrestorable:

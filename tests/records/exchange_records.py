@@ -142,7 +142,9 @@ def a_run(*, started_ns: int = NOW, name: str = "ask", **changes: Any) -> list[R
     flow, step, first, second, tool, search, embed, score = (new_id() for _ in range(8))
     ms = 1_000_000
 
-    def record(id: str, parent: str | None, kind: Kind, name: str, at: int, **fields: Any) -> Record:
+    def record(
+        id: str, parent: str | None, kind: Kind, name: str, at: int, **fields: Any
+    ) -> Record:
         begun = started_ns + at * ms
         given: dict[str, Any] = {
             "id": id,
@@ -176,9 +178,17 @@ def a_run(*, started_ns: int = NOW, name: str = "ask", **changes: Any) -> list[R
         ),
         record(search, flow, "search", "handbook", 1, input=SEARCHED, output=FOUND),
         record(
-            embed, search, "embed", "embedded:minilm", 2, input={"texts": ["a"]}, output={"shape": [1, 384]}
+            embed,
+            search,
+            "embed",
+            "embedded:minilm",
+            2,
+            input={"texts": ["a"]},
+            output={"shape": [1, 384]},
         ),
-        record(step, flow, "step", "answer", 10, input={"a": None}, output=[1, None, 2.5, {"é": "ü"}]),
+        record(
+            step, flow, "step", "answer", 10, input={"a": None}, output=[1, None, 2.5, {"é": "ü"}]
+        ),
         record(
             first,
             step,

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib.util
 import uuid
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onrecord.errors import MissingExtraError, OnrecordError, UnknownNameError
-from onrecord.records.exchange import mlflow_traces
 from onrecord.records.exchange.from_spans import records_of
 from onrecord.records.exchange.importing import read_mlflow_files, records_of_trace
 from onrecord.records.exchange.mlflow_spans import mlflow_id, span_dict, spans_of_trace
@@ -43,7 +44,7 @@ def test_runs_appear_in_mlflow_and_its_own_client_reads_them_back(
     if kind_of_uri == "server":
         uri = request.getfixturevalue("mlflow_server")
     run = a_run()
-    root, search, _, _, failed, model, tool, score = run
+    root, search, _, _, failed, model, tool, _ = run
     thumbs = feedback_on(root)
     store.take([*run, thumbs])
 
@@ -51,8 +52,8 @@ def test_runs_appear_in_mlflow_and_its_own_client_reads_them_back(
 
     assert (done.sent, done.failed, done.left, done.problems) == (9, 0, 0, ())
     client = MlflowClient(uri)
-    found = client.get_experiment_by_name(experiment)
-    (trace,) = client.search_traces(locations=[found.experiment_id])
+    id = experiment_id(client, experiment)
+    (trace,) = client.search_traces(locations=[id])
     assert trace.info.trace_id == mlflow_id(root.run)
     assert trace.info.state == "OK"
     assert trace.info.request_time == NOW // 1_000_000
@@ -97,14 +98,14 @@ def test_runs_appear_in_mlflow_and_its_own_client_reads_them_back(
     assert verdicts["thumbs"].source.source_type == "HUMAN"
     assert verdicts["thumbs"].source.source_id == "u-17"
 
-    (flow,) = client.search_runs([found.experiment_id])
+    (flow,) = client.search_runs([id])
     assert flow.data.params == {"flow": "ask", "release": "r1"}
     assert flow.data.metrics["calls"] == 1
     assert flow.data.metrics["input_tokens"] == 120
     assert flow.data.metrics["cost_usd"] == 0.0015
     assert flow.data.metrics["calls_of_unknown_cost"] == 1
     assert flow.data.metrics["latency_p50_seconds"] == pytest.approx(0.1)
-    linked = client.search_traces(locations=[found.experiment_id], run_id=flow.info.run_id)
+    linked = client.search_traces(locations=[id], run_id=flow.info.run_id)
     assert [each.info.trace_id for each in linked] == [mlflow_id(root.run)]
 
     # Twice changes nothing, neither what is remembered nor what is written over itself.
@@ -112,11 +113,11 @@ def test_runs_appear_in_mlflow_and_its_own_client_reads_them_back(
     with store.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM exported")
     assert export_mlflow(store, uri, experiment).sent == 9
-    (again,) = client.search_traces(locations=[found.experiment_id])
+    (again,) = client.search_traces(locations=[id])
     assert len(again.data.spans) == len(run)
     assert len(again.info.assessments) == 2
     assert again.info.token_usage == trace.info.token_usage
-    assert len(client.search_runs([found.experiment_id])) == 1
+    assert len(client.search_runs([id])) == 1
 
     # And back: exactly what it was.
     traces = read_mlflow(uri, experiment)
@@ -136,39 +137,41 @@ def test_what_comes_later_reaches_the_trace(
     # A verdict of another process, which had no run to belong to
     alone = new_id()
     later = msgspec.structs.replace(feedback_on(run[0]), id=alone, run=alone, parent=None)
-    open_run = msgspec.structs.replace(
-        a_run(started_ns=NOW + 10**9)[0], state="open", ended_ns=0, output=None
-    )
-    store.take([later, open_run])
+    under_way = a_run(started_ns=NOW + 10**9)
+    store.take([later, *under_way])
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"UPDATE record SET state = 'open' WHERE id = '{under_way[0].id}'"
+        )
 
     done = export_mlflow(store, mlflow_server, experiment)
 
-    assert (done.sent, done.left) == (len(run) + 1, 0)
+    assert (done.sent, done.left) == (len(run) + 1, len(under_way) - 1)
     client = MlflowClient(mlflow_server)
-    id = client.get_experiment_by_name(experiment).experiment_id
-    (trace,) = client.search_traces(locations=[id])  # the open run is not there
+    id = experiment_id(client, experiment)
+    (trace,) = client.search_traces(locations=[id])  # the run that is under way is not there
     assert {each.name for each in trace.info.assessments} == {"grounded", "thumbs"}
     assert trace.info.execution_duration == 100
 
 
-def test_traces_of_mlflow_itself_become_records(mlflow_server: str, experiment: str) -> None:
+def test_traces_of_mlflow_itself_become_records(
+    mlflow_server: str, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import mlflow
     from mlflow.entities import AssessmentSource, SpanType
 
-    mlflow.set_tracking_uri(mlflow_server)
-    mlflow.set_experiment(experiment)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", experiment)
+    monkeypatch.setenv("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+    mlflow.MlflowClient().create_experiment(experiment)
     with mlflow.start_span("agent", span_type=SpanType.AGENT) as agent:
         agent.set_inputs({"question": "Where?"})
         mlflow.update_current_trace(
             metadata={"mlflow.trace.session": "s1", "mlflow.trace.user": "u1"}, tags={"team": "a"}
         )
         with mlflow.start_span("ask", span_type=SpanType.CHAT_MODEL) as ask:
-            ask.set_inputs(
-                {"model": "gpt-5", "messages": [{"role": "user", "content": "Where?"}]}
-            )
-            ask.set_outputs(
-                {"choices": [{"message": {"role": "assistant", "content": "There."}}]}
-            )
+            ask.set_inputs({"model": "gpt-5", "messages": [{"role": "user", "content": "Where?"}]})
+            ask.set_outputs({"choices": [{"message": {"role": "assistant", "content": "There."}}]})
             ask.set_attribute("mlflow.llm.model", "gpt-5")
             ask.set_attribute("mlflow.llm.provider", "openai")
             ask.set_attribute(
@@ -189,7 +192,6 @@ def test_traces_of_mlflow_itself_become_records(mlflow_server: str, experiment: 
         rationale="it is",
         source=AssessmentSource("HUMAN", "ada"),
     )
-    mlflow.flush_trace_async_logging()
 
     traces = read_mlflow(mlflow_server, experiment)
     found = {record.name: record for record in traces}
@@ -233,9 +235,7 @@ def test_mlflow_takes_what_is_sent_to_it_over_otlp(
     run = a_run()
     store.take(run)
 
-    done = asyncio.run(
-        export_otlp(store, mlflow_server, headers={"x-mlflow-experiment-id": id})
-    )
+    done = asyncio.run(export_otlp(store, mlflow_server, headers={"x-mlflow-experiment-id": id}))
 
     assert (done.sent, done.problems) == (len(run), ())
     (trace,) = client.search_traces(locations=[id])
@@ -255,7 +255,7 @@ def test_errors_are_sentences(
     with pytest.raises(OnrecordError, match="MLflow: ") as caught:
         export_mlflow(store, "http://user:secret@127.0.0.1:9")
     assert "secret" not in caught.value.where
-    monkeypatch.setattr(mlflow_traces.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"onrecord\[mlflow\]"):
         export_mlflow(store, mlflow_server)
 
@@ -272,16 +272,18 @@ def test_a_record_comes_back_from_mlflows_form(record: Record) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            "info data spans trace_id span_id parent_span_id start_time_unix_nano attributes name"
-            " assessments metadata feedback create_time context events status tags"
-            " mlflow.spanInputs mlflow.spanType onrecord.id onrecord.kind".split()
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                "info data spans trace_id span_id parent_span_id start_time_unix_nano attributes"
+                " name assessments metadata feedback create_time context events status tags"
+                " mlflow.spanInputs mlflow.spanType onrecord.id onrecord.kind".split()
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=5,
         )
-        | st.text(max_size=4),
-        inner,
-        max_size=5,
     ),
     max_leaves=12,
 )
@@ -332,6 +334,10 @@ def test_trace_files_of_old_and_new_forms(tmp_path: Path) -> None:
     ]
 
 
+def experiment_id(client: Any, name: str) -> str:
+    return str(client.get_experiment_by_name(name).experiment_id)
+
+
 def feedback_on(record: Record) -> Record:
     at = NOW + 86_400 * 10**9
     return Record(
@@ -360,6 +366,6 @@ def test_only_the_runs_of_the_query_are_written(
     store.take([*first, *second])
     export_mlflow(store, uri, experiment, query=Query(kinds=("flow",), name="other"))
     client = MlflowClient(uri)
-    id = client.get_experiment_by_name(experiment).experiment_id
+    id = experiment_id(client, experiment)
     (trace,) = client.search_traces(locations=[id])
     assert len(trace.data.spans) == len(second)

@@ -64,7 +64,7 @@ def from_message(message: object, role: str = "user") -> tuple[Plain, bool]:
         answered = _string(message.get("tool_call_id") or message.get("id"))
         text = "".join(part["text"] for part in parts)
         parts = [_result(answered, _string(message.get("name")), text)]
-    known = said is None or said in _ROLES
+    known = said is None or (isinstance(said, str) and said in _ROLES)
     return _message(role, parts), whole and known and message.keys() <= _UNDERSTOOD
 
 

@@ -192,10 +192,10 @@ TABLE: tuple[Row, ...] = (
     Row("gen_ai.retrieval.documents", "output.passages", "json", _SEARCH, (), _documents),
     Row("gen_ai.tool.name", "name", "text", _TOOL, ("tool.name", "traceloop.entity.name")),
     Row("gen_ai.tool.type", "kind", "text", _TOOL, (), lambda kind: "function"),
-    Row(ARGUMENTS, "input", "json", _TOOL, ("tool.parameters",)),
+    Row(ARGUMENTS, "input", "json", _TOOL),
     Row(RESULT, "output", "json", _TOOL),
     Row("gen_ai.workflow.name", "name", "text", ("flow",),
-        ("traceloop.workflow.name", "graph.node.id")),
+        ("traceloop.workflow.name",)),
     # On whose behalf
     Row("gen_ai.conversation.id", "session", "text", _TALKING,
         ("traceloop.association.properties.session_id", "langfuse.session.id")),
@@ -299,6 +299,7 @@ INPUTS = (
     "mlflow.spanInputs",
     "input.value",
     "traceloop.entity.input",
+    "tool.parameters",
     "langfuse.observation.input",
     "gen_ai.prompt",
 )

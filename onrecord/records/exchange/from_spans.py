@@ -250,13 +250,9 @@ class _Reading:
             provider = self._text(_PROVIDER_ROW)
             if named is not None:
                 return f"{conventions.provider_here(provider)}:{named}" if provider else named
-        name = {"search": "gen_ai.data_source.id", "tool": "gen_ai.tool.name"}.get(kind)
-        if kind in ("flow", "step"):
-            names = ("gen_ai.workflow.name", "gen_ai.agent.name")
-            name = next((each for each in names if each in self._found), None)
-        if name and isinstance(given := self._found.get(name), str) and given:
-            self._used.add(name)
-            return given
+        for row in _NAMES.get(kind, ()):
+            if (given := self._text(row)) is not None:
+                return given
         operation = self._found.get(conventions.OPERATION)
         if isinstance(operation, str) and self._span.name.startswith(f"{operation} "):
             return self._span.name[len(operation) + 1 :]
@@ -561,6 +557,13 @@ _PLAIN_ROWS = [
 _ROW = {row.attribute: row for row in conventions.TABLE}
 _PROVIDER_ROW = _ROW["gen_ai.provider.name"]
 _MODEL_ROWS = (_ROW["gen_ai.request.model"], _ROW["gen_ai.response.model"])
+_AGENT_ROW = Row("gen_ai.agent.name", "name")
+_NAMES: dict[Kind, tuple[Row, ...]] = {
+    "search": (_ROW["gen_ai.data_source.id"],),
+    "tool": (_ROW["gen_ai.tool.name"],),
+    "flow": (_ROW["gen_ai.workflow.name"], _AGENT_ROW),
+    "step": (_AGENT_ROW,),
+}
 _SIGNS: tuple[tuple[str, Kind], ...] = (
     (conventions.MESSAGES, "model"),
     ("gen_ai.prompt.0.content", "model"),

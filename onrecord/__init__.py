@@ -20,14 +20,21 @@ if TYPE_CHECKING:
     from onrecord.messages import TextDelta as TextDelta
     from onrecord.messages import ToolCall as ToolCall
     from onrecord.messages import Usage as Usage
+    from onrecord.models.cached import cached as cached
     from onrecord.models.names import embedder as embedder
     from onrecord.models.names import model as model
     from onrecord.models.scripted import Scripted as Scripted
+    from onrecord.models.similar import calibrate_similarity as calibrate_similarity
     from onrecord.programs.answering import ask as ask
     from onrecord.programs.flow import flow as flow
     from onrecord.programs.flow import step as step
     from onrecord.prompts.prompt import prompt as prompt
+    from onrecord.records.ledger import budget as budget
+    from onrecord.records.limits import Limits as Limits
+    from onrecord.records.query import Query as Query
+    from onrecord.records.recording import context as context
     from onrecord.records.recording import recording as recording
+    from onrecord.records.store import Store as Store
     from onrecord.retrieval.collection import Collection as Collection
     from onrecord.retrieval.document import Document as Document
     from onrecord.settings import Settings as Settings
@@ -48,12 +55,18 @@ _HOMES = {
         "ToolCall",
         "Usage",
     ],
+    "onrecord.models.cached": ["cached"],
     "onrecord.models.names": ["embedder", "model"],
     "onrecord.models.scripted": ["Scripted"],
+    "onrecord.models.similar": ["calibrate_similarity"],
     "onrecord.programs.answering": ["ask"],
     "onrecord.programs.flow": ["flow", "step"],
     "onrecord.prompts.prompt": ["prompt"],
-    "onrecord.records.recording": ["recording"],
+    "onrecord.records.ledger": ["budget"],
+    "onrecord.records.limits": ["Limits"],
+    "onrecord.records.query": ["Query"],
+    "onrecord.records.recording": ["context", "recording"],
+    "onrecord.records.store": ["Store"],
     "onrecord.retrieval.collection": ["Collection"],
     "onrecord.retrieval.document": ["Document"],
     "onrecord.settings": ["Settings"],

@@ -33,9 +33,9 @@ LADDER = [
 RUNG = {name: number for number, names in enumerate(LADDER) for name in names}
 
 PUBLIC = """
-    Citation Cited Collection Completion Document Message OnrecordError Passage Progress Result
-    Scripted Settings TextDelta ToolCall Usage __version__ ask embedder flow model prompt recording
-    step
+    Citation Cited Collection Completion Document Limits Message OnrecordError Passage Progress
+    Query Result Scripted Settings Store TextDelta ToolCall Usage __version__ ask budget cached
+    calibrate_similarity context embedder flow model prompt recording step
 """.split()
 
 HEAVY = """

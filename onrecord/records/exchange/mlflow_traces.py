@@ -126,6 +126,8 @@ class _Export:
         from onrecord.records.exchange import exported
 
         records = list(self._store.each(Query(run=run)))
+        if not records:  # erased meanwhile
+            return
         ended = [record for record in records if record.state != "open"]
         if len(ended) < len(records):
             self._left += len(ended) + len(verdicts)

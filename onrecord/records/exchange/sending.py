@@ -42,20 +42,22 @@ class Exported(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """Bounds of one request, and of the waiting for its acknowledgement.
+class Delivery(msgspec.Struct, frozen=True):
+    """What one request holds, and how long its acknowledgement is waited for.
 
     At most `spans` spans and `bytes` bytes before compression (a span that is larger goes alone).
     A server that is busy or away is tried again for `patience` seconds, `timeout` seconds each.
+    Without `bodies`, inputs, outputs and messages of errors stay here.
     """
 
     spans: int = 512
     bytes: int = 4_000_000
     patience: float = 60.0
     timeout: float = 30.0
+    bodies: bool = True
 
 
-_EVERYTHING, _USUAL = Query(), Limits()
+_EVERYTHING, _USUAL = Query(), Delivery()
 
 
 async def export_otlp(
@@ -64,55 +66,59 @@ async def export_otlp(
     *,
     query: Query = _EVERYTHING,
     headers: Mapping[str, str] | None = None,
-    bodies: bool = True,
+    target: str | None = None,
     again: bool = False,
-    limits: Limits = _USUAL,
+    delivery: Delivery = _USUAL,
 ) -> Exported:
     """Send the ended records of a query that `endpoint` has not acknowledged yet.
 
     `endpoint`: the address of the server, with or without a path (`/v1/traces` is added to none);
     default: the variables OTEL_EXPORTER_OTLP_TRACES_ENDPOINT and OTEL_EXPORTER_OTLP_ENDPOINT.
-    `headers` go on top of those of OTEL_EXPORTER_OTLP_HEADERS. Without `bodies`, inputs, outputs
-    and messages of errors stay here. `again`: also what the server refused before.
+    `headers` go on top of those of OTEL_EXPORTER_OTLP_HEADERS. What was acknowledged is remembered
+    under `target`, by default the address: name it where one address has several places that
+    headers tell apart. `again`: also what the server refused before.
 
     Raises UsageError where there is no such server or it lets nobody in: nothing was sent, then.
     """
     import httpx
 
     address = traces_address(endpoint)
-    target = target_of(address)
+    target = target or target_of(address)
     resource = resource_of(os.environ)
     sent = failed = 0
     problems: list[str] = []
     from onrecord.records.exchange import exported
 
-    async with httpx.AsyncClient(timeout=limits.timeout, follow_redirects=False) as client:
-        channel = _Channel(client, address, {**headers_of(os.environ), **(headers or {})}, limits)
+    async with httpx.AsyncClient(timeout=delivery.timeout, follow_redirects=False) as client:
+        channel = _Channel(client, address, {**headers_of(os.environ), **(headers or {})}, delivery)
         pages = exported.pending(store, target, query, again=again)
         while page := await asyncio.to_thread(next, pages, None):
-            for batch in batches(page, limits, bodies=bodies):
+            for batch in batches(page, delivery):
                 ids = [id for id, _ in batch]
                 answer = await channel.send(request((span for _, span in batch), resource))
-                problems += [answer.problem] if answer.problem else []
+                if answer.problem and answer.problem not in problems[-_TOLD:]:
+                    problems.append(answer.problem)
                 if not answer.settled:
-                    left = exported.count_pending(store, target, query, again=again)
-                    return Exported(sent, failed, left, tuple(problems))
+                    left = await asyncio.to_thread(
+                        exported.count_pending, store, target, query, again=again
+                    )
+                    return Exported(sent, failed, left, tuple(problems[:_TOLD]))
                 reason = answer.problem if answer.refused else None
                 await asyncio.to_thread(exported.remember, store, target, ids, failed=reason)
                 refused = len(ids) if answer.refused else min(answer.rejected, len(ids))
                 sent, failed = sent + len(ids) - refused, failed + refused
-    return Exported(sent, failed, 0, tuple(problems))
+    return Exported(sent, failed, 0, tuple(problems[:_TOLD]))
 
 
 def batches(
-    records: Sequence[Record], limits: Limits, *, bodies: bool = True
+    records: Sequence[Record], delivery: Delivery
 ) -> Iterator[list[tuple[str, bytes]]]:
-    """Records as encoded spans with the records' ids, in batches within the limits."""
+    """Records as encoded spans with the records' ids, each batch as much as one request holds."""
     batch: list[tuple[str, bytes]] = []
     size = 0
     for record in records:
-        span = encode_span(span_of(record, bodies=bodies))
-        if batch and (len(batch) >= limits.spans or size + len(span) > limits.bytes):
+        span = encode_span(span_of(record, bodies=delivery.bodies))
+        if batch and (len(batch) >= delivery.spans or size + len(span) > delivery.bytes):
             yield batch
             batch, size = [], 0
         batch.append((record.id, span))
@@ -175,18 +181,18 @@ class _Channel:
     """Requests to one server, each tried until it is settled or the patience is over."""
 
     def __init__(
-        self, client: httpx.AsyncClient, address: str, headers: Mapping[str, str], limits: Limits
+        self, client: httpx.AsyncClient, address: str, headers: Mapping[str, str], delivery: Delivery
     ) -> None:
         self._client = client
         self._address = address
-        self._limits = limits
+        self._patience = delivery.patience
         own = {"content-type": "application/json", "content-encoding": "gzip"}
         self._headers = {**{name.lower(): value for name, value in headers.items()}, **own}
 
     async def send(self, body: bytes) -> Answer:
         """Raises UsageError where the server would refuse every request."""
         packed = await asyncio.to_thread(gzip.compress, body, 5, mtime=0)
-        until = time.monotonic() + self._limits.patience
+        until = time.monotonic() + self._patience
         for attempt in range(1_000_000):
             problem, wait = await self._attempt(packed)
             if isinstance(problem, Answer):
@@ -223,7 +229,7 @@ class _Channel:
                 where=self._shown,
                 cure="Check the address, and the headers it wants (a key, a project).",
             )
-        if 400 <= status < 500:
+        if 400 <= status < 500 and status not in _LATER:
             return Answer(settled=True, refused=True, problem=said), None
         return Answer(settled=False, problem=f"{self._shown} answers {said}"), None
 
@@ -339,3 +345,5 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 _BUSY = {429, 502, 503, 504}
 # These answers would be the same for every batch: no record is put aside for them.
 _NOBODY = {401, 403, 404, 405, 407}
+_LATER = {408, 425}
+_TOLD = 20

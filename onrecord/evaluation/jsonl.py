@@ -1,0 +1,85 @@
+"""JSON Lines: written whole or not at all, and read with the number of a line that is wrong."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from onrecord.errors import StorageError
+
+
+def line(value: Any) -> bytes:
+    """One value as a line of JSON.
+
+    Written so that nobody who cuts a file into lines finds an end of line in a text: Python's
+    `splitlines` takes three characters for one that JSON does not.
+    """
+    encoded = msgspec.json.encode(value)
+    for character, escaped in _LINE_ENDS:
+        if character in encoded:
+            encoded = encoded.replace(character, escaped)
+    return encoded + b"\n"
+
+
+def write(path: Path, lines: Iterable[bytes]) -> None:
+    """Put lines into a file, at once: it holds all of them, or what it held before.
+
+    Raises StorageError.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise _unwritten(path, error) from None
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.writelines(lines)
+            os.fchmod(file.fileno(), _mode(path))
+        Path(part).replace(path)
+    except OSError as error:
+        raise _unwritten(path, error) from None
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+def read(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not empty, each with its number from 1. Raises StorageError."""
+    try:
+        with path.open("rb") as file:
+            for number, each in enumerate(file, 1):
+                text = each.removeprefix(b"\xef\xbb\xbf") if number == 1 else each
+                if text.strip():
+                    yield number, text
+    except OSError as error:
+        raise StorageError(
+            f"the file cannot be read: {error.strerror or error}", where=str(path)
+        ) from None
+
+
+_LINE_ENDS = (
+    ("\u2028".encode(), rb"\u2028"),
+    ("\u2029".encode(), rb"\u2029"),
+    ("\x85".encode(), rb"\u0085"),
+)
+
+
+def _mode(path: Path) -> int:
+    """The rights of the file as it is; of a new one, those that the process gives its files."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _unwritten(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"the file cannot be written: {error.strerror or error}",
+        where=str(path),
+        cure="Check that the disk is not full and that you may write there.",
+    )

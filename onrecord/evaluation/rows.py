@@ -1,0 +1,303 @@
+"""Training rows from model calls, as trl's trainers take them.
+
+    chat               {"messages": [...]}                              SFTTrainer
+    prompt_completion  {"prompt": [...], "completion": [...]}           SFTTrainer
+    completion         {"prompt": "...", "completion": "..."}           SFTTrainer, base models
+    preference         {"prompt": [...], "chosen": [...], "rejected": [...]}   DPOTrainer
+
+each with `provenance`, which `datasets` keeps as a column and the trainers pass over. A message is
+{"role", "content"}, with `tool_calls` where the model asked for tools; `content` is always a text.
+A structured answer is the text that the model wrote: the form that was asked for stands in the
+system message. Of a call that was repaired only the last answer becomes a row, under the first
+question: a model should learn neither the mistake nor the complaint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import msgspec
+
+from onrecord.errors import UsageError
+from onrecord.evaluation import jsonl
+from onrecord.evaluation.conversation import Talk, Untrainable, answer_turn, talk_of, turns
+from onrecord.evaluation.dataset import provenance_of
+from onrecord.evaluation.picking import Feedback, asked, batches, newest_first
+from onrecord.messages import Message, text_message
+from onrecord.records.query import Query
+from onrecord.records.record import Record
+
+if TYPE_CHECKING:
+    from onrecord.records.store import Store
+
+Format = Literal["chat", "completion", "prompt_completion", "preference"]
+Row = dict[str, Any]
+
+
+def rows(
+    query: Query | None = None, *, format: Format = "chat", store: Store | None = None
+) -> Rows:
+    """Training rows from the model calls of a query, newest first.
+
+    Only whole answers that ended well, each question once: the newest answer, or the one that
+    people corrected (the correction is what is learnt). Left out and counted: redacted answers,
+    ones that were repaired or cut off, that somebody called bad (the answer, or a call around it),
+    images and sound, calls inside another model call (a wrapper's). `preference` takes corrected
+    answers only: the correction before the answer. `store`: default the project's.
+
+    Raises UsageError for an unknown format or a query for other kinds than model calls.
+    """
+    if format not in get_args(Format):
+        raise UsageError(
+            f"there is no format '{format}'", cure=f"Choose from {', '.join(get_args(Format))}."
+        )
+    wanted = asked(query, ("model",), {})
+    if wanted.kinds != ("model",):
+        raise UsageError(
+            "training rows are made from model calls", cure="Leave the kinds out of the query."
+        )
+    return Rows(wanted, format, store)
+
+
+class Rows:
+    """Training rows, read from the store as they are asked for; each loop reads them anew.
+
+    `left_out`: how many calls made no row, by reason, in the latest loop.
+    """
+
+    def __init__(self, query: Query, format: Format, store: Store | None) -> None:
+        self.query = query
+        self.format = format
+        self.left_out: dict[str, int] = {}
+        self._store = store
+
+    def __iter__(self) -> Iterator[Row]:
+        self.left_out = {}
+        if self._store is not None:
+            yield from self._from(self._store)
+            return
+        from onrecord.records.store import Store
+
+        store = Store.open()
+        try:
+            yield from self._from(store)
+        finally:
+            store.close()
+
+    def _from(self, store: Store) -> Iterator[Row]:
+        making = _Making(store, self.format)
+        for page in newest_first(store, self.query):
+            making.runs.look_at(page)
+            for record in page:
+                try:
+                    yield making.row(record)
+                except Untrainable as reason:
+                    self.left_out[str(reason)] = self.left_out.get(str(reason), 0) + 1
+
+
+def write_rows(path: str | Path, rows: Iterable[Row]) -> int:
+    """Write rows to a JSON Lines file, at once or not at all; how many.
+
+    `datasets` takes the columns and their types from the beginning of a file: a row with a key that
+    none before it has (a call of a tool, after thousands without) is therefore moved to the front.
+    Raises StorageError.
+    """
+    first: list[bytes] = []
+    known: set[str] = set()
+    count = 0
+    with tempfile.TemporaryFile() as rest:
+        for row in rows:
+            count += 1
+            keys = _keys(row)
+            if keys <= known:
+                rest.write(jsonl.line(row))
+            else:
+                first.append(jsonl.line(row))
+                known |= keys
+        rest.seek(0)
+        jsonl.write(Path(path), (line for lines in (first, rest) for line in lines))
+    return count
+
+
+class _Making:
+    """Makes rows of model calls, or says by Untrainable why not."""
+
+    def __init__(self, store: Store, format: Format) -> None:
+        self.runs = _Runs(store)
+        self._store = store
+        self._format = format
+        self._feedback = Feedback(store)
+        self._seen: set[str] = set()
+        # Of equal questions the corrected answer counts, whichever is the newest.
+        self._corrected = {
+            record.key: id
+            for id, record in sorted(self._feedback.about.items())
+            if record.kind == "model" and self._feedback.on(id).corrected
+        }
+
+    def row(self, record: Record) -> Row:
+        if record.redacted:
+            raise Untrainable("redacted: the output on record is not what was given")
+        around = self.runs.around(record)
+        if around is not None and around.kind == "model":
+            raise Untrainable("inside another model call, whose answer is taken")
+        if around is not None and around.kind == "step" and around.state != "done":
+            raise Untrainable("the step around it did not end well")
+        talk = talk_of(record)
+        asked = self._asked(record, talk)
+        answer, feedback = self._answer(record, talk)
+        if record.key in self._seen or self._corrected.get(record.key, record.id) != record.id:
+            raise Untrainable("an equal question")
+        row = self._shaped(asked, answer, talk.answer)
+        if talk.tools:
+            row["tools"] = msgspec.json.encode(talk.tools).decode()
+        row["provenance"] = msgspec.to_builtins(provenance_of(record, feedback))
+        self._seen.add(record.key)
+        return row
+
+    def _asked(self, record: Record, talk: Talk) -> tuple[Message, ...]:
+        """The question that the answer is one to: without answers that were sent back."""
+        around = self.runs.around(record)
+        in_step = around is not None and around.kind == "step"
+        messages = talk.messages
+        for id, other in self.runs.others(record):
+            if other.continues(talk) and id > record.id:
+                if in_step and other.said_after(talk) == "user":
+                    raise Untrainable("an answer that was repaired afterwards")
+                if self._format == "chat":
+                    raise Untrainable("part of a longer conversation, which is a row")
+            elif in_step and talk.continues(other) and talk.said_after(other) == "user":
+                messages = min(messages, other.messages, key=len)
+        return messages
+
+    def _answer(self, record: Record, talk: Talk) -> tuple[Message, str]:
+        """What should have been answered, and the id of the feedback that says so."""
+        if record.run in self._feedback.runs:
+            above = self.runs.above(record)
+            for id in (record.id, *above):
+                said = self._feedback.on(id)
+                if said.corrected:
+                    output = talk.answer.text if id == record.id else self._output(id)
+                    text = _corrected(talk.answer.text, output, said.correction)
+                    return text_message("assistant", text), said.corrected
+                if said.rejected:
+                    raise Untrainable("called bad by feedback, without a correction")
+        if self._format == "preference":
+            raise Untrainable("not corrected by feedback")
+        if talk.finish not in ("stop", "tool_calls"):
+            raise Untrainable("cut off or declined")
+        return talk.answer, ""
+
+    def _output(self, id: str) -> Any:
+        return self._store.record(id).output
+
+    def _shaped(self, asked: Sequence[Message], answer: Message, given: Message) -> Row:
+        prompt, completion = turns(asked), answer_turn(answer)
+        if self._format == "chat":
+            return {"messages": [*prompt, completion]}
+        if self._format == "prompt_completion":
+            return {"prompt": prompt, "completion": [completion]}
+        if self._format == "preference":
+            rejected = answer_turn(given)
+            if rejected == completion:
+                raise Untrainable("corrected to the same")
+            return {"prompt": prompt, "chosen": [completion], "rejected": [rejected]}
+        if any("tool_calls" in turn or turn["role"] == "tool" for turn in (*prompt, completion)):
+            raise Untrainable("tools, in plain text")
+        text = "\n\n".join(turn["content"] for turn in prompt)
+        return {"prompt": f"{text}\n\n", "completion": completion["content"]}
+
+
+class _Around(msgspec.Struct, frozen=True):
+    """A call, without its words."""
+
+    parent: str | None
+    kind: str
+    state: str
+
+
+class _Runs:
+    """The calls of the runs that a page of model calls belongs to."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._calls: dict[str, dict[str, _Around]] = {}
+        self._models: dict[str, list[str]] = {}  # model calls, by parent
+        self._talks: dict[str, list[tuple[str, Talk]]] = {}
+
+    def look_at(self, page: Sequence[Record]) -> None:
+        """Take the runs of these records; those of the last page are kept where they go on."""
+        runs = {record.run for record in page}
+        self._calls = {run: calls for run, calls in self._calls.items() if run in runs}
+        self._read(sorted(runs - self._calls.keys()))
+        self._talks = {}
+        self._models = {}
+        for calls in self._calls.values():
+            for id, call in calls.items():
+                if call.kind == "model" and call.parent is not None and call.state == "done":
+                    self._models.setdefault(call.parent, []).append(id)
+
+    def around(self, record: Record) -> _Around | None:
+        """The call that a call was made in."""
+        return self._calls[record.run].get(record.parent or "")
+
+    def above(self, record: Record) -> Iterator[str]:
+        """The ids of all calls around one, the nearest first."""
+        calls, id = self._calls[record.run], record.parent
+        while id is not None:
+            yield id
+            around = calls.get(id)
+            id = around.parent if around is not None else None
+
+    def others(self, record: Record) -> list[tuple[str, Talk]]:
+        """The other model calls that ended well under the same parent, oldest first."""
+        parent = record.parent or ""
+        ids = self._models.get(parent, [])
+        if len(ids) < 2:
+            return []
+        if parent not in self._talks:
+            self._talks[parent] = sorted(self._talks_of(ids))
+        return [each for each in self._talks[parent] if each[0] != record.id]
+
+    def _talks_of(self, ids: Sequence[str]) -> Iterator[tuple[str, Talk]]:
+        for some in batches(ids):
+            for record in self._store.records(Query(ids=tuple(some)), len(some)):
+                with contextlib.suppress(Untrainable):
+                    yield record.id, talk_of(record)
+
+    def _read(self, runs: Sequence[str]) -> None:
+        import sqlalchemy as sa
+
+        from onrecord.records.database import reading
+        from onrecord.records.schema import RECORD
+
+        c = RECORD.c
+        with reading(self._store.engine) as connection:
+            for some in batches(runs):
+                outline = sa.select(c.run, c.id, c.parent, c.kind, c.state).where(c.run.in_(some))
+                for run, id, *rest in connection.execute(outline):
+                    self._calls.setdefault(run, {})[id] = _Around(*rest)
+
+
+def _corrected(answer: str, output: Any, correction: Any) -> str:
+    """A correction of `output`, in the form that the model's answer has."""
+    if output == answer and isinstance(correction, str):
+        return correction
+    with contextlib.suppress(msgspec.DecodeError):
+        read = msgspec.json.decode(answer)
+        if output in (answer, read) and not isinstance(correction, str):
+            return msgspec.json.encode(correction).decode()
+    raise Untrainable("corrected, and not in the form of the model's answer")
+
+
+def _keys(row: Row) -> set[str]:
+    """The keys of a row, and of the messages in it."""
+    found = set(row)
+    for name, value in row.items():
+        if isinstance(value, list):
+            found.update(f"{name}.{key}" for turn in value for key in turn)
+    return found

@@ -1,0 +1,291 @@
+"""A run on a screen: its tree, and to the right of each call its time, tokens, cost and a bar.
+
+    flow ask                         222 ms               ▕██████████████▏
+    ├─ search handbook                22 ms               ▕█▌            ▏
+    └─ step answer                   200 ms               ▕ ▐████████████▏
+       └─ model openai:gpt-5-mini    120 ms  1,204 → 88  $0.0015 …
+
+A line is pieces of text with the name of a style; whoever prints it knows colours and encodings.
+"""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from onrecord.records.record import Record
+from onrecord.records.timeline import Span, Timeline, ended
+from onrecord.records.tree import (
+    Hidden,
+    Row,
+    Tree,
+    bill,
+    dollars,
+    duration,
+    flat,
+    origin_of,
+    outline,
+    question_of,
+    shortened,
+)
+
+Style = Literal["", "dim", "bold", "bad", "warn", "good", "bar"]
+
+
+class Piece(NamedTuple):
+    """Some words of a line, and how they look."""
+
+    text: str
+    style: Style = ""
+
+
+Line = list[Piece]
+
+
+class Drawing(NamedTuple):
+    """A tree that is about to be drawn: what is shown, and on which ruler.
+
+    `bodies` are the records whose input and output are shown, by id; `ids`: show those too.
+    """
+
+    tree: Tree
+    rows: Sequence[Row]
+    timeline: Timeline
+    bodies: Mapping[str, Record] = {}
+    ids: bool = False
+
+
+def drawing(tree: Tree, most: int | None, now_ns: int | None = None) -> Drawing:
+    """A drawing of about `most` rows, None for all."""
+    timeline = Timeline(tree.records.values(), time.time_ns() if now_ns is None else now_ns)
+    return Drawing(tree, outline(tree, most), timeline)
+
+
+def draw(picture: Drawing, width: int) -> Iterator[Line]:
+    """The lines of a drawing, at most `width` columns wide."""
+    cells = [_cells(row, picture.timeline.now_ns) for row in picture.rows]
+    columns = [max((_wide(each[at]) for each in cells), default=0) for at in range(3)]
+    sides = sum(column + 2 for column in columns if column)
+    labels = max((_wide(_label_text(row)) for row in picture.rows if _is_call(row)), default=0)
+    label = max(min(labels, width - sides - _BAR - 4), 12)
+    ruler = max(min(width - label - sides - 4, _LONGEST_BAR), _BAR)
+    for row, texts in zip(picture.rows, cells, strict=True):
+        yield [*_left(row, texts, label, columns), *_bar_of(row, picture.timeline, ruler)]
+        if isinstance(row.what, Record):
+            yield from _notes(row, row.what, picture, width)
+
+
+def summary(tree: Tree, timeline: Timeline) -> Iterator[Line]:
+    """What a run took together, and whose it is, below its tree."""
+    calls = tree.records.values()
+    tokens = sum(each.usage.input + each.usage.output for each in calls)
+    costs = [each.cost for each in calls]
+    counts = f"{len(calls):,} call{'s' * (len(calls) != 1)}"
+    pieces = [Piece(f"{duration(timeline.seconds)}, {counts}")]
+    for state, style in _NOT_WELL.items():
+        if number := sum(each.state == state for each in calls):
+            pieces += [Piece(", "), Piece(f"{number:,} {_SHOWN_STATE.get(state, state)}", style)]
+    paid = bill(sum(filter(None, costs)), costs.count(None))
+    yield [*pieces, Piece(f", {tokens:,} tokens, {paid}")]
+    if timeline.cuts:
+        breaks = "a break" if len(timeline.cuts) == 1 else f"{len(timeline.cuts)} breaks"
+        yield [Piece(f"The bars leave out {breaks} in which nothing was under way (┊).", "dim")]
+    first = next(iter(calls))
+    words = [f"run {first.run}", f"{moment_of(first.started_ns)}"]
+    for name in ("user", "session", "tenant", "release"):
+        if (value := getattr(first, name)) is not None:
+            words.append(f"{name} {flat(value)}")
+    if first.tags:
+        words.append(f"tags {', '.join(map(flat, first.tags))}")
+    yield [Piece("  ".join(words), "dim")]
+
+
+def one_line(record: Record, now_ns: int) -> Line:
+    """A call in a list: kind, name, time, tokens, cost, and what there is to say of it."""
+    took, tokens, cost = _cells(Row(record, 0, "", ""), now_ns)
+    style = _NOT_WELL.get(record.state, "")
+    pieces = [
+        Piece(f"{record.kind} ", "dim"),
+        Piece(flat(record.name), "bold"),
+        Piece(f"  {took}", style),
+    ]
+    pieces += [Piece(f"  {text}") for text in (f"{tokens} tokens" if tokens else "", cost) if text]
+    if record.state in ("failed", "interrupted") and record.error:
+        pieces.append(Piece(f"  {shortened(record.error)}", style))
+    if (origin := origin_of(record)) is not None:
+        pieces.append(Piece(f"  {origin}", "good"))
+    return pieces
+
+
+def moment_of(ns: int) -> str:
+    """A point in time for people, in the local zone; of an impossible one, its number."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ns / 1e9))
+    except (OverflowError, ValueError, OSError):
+        return f"{ns} ns"
+
+
+def bar(span: Span, width: int, shade: str = "█") -> str:
+    """A time bar of `width` columns, drawn in eighths of a column. Never empty."""
+    cells = [" "] * width
+    begin = min(int(span.begin * width * 8), width * 8 - 1)
+    end = min(max(round(span.end * width * 8), begin + 1), width * 8)
+    first, last = begin // 8, (end - 1) // 8
+    for at in range(first, last + 1):
+        filled = min(end, (at + 1) * 8) - max(begin, at * 8)
+        if filled == 8:
+            cells[at] = shade
+        elif begin > at * 8 and (end >= (at + 1) * 8 or begin % 8 >= 4):
+            # There are blocks for every eighth from the left, but only two from the right.
+            cells[at] = shade if filled > 6 else "▐" if filled > 2 else "▕"
+        else:
+            cells[at] = _EIGHTHS[filled]
+    return "".join(cells)
+
+
+def cut(text: str, width: int) -> str:
+    """A text in at most `width` columns."""
+    if _wide(text) <= width:
+        return text
+    kept, used = [], 0
+    for character in text:
+        used += _wide(character)
+        if used > width - 1:
+            break
+        kept.append(character)
+    return "".join(kept) + "…"
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """A text in exactly `width` columns, if it fits."""
+    space = " " * (width - _wide(text))
+    return space + text if right else text + space
+
+
+def _is_call(row: Row) -> bool:
+    return isinstance(row.what, Record)
+
+
+def _label_text(row: Row) -> str:
+    return row.lead + _words(row.what)
+
+
+def _words(what: Record | Hidden) -> str:
+    if isinstance(what, Record):
+        return f"{what.kind} {flat(what.name)}"
+    words = f"… {what.calls:,} more {what.name or 'calls'}"
+    if what.inside:
+        words += f" with {what.inside:,} call{'s' * (what.inside != 1)} inside"
+    facts = [words]
+    if what.p50 is not None:
+        facts.append(f"p50 {duration(what.p50)}")
+    if what.failed:
+        facts.append(f"{what.failed:,} failed")
+    if any(what.tokens):
+        facts.append("{:,} → {:,} tokens".format(*what.tokens))
+    if what.cost or what.unpriced:
+        facts.append(bill(what.cost, what.unpriced))
+    return ", ".join(facts)
+
+
+def _cells(row: Row, now_ns: int) -> tuple[str, str, str]:
+    """The texts of the columns: time, tokens, cost."""
+    record = row.what
+    if not isinstance(record, Record):
+        return "", "", ""
+    took = duration((ended(record, now_ns) - record.started_ns) / 1e9)
+    took = {
+        "failed": f"✗ {took}",
+        "open": f"… {took}",
+        "interrupted": "interrupted",
+        "paused": "paused",
+    }.get(record.state, took)
+    usage = record.usage
+    tokens = f"{usage.input:,} → {usage.output:,}" if usage.input or usage.output else ""
+    return took, tokens, dollars(record.cost) if record.cost != 0 else ""
+
+
+def _left(row: Row, texts: Sequence[str], label: int, columns: Sequence[int]) -> Iterator[Piece]:
+    """The tree and the columns. What is hidden has words across all of them."""
+    what = row.what
+    yield Piece(row.lead, "dim")
+    if isinstance(what, Hidden):
+        room = label + sum(column + 2 for column in columns if column) - _wide(row.lead)
+        style: Style = "warn" if what.failed else "dim"
+        yield Piece(padded(cut(_words(what), room), room), style)
+        return
+    room = max(label - _wide(row.lead), 4)
+    words = padded(cut(_words(what), room), room)
+    kind, name = words[: len(what.kind)], words[len(what.kind) :]
+    yield Piece(kind, "dim")
+    yield Piece(name, "bold" if row.depth == 0 else "")
+    for at, (text, column) in enumerate(zip(texts, columns, strict=True)):
+        if column:
+            style = _NOT_WELL.get(what.state, "") if at == 0 else ""
+            yield Piece("  " + padded(text, column, right=True), style)
+
+
+def _bar_of(row: Row, timeline: Timeline, width: int) -> Iterator[Piece]:
+    what = row.what
+    if isinstance(what, Hidden):
+        text, style = bar(timeline.span(what.begin_ns, what.end_ns), width, "░"), "dim"
+        text = text.replace("▐", "░").replace("▕", "░")
+    else:
+        text = bar(timeline.of(what), width)
+        style = _NOT_WELL.get(what.state, "good" if what.source is not None else "bar")
+    for cut_at in timeline.cuts:
+        at = min(int(cut_at * width), width - 1)
+        if text[at] == " ":
+            text = f"{text[:at]}┊{text[at + 1 :]}"
+    yield Piece("  ▕", "dim")
+    yield Piece(text, style)
+    yield Piece("▏", "dim")
+
+
+def _notes(row: Row, record: Record, picture: Drawing, width: int) -> Iterator[Line]:
+    """What else there is to say of a call, below it."""
+    branch = "│  " if picture.tree.children.get(record.id) else "   "
+    lead = row.rest + branch
+    whole = picture.bodies.get(record.id, record)
+
+    def note(label: str, text: str, style: Style) -> Line:
+        room = max(width - _wide(lead) - len(label) - 1, 20)
+        return [Piece(lead, "dim"), Piece(f"{label} ", "dim"), Piece(cut(text, room), style)]
+
+    if picture.ids:
+        yield note("id  ", record.id, "")
+    if (origin := origin_of(record)) is not None:
+        yield note("↺   ", origin, "good")
+    for label, value in (("in  ", whole.input), ("out ", whole.output)):
+        if value is not None and record.id in picture.bodies:
+            yield note(label, shortened(value, width), "")
+    if (question := question_of(whole)) is not None:
+        yield note("asks", question, "warn")
+    if record.error:
+        yield note("✗   ", flat(record.error), "bad")
+
+
+def _wide(text: str) -> int:
+    """How many columns a text takes on a screen."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0
+        if unicodedata.combining(character)
+        else 1 + (unicodedata.east_asian_width(character) in "WF")
+        for character in text
+    )
+
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_BAR = 16
+_LONGEST_BAR = 60
+_NOT_WELL: dict[str, Style] = {
+    "failed": "bad",
+    "interrupted": "warn",
+    "paused": "warn",
+    "open": "warn",
+}
+_SHOWN_STATE = {"open": "under way"}

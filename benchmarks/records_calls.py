@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from array import array
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.rounds import Contender, Entry, Loop, timed, timed_async
+from benchmarks.rounds import Contender, Entry, paced, timed, timed_async
 
 QUESTION = ("How many days of leave do I have after ten years? " * 4)[:200]
 ANSWER = ("After ten years it is thirty days, see the handbook. " * 4)[:200]
 CARD = "4111 1111 1111 1111 " + ANSWER[20:]
 NEVER, USUAL = 0.0, 2.0
+_SECONDS = 10
 CAPITAL = "What is the capital of {{ country }}? Answer with its name alone."
 
 
@@ -42,13 +41,13 @@ def beside_folding() -> dict[str, Entry]:
     """What the thread that folds does to the calls it works beside. Several seconds each."""
     flat = partial(_ours, nested=True)
     return {
-        "onrecord: as fast as it goes": Entry(flat, calls=200_000),
+        "onrecord: as fast as it goes": Entry(flat, calls=_SECONDS * 50_000),
         "onrecord: as fast as it goes, folding meanwhile": Entry(
-            partial(flat, fold_seconds=USUAL), calls=200_000
+            partial(flat, fold_seconds=USUAL), calls=_SECONDS * 50_000
         ),
-        "onrecord: 1,000 calls a second": Entry(partial(flat, pace=1_000), calls=3_000),
+        "onrecord: 1,000 calls a second": Entry(partial(flat, pace=1_000), calls=_SECONDS * 1_000),
         "onrecord: 1,000 calls a second, folding meanwhile": Entry(
-            partial(flat, pace=1_000, fold_seconds=USUAL), calls=3_000
+            partial(flat, pace=1_000, fold_seconds=USUAL), calls=_SECONDS * 1_000
         ),
     }
 
@@ -86,12 +85,10 @@ def _ours(
         with call("step", "answer", question, version="7f3a") as this:
             this.output = answer
 
-    if answer is CARD:
+    if answer == CARD:
         _check_redaction(question)
-    around = partial(call, "flow", "ask", None) if nested else None
-    if pace is not None:
-        return Contender(_paced(one, around, pace))
-    return Contender(timed(one, around) if around else timed(one))
+    around = partial(call, "flow", "ask", None) if nested else nullcontext
+    return Contender(paced(one, around, pace) if pace else timed(one, around))
 
 
 def _step(folder: Path) -> Contender:
@@ -157,29 +154,6 @@ def project(folder: Path, **settings: object) -> None:
     values = {"fold_seconds": NEVER, "journal_mb": 20_000, **settings}
     lines = [f"{name} = {str(value).lower()}\n" for name, value in values.items()]
     (folder / "onrecord.toml").write_text("".join(lines))
-
-
-def _paced(
-    one: Callable[[], None],
-    around: Callable[[], AbstractContextManager[Any]] | None,
-    each_second: int,
-) -> Loop:
-    """Calls at a steady rate; one that comes late is followed by the next at once."""
-
-    def loop(calls: int) -> array[int]:
-        due = time.perf_counter()
-        times, clock = array("q"), time.perf_counter_ns
-        assert around is not None
-        with around():
-            for _ in range(calls):
-                due += 1 / each_second
-                time.sleep(max(due - time.perf_counter(), 0))
-                began = clock()
-                one()
-                times.append(clock() - began)
-        return times
-
-    return loop
 
 
 def _check_redaction(question: object) -> None:

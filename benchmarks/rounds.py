@@ -27,6 +27,7 @@ from typing import Any
 Row = dict[str, Any]
 # The nanoseconds of `calls` calls.
 Loop = Callable[[int], "array[int]"]
+Around = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass
@@ -46,9 +47,7 @@ class Entry:
     calls: int = 2_000
 
 
-def timed(
-    one: Callable[[], object], around: Callable[[], AbstractContextManager[Any]] = nullcontext
-) -> Loop:
+def timed(one: Callable[[], object], around: Around = nullcontext) -> Loop:
     """Times a function, called again and again inside `around()`."""
 
     def loop(calls: int) -> array[int]:
@@ -64,10 +63,25 @@ def timed(
     return loop
 
 
-def timed_async(
-    one: Callable[[], Awaitable[object]],
-    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> Loop:
+def paced(one: Callable[[], object], around: Around, each_second: int) -> Loop:
+    """Times a function that is called at a steady rate; a call that is late is made at once."""
+
+    def loop(calls: int) -> array[int]:
+        times, clock = array("q"), time.perf_counter_ns
+        less, due = _own_cost(), time.perf_counter()
+        with around():
+            for _ in range(calls):
+                due += 1 / each_second
+                time.sleep(max(due - time.perf_counter(), 0))
+                began = clock()
+                one()
+                times.append(clock() - began - less)
+        return times
+
+    return loop
+
+
+def timed_async(one: Callable[[], Awaitable[object]], around: Around = nullcontext) -> Loop:
     """Times a coroutine function, awaited again and again in one task of a running loop."""
     runner = asyncio.Runner()
 

@@ -112,6 +112,13 @@ class Completion(msgspec.Struct, frozen=True):
         """The words of the answer."""
         return self.message.text
 
+    def _repr_html_(self) -> str:
+        from onrecord.notebook import completion
+
+        tokens = f"{self.usage.input:,} → {self.usage.output:,} tokens"
+        cost = "cost unknown" if self.cost is None else f"${self.cost / 1e6:.6f}"
+        return completion(self.text, [self.model, tokens, cost, self.finish])
+
 
 class Passage(msgspec.Struct, frozen=True):
     """A chunk that a search returned.
@@ -126,6 +133,12 @@ class Passage(msgspec.Struct, frozen=True):
     end: int
     score: float
     metadata: dict[str, Any] = {}
+
+    def _repr_html_(self) -> str:
+        from onrecord.notebook import passage
+
+        place = f"{self.document_id}, characters {self.start:,}-{self.end:,}"
+        return passage(self.text, self.title, [place, f"score {self.score:.2f}"], self.metadata)
 
 
 class Citation(msgspec.Struct, frozen=True):
@@ -152,6 +165,18 @@ class Cited(msgspec.Struct, Generic[T], frozen=True):
     citations: tuple[Citation, ...] = ()
     refused: bool = False
     reason: str = ""
+
+    def _repr_html_(self) -> str:
+        from onrecord.notebook import answer
+
+        quotations = [
+            (
+                each.quote,
+                f"{each.title}: {each.document_id}, characters {each.start:,}-{each.end:,}",
+            )
+            for each in self.citations
+        ]
+        return answer(self.value, quotations, self.refused, self.reason)
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag="text_delta"):
@@ -186,6 +211,11 @@ class Result(msgspec.Struct, Generic[T], frozen=True, tag="result"):
     """The last event of a stream: the value that a plain call would have returned."""
 
     value: T
+
+    def _repr_html_(self) -> str:
+        from onrecord.notebook import shown
+
+        return shown(self.value)
 
 
 def text_message(role: Role, text: str) -> Message:

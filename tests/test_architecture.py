@@ -17,7 +17,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Lowest first. Folders on one rung never import each other.
 LADDER = [
-    {"errors", "messages", "settings", "calling", "citations", "progress", "sentences", "words"},
+    {
+        "errors",
+        "messages",
+        "settings",
+        "calling",
+        "citations",
+        "notebook",
+        "progress",
+        "sentences",
+        "words",
+    },
     {"records"},
     {"models"},
     {"prompts", "retrieval", "guards"},

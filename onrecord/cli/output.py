@@ -29,7 +29,19 @@ def say(text: str = "") -> None:
 
     What stands in a document must not command the terminal: control characters are shown as �.
     """
-    typer.echo(_CONTROL.sub("\ufffd", text))
+    typer.echo(printable(text))
+
+
+def printable(text: str) -> str:
+    """A text as standard output can show it: nothing in it commands the terminal, and an encoding
+    without line-drawing characters gets plain ones."""
+    text = _CONTROL.sub("\ufffd", text)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
+    return text
 
 
 def print_json(value: Any) -> None:
@@ -44,4 +56,6 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+# One character for one: columns stay where they are.
+_PLAIN = str.maketrans("│├└─…→✗↺▕▏▎▍▌▐▋▊▉█░┊“”µ", '||`-~>x<||||######:!""u')
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -2,66 +2,309 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from onrecord.cli.output import AsJson, print_json, say
+from onrecord.cli.records_bill import cost, erase, status
+from onrecord.cli.records_options import Run, filtered, within
+from onrecord.cli.records_screen import say_line, width
+from onrecord.errors import UnknownNameError, UsageError
+from onrecord.records.query import Query
 from onrecord.records.record import Record
-from onrecord.records.tree import dollars, drawn, line, total_cost
+
+if TYPE_CHECKING:
+    from onrecord.records.store import Store
+    from onrecord.records.tree import Tree
 
 app = typer.Typer(
     help="See every call that was made: what went in, what came out, how long, at what cost.",
     invoke_without_command=True,
 )
 
-Limit = Annotated[int, typer.Option("--limit", "-n", help="How many runs.", min=1)]
+Limit = Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)]
+Before = Annotated[
+    str | None, typer.Option(help="Older than this one: the last id of the page before.")
+]
+Calls = Annotated[
+    bool,
+    typer.Option("--calls", help="List single calls, wherever in a run they are, instead of runs."),
+]
 
 
 @app.callback()
-def records(context: typer.Context, limit: Limit = 20, json: AsJson = False) -> None:
-    """See every call that was made: without a command, the list of runs."""
+@filtered
+def records(
+    context: typer.Context,
+    query: Query,
+    limit: Limit = 20,
+    before: Before = None,
+    calls: Calls = False,
+    json: AsJson = False,
+) -> None:
+    """See every call that was made: what went in, what came out, how long, at what cost.
+
+    Without a command, the list of runs: see `onrecord records list --help`.
+    """
     context.obj = json
     if context.invoked_subcommand is None:
-        list_runs(context, limit, json)
+        _list(query, limit, before, calls, json)
+    elif query != Query() or before is not None or calls:
+        raise UsageError(
+            "these options stand before the command",
+            cure=f"Write them behind it: onrecord records {context.invoked_subcommand} …",
+        )
 
 
 @app.command("list")
-def list_runs(context: typer.Context, limit: Limit = 20, json: AsJson = False) -> None:
-    """List the runs, newest first."""
-    from onrecord.records.store import Store
-    from onrecord.settings import Settings
+@filtered
+def list_runs(
+    context: typer.Context,
+    query: Query,
+    limit: Limit = 20,
+    before: Before = None,
+    calls: Calls = False,
+    json: AsJson = False,
+) -> None:
+    """List the runs, newest first.
 
-    runs = Store(Settings.load().home).runs(limit)
-    if json or context.obj:
-        print_json({"runs": runs})
-        return
-    for run in runs:
-        say(f"{run.id}  {_when(run)}  {line(run)}")
-    if not runs:
-        say("No records yet. `onrecord demo` makes some.")
+    A run is an outermost call with everything inside of it, and is found by that call: --failed
+    lists the runs that failed as a whole. With --calls, every single call that fits is listed.
+    """
+    _list(query, limit, before, calls, json or bool(context.obj))
 
 
 @app.command()
 def show(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(help="The id of a run, or how it begins.")],
+    run: Annotated[
+        str | None,
+        typer.Argument(help="The id of a run, or how it begins (default: the newest run)."),
+    ] = None,
+    call: Annotated[
+        bool, typer.Option("--call", help="Show one call, the one with this id, whole.")
+    ] = False,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Print the run as a Mermaid diagram.")
+    ] = False,
+    all: Annotated[
+        bool, typer.Option("--all", help="Draw every call, however many there are.")
+    ] = False,
+    bodies: Annotated[
+        bool | None,
+        typer.Option(
+            "--bodies/--no-bodies",
+            help="Inputs and outputs (default: with fewer than 100 calls).",
+            show_default=False,
+        ),
+    ] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="The id of every call.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show a run as a tree, with inputs, outputs, time, tokens and cost."""
+    """Show a run as a tree, with time bars, tokens, cost, inputs and outputs.
+
+    Of many equal calls the first are drawn, and those that did not end well; the others are
+    counted. JSON holds every call, and its input and output unless --no-bodies.
+    """
+    from onrecord.records.graph import mermaid
     from onrecord.records.store import Store
-    from onrecord.settings import Settings
+    from onrecord.records.tree import Tree
 
-    records = Store(Settings.load().home).run(run)
-    if json or context.obj:
-        print_json({"run": records[0].run, "records": records})
+    store = Store.open()
+    json = json or bool(context.obj)
+    if call:
+        _show_call(_one_call(store, run or ""), json)
+    elif json:
+        found = store.run(_newest(store, run), bodies=bodies is not False)
+        print_json({"run": found[0].run, "records": found})
+    else:
+        tree = Tree(store.run(_newest(store, run), bodies=False))
+        if graph:
+            say(mermaid(tree))
+        else:
+            _draw(store, tree, all, bodies, ids)
+
+
+@app.command()
+@filtered
+def watch(
+    context: typer.Context,
+    query: Query,
+    run: Run = None,
+    long: Annotated[
+        float, typer.Option(help="Tell of calls under way after this many seconds.", min=0)
+    ] = 2.0,
+    json: AsJson = False,
+) -> None:
+    """Follow what happens in all processes of the project, live, until Ctrl-C.
+
+    Every call is told when it ends, and after some seconds also that it is still under way. --json
+    prints one JSON document a line.
+    """
+    from onrecord.records.looking import Watch
+    from onrecord.records.store import Store
+
+    json = json or bool(context.obj)
+    store = Store.open()
+    watching = Watch(store, within(store, query, run), long)
+    if not json:
+        typer.echo("Watching; Ctrl-C ends it.", err=True)
+    try:
+        while True:
+            for record in watching.news():
+                _tell(record, json)
+            time.sleep(_EVERY)
+    except KeyboardInterrupt:
+        return  # the way to end it, so no failure
+
+
+app.command()(cost)
+app.command()(erase)
+app.command()(status)
+
+_EVERY = 0.5
+_MOST_WITH_BODIES = 100
+
+
+def _list(query: Query, limit: int, before: str | None, calls: bool, json: bool) -> None:
+    from onrecord.records.looking import latest_attempts, page
+    from onrecord.records.store import Store
+
+    store = Store.open()
+    found = page(store, query, calls=calls, limit=limit + 1, before=before)
+    following = found[limit - 1].id if len(found) > limit else None
+    found = found[:limit]
+    if json:
+        whole = _whole(store, found)
+        print_json({"calls" if calls else "runs": whole, "next": following})
         return
-    for text in drawn(records, details=True):
-        say(text)
-    tokens = sum(record.usage.input + record.usage.output for record in records)
-    say(f"\n{tokens:,} tokens, {dollars(total_cost(records))}")
+    attempts = {} if calls else latest_attempts(store, found)
+    for record in found:
+        _say_listed(record, attempts.get(record.id))
+    if following is not None:
+        say(f"\nMore: {_same_command(following)}")
+    if not found:
+        say(_nothing(query, before, calls))
 
 
-def _when(record: Record) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.started_ns / 1e9))
+def _whole(store: Store, found: list[Record]) -> list[Record]:
+    from onrecord.records.looking import with_bodies
+
+    bodies = with_bodies(store, [record.id for record in found])
+    return [bodies.get(record.id, record) for record in found]
+
+
+def _say_listed(record: Record, attempt: Record | None) -> None:
+    from onrecord.records.drawing import NOT_WELL, Piece, moment_of, one_line
+
+    line = one_line(record, time.time_ns())
+    if attempt is not None:
+        state = {"open": "under way"}.get(attempt.state, attempt.state)
+        line.append(Piece(f", resumed, {state}", NOT_WELL.get(attempt.state, "good")))
+    say_line([Piece(f"{record.id}  "), Piece(f"{moment_of(record.started_ns)}  ", "dim"), *line])
+
+
+def _nothing(query: Query, before: str | None, calls: bool) -> str:
+    if before is not None:
+        return "Nothing is older than that."
+    if query == Query():
+        return "No records yet. `onrecord demo` makes some."
+    if calls:
+        return "No call on record fits."
+    return "No run fits, by its outermost call. --calls looks inside of runs, too."
+
+
+def _same_command(before: str) -> str:
+    """The command that was called, for the next page."""
+    words = iter(sys.argv[1:])
+    kept: list[str] = []
+    for word in words:
+        if word == "--before":
+            next(words, None)
+        elif not word.startswith("--before="):
+            kept.append(word)
+    return shlex.join(["onrecord", *kept, "--before", before])
+
+
+def _newest(store: Store, run: str | None) -> str:
+    if run is not None:
+        return run
+    newest = store.runs(1)
+    if not newest:
+        raise UsageError("there is no run yet", cure="`onrecord demo` makes some.")
+    return newest[0].id
+
+
+def _one_call(store: Store, id: str) -> Record:
+    found = [each.id for each in store.run(id, bodies=False) if each.id.startswith(id)]
+    if len(found) != 1:
+        raise UnknownNameError(
+            f"the ids of {len(found):,} calls begin with '{id}'",
+            cure="`onrecord records show RUN --ids` shows them whole.",
+        )
+    return store.record(found[0])
+
+
+def _draw(store: Store, tree: Tree, all: bool, bodies: bool | None, ids: bool) -> None:
+    from onrecord.records.drawing import draw, drawing, summary
+    from onrecord.records.looking import with_bodies
+
+    picture = drawing(tree, None if all else _MOST_ROWS)
+    shown = [row.what for row in picture.rows if isinstance(row.what, Record)]
+    if bodies is None:
+        bodies = len(tree.records) < _MOST_WITH_BODIES
+    whole = with_bodies(store, [each.id for each in shown if bodies or each.state == "paused"])
+    for line in draw(picture._replace(bodies=whole, details=bodies, ids=ids), width()):
+        say_line(line)
+    say()
+    for line in summary(tree, picture.timeline):
+        say_line(line)
+
+
+def _show_call(record: Record, json: bool) -> None:
+    if json:
+        print_json(record)
+        return
+    from onrecord.records.drawing import described
+
+    for line in described(record):
+        say_line(line)
+    for label, value in (("input", record.input), ("output", record.output)):
+        say(f"\n{label}")
+        text = value if isinstance(value, str) else _indented(value)
+        for each in text.splitlines() or [""]:
+            say(f"  {each}")
+
+
+def _indented(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def _tell(record: Record, json: bool) -> None:
+    if json:
+        say_json_line(record)
+        return
+    from onrecord.records.drawing import Piece, one_line
+
+    at = record.ended_ns or record.started_ns
+    clock = time.strftime("%H:%M:%S", time.localtime(at / 1e9))
+    indent = "" if record.parent is None else "  "
+    line = [Piece(f"{clock}  ", "dim"), Piece(indent), *one_line(record, time.time_ns())]
+    if record.parent is None:
+        line.append(Piece(f"  {record.run}", "dim"))
+    say_line(line)
+    sys.stdout.flush()
+
+
+def say_json_line(record: Record) -> None:
+    """Print a record as one line of JSON."""
+    typer.echo(msgspec.json.encode(record).decode())
+    sys.stdout.flush()
+
+
+_MOST_ROWS = 400

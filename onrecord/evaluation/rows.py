@@ -289,7 +289,8 @@ def _corrected(answer: str, output: Any, correction: Any) -> str:
         return correction
     with contextlib.suppress(msgspec.DecodeError):
         read = msgspec.json.decode(answer)
-        if output in (answer, read) and not isinstance(correction, str):
+        in_json = output == read or (output == answer and isinstance(read, dict | list))
+        if in_json and not isinstance(correction, str):
             return msgspec.json.encode(correction).decode()
     raise Untrainable("corrected, and not in the form of the model's answer")
 

@@ -21,11 +21,19 @@ from onrecord.calling import Operation
 from onrecord.errors import ReplayError, ResumeError, UsageError
 from onrecord.messages import Question
 from onrecord.programs.past import Past
-from onrecord.programs.pausing import Attempt, attempt_under_way, missing_setting, once
+from onrecord.programs.pausing import Attempt, missing_setting, once, under_way
 from onrecord.programs.restoring import Unrestorable, hints, is_loose, is_plain, restored
 from onrecord.programs.resuming import Changed, Resumption
 from onrecord.records.record import Kind
-from onrecord.records.recording import Call, Found, call, context, current, recalling
+from onrecord.records.recording import (
+    Call,
+    Found,
+    PauseSignal,
+    call,
+    context,
+    current,
+    recalling,
+)
 from onrecord.settings import Settings
 
 P = ParamSpec("P")
@@ -56,7 +64,9 @@ class Recorded(Operation[P, R]):
         return self._code.version
 
     async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        code = self._code
+        code, attempt = self._code, under_way.get()
+        if attempt is not None and attempt.over:
+            raise PauseSignal
         with call(self.kind, self.name, self._input(args, kwargs), version=code.version) as this:
             if code.kept_in is not this.home:
                 self._keep_source(this)
@@ -100,7 +110,7 @@ class Recorded(Operation[P, R]):
 
     def _not_given(self, this: Any, known: Found, why: str) -> Found | None:
         """What to do where the output on record cannot be turned into what it was."""
-        attempt = attempt_under_way()
+        attempt = under_way.get()
         if attempt is None or attempt.resumption is None:
             raise ReplayError(
                 f"what is on record of {self.kind} {self.name} cannot be given again: {why}"
@@ -119,7 +129,7 @@ class Recorded(Operation[P, R]):
 
     def _settled(self, this: Any, why: str = "", *, unfit: bool = False) -> Found | None:
         """Whether a call that must not happen twice has happened. A pause, if nobody knows."""
-        attempt = attempt_under_way()
+        attempt = under_way.get()
         if attempt is None or attempt.resumption is None:
             return None
         known = attempt.resumption.unsure(this, why, unfit)
@@ -225,10 +235,15 @@ class Flow(Recorded[P, R]):
         with attempt, this:
             if code.kept_in is not this.home:
                 self._keep_source(this)
-            this.output = result = await self._function(*args, **kwargs)
+            try:
+                this.output = result = await self._function(*args, **kwargs)
+                attempt.settle()
+            except (Exception, PauseSignal, BaseExceptionGroup) as error:
+                this.output = None
+                await attempt.at_rest(error)
+                raise
             if code.is_loose and not is_plain(result):
                 this.remember_type(type(result).__name__)
-            attempt.settle()
             return result
 
     def _result(self, output: Any, past: Past) -> Any:

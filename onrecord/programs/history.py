@@ -35,8 +35,8 @@ class Node:
 
     @property
     def made(self) -> Record | None:
-        """The record of the last time that the call really began."""
-        return next((each for each in reversed(self.records) if not _only_asked(each)), None)
+        """The record of the last time that the call began."""
+        return self.records[-1] if self.records else None
 
     @property
     def children(self) -> Iterator[Node]:
@@ -70,7 +70,7 @@ class History:
         for record in sorted(records, key=lambda each: each.id):
             if _is_attempt(record, root):
                 again.append(record)
-            elif record.parent is not None:
+            elif record.parent is not None and not _never_began(record):
                 inside.setdefault(record.parent, []).append(record)
         self.attempts = [root, *again]
         self.top = Node()
@@ -113,14 +113,16 @@ class History:
         for record in records:
             # What was taken from a record stands where that record stood.
             known = self.of.get(record.source) if record.source is not None else None
-            if known is not None and known in node.by_key.get(record.key, ()):
+            if known is not None and known.parent is node and known.records[0].key == record.key:
                 taken.add(id(known))
                 self._join(known, record)
             else:
                 rest.append(record)
+        waiting: dict[str, Iterator[Node]] = {}
         for record in rest:
             same = node.by_key.setdefault(record.key, [])
-            free = next((each for each in same if id(each) not in taken), None)
+            unseen = waiting.setdefault(record.key, iter(list(same)))
+            free = next((each for each in unseen if id(each) not in taken), None)
             if free is None:
                 free = Node(node)
                 same.append(free)
@@ -138,9 +140,9 @@ def _is_attempt(record: Record, root: Record) -> bool:
     return record.parent == root.id and RESUMED in record.tags and record.name == root.name
 
 
-def _only_asked(record: Record) -> bool:
-    """Whether a person was asked about a call before it began: the question is its output then."""
-    return record.state == "paused" and record.output is not None
+def _never_began(record: Record) -> bool:
+    """Whether a call was only asked about, or refused: then it has an output and yet no end."""
+    return record.state in ("paused", "failed") and record.output is not None
 
 
 def _overlapping(records: list[Record]) -> set[str]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import inspect
+import logging
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from onrecord.errors import ResumeError, UsageError
 from onrecord.programs.history import History
+from onrecord.programs.pausing import stop
 from onrecord.programs.restoring import Unrestorable, restored
 from onrecord.records.record import Record, pack, plain, question_key
-from onrecord.records.recording import type_note
+from onrecord.records.recording import RESUMED, type_note
 from onrecord.settings import Settings
+
+if TYPE_CHECKING:
+    from onrecord.records.store import Store
 
 
 class Arguments(NamedTuple):
@@ -52,7 +58,8 @@ class Past:
         try:
             whole = store.run(run, bodies=False)[0].run
             lock = _Lock(settings.home / "resuming" / whole)
-            store.fold()  # whoever held the lock before has added to it
+            stop(whole)
+            _wait_for_branches(store, whole)
             records = store.run(whole)
             versions = {each.version for each in records if each.kind in ("flow", "step", "tool")}
             notes = {version: store.source(type_note(version)) for version in versions}
@@ -81,11 +88,12 @@ class Past:
                 where=where,
                 cure="Wait for the process that works on it, or end it.",
             )
-        if root.input is None:
+        if not isinstance(root.input, dict):
             raise ResumeError(
-                "the run has no inputs and outputs on record: the setting 'bodies' was off",
+                "the arguments of the run are not on record: the setting 'bodies' was off, or they "
+                "were larger than 'max_body_mb'",
                 where=where,
-                cure="Set bodies = true for runs that are to be resumed.",
+                cure="Change these settings for runs that are to be resumed.",
             )
 
     def done(self) -> Record | None:
@@ -208,6 +216,31 @@ def _is_name(value: Any, annotation: Any) -> bool:
     if not isinstance(value, dict) or value.keys() != {"name", "version"}:
         return False
     return str in get_args(annotation) and all(isinstance(each, str) for each in value.values())
+
+
+def _wait_for_branches(store: Store, run: str) -> None:
+    """What earlier attempts have left under way (a branch of a `gather`) may be about to end."""
+    from onrecord.records.query import Query
+
+    until = time.monotonic() + _PATIENCE
+    while True:
+        store.fold()  # whoever held the lock before has added to it, too
+        left = store.records(Query(run=run, states=("open",)), limit=1000)
+        if not left or any(each.id == run or RESUMED in each.tags for each in left):
+            return
+        if time.monotonic() > until:
+            _log.warning(
+                "run %s: %s %s is still under way in a living process; it may be made twice",
+                run,
+                left[0].kind,
+                left[0].name,
+            )
+            return
+        time.sleep(0.05)
+
+
+_PATIENCE = 10.0
+_log = logging.getLogger("onrecord")
 
 
 class _Lock:

@@ -7,8 +7,12 @@ The question leaves the flow as a PausedError; `flow.resume` in any process brin
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
+import time
+import weakref
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -31,12 +35,13 @@ async def pause(question: str, *, options: Sequence[str] = ()) -> Any:
     flow's caller gets a PausedError with the question's id, also from inside nested flows, steps
     and threads. When the flow is resumed, what has finished comes from its record, and what a
     function did in its own body before the pause is done again. Branches of an `asyncio.gather`
-    that are under way when one of them pauses go on; a TaskGroup cancels them.
+    that are under way stop at their next flow, step or tool, as soon as one of them has paused; a
+    call under way that must not happen twice is waited for.
 
     Raises UsageError where the outermost call is no flow, where no records are kept, and inside of
     what must not be repeated (`idempotent=False`): it would have to be entered twice.
     """
-    attempt = _attempt.get()
+    attempt = under_way.get()
     if attempt is None:
         raise UsageError(
             "a pause needs a flow around it",
@@ -74,6 +79,10 @@ class Attempt:
         self.run = run
         self.resumption = resumption
         self.questions: dict[str, Question] = {}
+        self.over = False
+        """Whether its branches that are under way still (of a `gather`) are to stop: the flow has
+        paused, or another attempt goes on with the run."""
+        self._once: set[concurrent.futures.Future[None]] = set()
 
     def asked(self, call: object, question: Question) -> PauseSignal:
         """What to raise in order to wait for the answer."""
@@ -89,8 +98,26 @@ class Attempt:
         if self.questions:
             raise PauseSignal(*self.questions.values())
 
+    async def at_rest(self, error: BaseException) -> None:
+        """When the flow failed or paused: wait for calls under way that must not happen twice."""
+        self.over = is_pause(error)
+        until = time.monotonic() + _PATIENCE
+        while self._once and (left := until - time.monotonic()) > 0:
+            await asyncio.wait(map(asyncio.wrap_future, tuple(self._once)), timeout=left)
+
+    @contextlib.contextmanager
+    def once(self) -> Iterator[None]:
+        """Inside, something happens that must not happen twice."""
+        ended: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._once.add(ended)
+        try:
+            yield
+        finally:
+            self._once.discard(ended)
+            ended.set_result(None)
+
     def __enter__(self) -> Attempt:
-        self._tokens = _attempt.set(self), _once.set(None)
+        self._tokens = under_way.set(self), _once.set(None)
         return self
 
     def __exit__(
@@ -99,25 +126,30 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _attempt.reset(self._tokens[0])
+        under_way.reset(self._tokens[0])
         _once.reset(self._tokens[1])
+        if error is not None:
+            _not_done.add(self)
         if error is not None and is_pause(error):
             raise PausedError(self.run, tuple(self.questions.values())) from None
-
-
-def attempt_under_way() -> Attempt | None:
-    """The attempt that the call under way belongs to; None where the outermost call is no flow."""
-    return _attempt.get()
 
 
 @contextlib.contextmanager
 def once(name: str) -> Iterator[None]:
     """Inside, `name` is doing what must not be repeated."""
-    token = _once.set(name)
+    attempt, token = under_way.get(), _once.set(name)
     try:
-        yield
+        with contextlib.nullcontext() if attempt is None else attempt.once():
+            yield
     finally:
         _once.reset(token)
+
+
+def stop(run: str) -> None:
+    """Stop what is still under way in this process of earlier attempts at a run."""
+    for attempt in list(_not_done):
+        if attempt.run == run:
+            attempt.over = True
 
 
 def missing_setting(settings: Settings, call: Any = None) -> str | None:
@@ -127,7 +159,11 @@ def missing_setting(settings: Settings, call: Any = None) -> str | None:
     return None if settings.bodies else "bodies"
 
 
-_attempt: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar(
+under_way: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar(
     "onrecord_attempt", default=None
 )
+"""The attempt that the call under way belongs to; None where the outermost call is no flow."""
+
+_PATIENCE = 10.0
+_not_done: weakref.WeakSet[Attempt] = weakref.WeakSet()
 _once: contextvars.ContextVar[str | None] = contextvars.ContextVar("onrecord_once", default=None)

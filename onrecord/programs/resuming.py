@@ -56,7 +56,11 @@ class Resumption(Recall):
         with self._lock:
             above = self._places.get(call.start.parent or "")
             if above is not None and call.start.kind not in _MADE_AGAIN:
-                found = self._found(above, call)
+                try:
+                    found = self._found(above, call)
+                except ResumeError as error:
+                    call.output = error.what  # on record this tells it from a call that began
+                    raise
             else:
                 self._places[call.id] = _Place(Node())
         if found is None and self.beyond is not None:
@@ -89,7 +93,8 @@ class Resumption(Recall):
                 return None
             answer = self._answers.get(made.id)
             if answer is None or unfit:
-                return Question(made.id, _doubt(made, call, why, unfit), kind="repeat")
+                doubt = _doubt(made, call, why, unfit=unfit, elsewhere=other is not None)
+                return Question(made.id, doubt, kind="repeat")
             node.claimed = True
             return Found(plain(answer["output"])) if "output" in answer else None
 
@@ -302,13 +307,15 @@ def _called(name: str, input: Any) -> str:
     return f"{name}({text if len(text) <= _LONGEST else text[:_LONGEST] + '…'})"
 
 
-def _doubt(record: Record, call: Call, why: str, unfit: bool) -> str:
+def _doubt(record: Record, call: Call, why: str, *, unfit: bool, elsewhere: bool) -> str:
     """The question about a call that may have happened."""
     when = datetime.datetime.fromtimestamp(record.started_ns / 1e9).astimezone()
     began = f"`{_called(record.name, record.input)}` was started at {when:%Y-%m-%d %H:%M:%S}"
     if record.state == "done":
         said = f"{began} and finished"
-        if call.key == record.key:
+        if call.key == record.key and elsewhere:
+            said += " at another place of the run"
+        elif call.key == record.key:
             problem = "" if unfit else why
             said += f", but {problem or 'its output was removed from the record'}"
     elif record.state == "failed":

@@ -145,6 +145,9 @@ class Cassette:
         self.rules = tuple(rules)
         self.fields = tuple(fields)
         self.entries: list[Entry] = []
+        self.cleaned = False
+        """Whether something was removed from it that is still in the file."""
+        self._versions: dict[str, str] = {"": ""}
         self._redactor = Redactor(self.rules, self.fields, key=salt.encode())
 
     @classmethod
@@ -168,15 +171,10 @@ class Cassette:
                 cure=RECORD,
             )
         header = _header(heads[0], path)
-        # What the rules remove today was not removed when there were fewer of them.
-        rules, fields = _rules(header.redact, header.redact_fields)
-        cassette = cls(header.salt, rules, fields)
-        changed = (rules, fields) != (header.redact, header.redact_fields)
-        for at, written, value in values:
+        cassette = cls(header.salt, *_rules(header.redact, header.redact_fields))
+        for at, shown, value in values:
             if not (isinstance(value, dict) and _HEAD in value):
-                line = _line(value, f"{path}, line {_number(text, at)}")
-                asked = cassette._without_secrets(line) if changed else line
-                cassette.entries.append(Entry(line, written, asked.question))
+                cassette._add(_line(value, path, text, at), shown)
         return cassette
 
     def line(self, asked: Asked, answer: Answer | None = None) -> Line:
@@ -190,7 +188,7 @@ class Cassette:
             None if answer.error is None else self._redactor.redact_text(answer.error)[0],
             answer.usage,
             answer.cost,
-            self._redactor.redact_text(asked.version)[0] if asked.version else "",
+            self._redacted_version(asked.version),
             asked.key,
             answer.vectors,
         )
@@ -208,15 +206,29 @@ class Cassette:
             header["redact_fields"] = self.fields
         return "".join(f"{text}\n" for text in (written(header), *(e.text for e in self.entries)))
 
+    def _add(self, line: Line, text: str) -> None:
+        """Add a line as it was read, and remove what an earlier Onrecord, fewer rules or a person
+        left in it."""
+        clean = msgspec.structs.replace(
+            line,
+            input=self._redacted(pack(line.input)),
+            output=self._redacted(pack(line.output)),
+            error=line.error and self._redactor.redact_text(line.error)[0],
+            version=self._redacted_version(line.version),
+        )
+        if pack(clean) != pack(line):
+            line, text = clean, clean.text
+            self.cleaned = True
+        self.entries.append(Entry(line, text, line.question))
+
     def _redacted(self, packed: bytes) -> Any:
         value = unpacked(packed)
         return self._redactor.redact(value)[0] if self._redactor.suspicious(packed) else value
 
-    def _without_secrets(self, line: Line) -> Line:
-        version = self._redactor.redact_text(line.version)[0]
-        return msgspec.structs.replace(
-            line, input=self._redacted(pack(line.input)), version=version
-        )
+    def _redacted_version(self, version: str) -> str:
+        if version not in self._versions:
+            self._versions[version] = self._redactor.redact_text(version)[0]
+        return self._versions[version]
 
 
 def answer_of(
@@ -377,7 +389,7 @@ def _header(value: dict[str, Any], path: Path) -> _Header:
         ) from None
 
 
-def _line(value: Any, where: str) -> Line:
+def _line(value: Any, path: Path, text: str, at: int) -> Line:
     try:
         line = msgspec.convert(value, Line)
         if line.kind == "embed" and line.error is None and line.vectors is None:
@@ -387,7 +399,7 @@ def _line(value: Any, where: str) -> Line:
     except (msgspec.ValidationError, ValueError) as error:
         raise ReplayError(
             f"the cassette has a line that cannot be read: {error}",
-            where=where,
+            where=f"{path}, line {_number(text, at)}",
             cure="Mend or delete the line; `pytest --record` makes a deleted call again.",
         ) from None
     return line

@@ -15,6 +15,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from msgspec.structs import asdict
+
 from onrecord.records.record import Record
 from onrecord.records.timeline import Span, Timeline, ended
 from onrecord.records.tree import (
@@ -25,6 +27,7 @@ from onrecord.records.tree import (
     dollars,
     duration,
     flat,
+    is_attempt,
     origin_of,
     outline,
     question_of,
@@ -47,13 +50,15 @@ Line = list[Piece]
 class Drawing(NamedTuple):
     """A tree that is about to be drawn: what is shown, and on which ruler.
 
-    `bodies` are the records whose input and output are shown, by id; `ids`: show those too.
+    `bodies` are records with their input and output, by id; `details` shows these below the
+    calls, `ids` the calls' ids.
     """
 
     tree: Tree
     rows: Sequence[Row]
     timeline: Timeline
     bodies: Mapping[str, Record] = {}
+    details: bool = False
     ids: bool = False
 
 
@@ -65,11 +70,15 @@ def drawing(tree: Tree, most: int | None, now_ns: int | None = None) -> Drawing:
 
 def draw(picture: Drawing, width: int) -> Iterator[Line]:
     """The lines of a drawing, at most `width` columns wide."""
-    cells = [_cells(row, picture.timeline.now_ns) for row in picture.rows]
-    columns = [max((_wide(each[at]) for each in cells), default=0) for at in range(3)]
+    cells = [texts_of(row.what, picture.timeline.now_ns) for row in picture.rows]
+    columns = [max((wide(each[at]) for each in cells), default=0) for at in range(3)]
     sides = sum(column + 2 for column in columns if column)
-    labels = max((_wide(_label_text(row)) for row in picture.rows if _is_call(row)), default=0)
-    label = max(min(labels, width - sides - _BAR - 4), 12)
+    # What is hidden has words across all columns but the bar.
+    labels = [
+        wide(row.lead + label_of(row.what)) - (sides if isinstance(row.what, Hidden) else 0)
+        for row in picture.rows
+    ]
+    label = max(min(max(labels, default=0), width - sides - _BAR - 4), 12)
     ruler = max(min(width - label - sides - 4, _LONGEST_BAR), _BAR)
     for row, texts in zip(picture.rows, cells, strict=True):
         yield [*_left(row, texts, label, columns), *_bar_of(row, picture.timeline, ruler)]
@@ -80,15 +89,30 @@ def draw(picture: Drawing, width: int) -> Iterator[Line]:
 def summary(tree: Tree, timeline: Timeline) -> Iterator[Line]:
     """What a run took together, and whose it is, below its tree."""
     calls = tree.records.values()
+    if not calls:
+        yield [Piece("nothing was recorded", "dim")]
+        return
     tokens = sum(each.usage.input + each.usage.output for each in calls)
     costs = [each.cost for each in calls]
     counts = f"{len(calls):,} call{'s' * (len(calls) != 1)}"
     pieces = [Piece(f"{duration(timeline.seconds)}, {counts}")]
-    for state, style in _NOT_WELL.items():
+    attempts = [each for each in calls if is_attempt(each)]
+    goes_on = bool(attempts) and attempts[-1].state == "done"
+    for state, style in NOT_WELL.items():
+        if state == "paused" and goes_on:
+            continue  # it has its answer
         if number := sum(each.state == state for each in calls):
             pieces += [Piece(", "), Piece(f"{number:,} {_SHOWN_STATE.get(state, state)}", style)]
     paid = bill(sum(filter(None, costs)), costs.count(None))
     yield [*pieces, Piece(f", {tokens:,} tokens, {paid}")]
+    if attempts:
+        times = "once" if len(attempts) == 1 else f"{len(attempts)} times"
+        last = attempts[-1]
+        yield [
+            Piece(f"Resumed {times}, and now "),
+            Piece(_SHOWN_STATE.get(last.state, last.state), NOT_WELL.get(last.state, "good")),
+            Piece("."),
+        ]
     if timeline.cuts:
         breaks = "a break" if len(timeline.cuts) == 1 else f"{len(timeline.cuts)} breaks"
         yield [Piece(f"The bars leave out {breaks} in which nothing was under way (┊).", "dim")]
@@ -104,8 +128,8 @@ def summary(tree: Tree, timeline: Timeline) -> Iterator[Line]:
 
 def one_line(record: Record, now_ns: int) -> Line:
     """A call in a list: kind, name, time, tokens, cost, and what there is to say of it."""
-    took, tokens, cost = _cells(Row(record, 0, "", ""), now_ns)
-    style = _NOT_WELL.get(record.state, "")
+    took, tokens, cost = texts_of(record, now_ns)
+    style = NOT_WELL.get(record.state, "")
     pieces = [
         Piece(f"{record.kind} ", "dim"),
         Piece(flat(record.name), "bold"),
@@ -119,12 +143,79 @@ def one_line(record: Record, now_ns: int) -> Line:
     return pieces
 
 
+def described(record: Record) -> Iterator[Line]:
+    """Everything there is to say of one call, but for its input and output."""
+    yield one_line(record, time.time_ns())
+    usage = ", ".join(f"{name} {count:,}" for name, count in asdict(record.usage).items() if count)
+    facts = {
+        "id": record.id,
+        "run": record.run,
+        "parent": record.parent,
+        "started": moment_of(record.started_ns),
+        "ended": moment_of(record.ended_ns) if record.ended_ns else None,
+        "state": record.state,
+        "error": record.error,
+        "tokens": usage or None,
+        "cost": dollars(record.cost),
+        "source": record.source,
+        "key": record.key,
+        "version": record.version or None,
+        "release": record.release,
+        "session": record.session,
+        "user": record.user,
+        "tenant": record.tenant,
+        "tags": ", ".join(record.tags) or None,
+        "redacted": "what was removed before it was written is not here"
+        if record.redacted
+        else None,
+    }
+    for name, value in facts.items():
+        if value is not None:
+            style: Style = "bad" if name == "error" else ""
+            yield [Piece(f"  {name:<9}", "dim"), Piece(flat(value), style)]
+
+
 def moment_of(ns: int) -> str:
     """A point in time for people, in the local zone; of an impossible one, its number."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ns / 1e9))
     except (OverflowError, ValueError, OSError):
         return f"{ns} ns"
+
+
+def label_of(what: Record | Hidden) -> str:
+    """What a row is: kind and name of a call, or how many are hidden and how they went."""
+    if isinstance(what, Record):
+        return f"{what.kind} {flat(what.name)}"
+    words = f"… {what.calls:,} more {what.name or 'calls'}"
+    if what.inside:
+        words += f" with {what.inside:,} call{'s' * (what.inside != 1)} inside"
+    facts = [words]
+    if what.p50 is not None:
+        facts.append(f"p50 {duration(what.p50)}")
+    if what.failed:
+        facts.append(f"{what.failed:,} failed")
+    if any(what.tokens):
+        facts.append("{:,} → {:,} tokens".format(*what.tokens))
+    if what.cost or what.unpriced:
+        facts.append(bill(what.cost, what.unpriced))
+    return ", ".join(facts)
+
+
+def texts_of(what: Record | Hidden, now_ns: int) -> tuple[str, str, str]:
+    """A call's time, tokens and cost; empty where there is nothing to say."""
+    if isinstance(what, Hidden):
+        return "", "", ""
+    took = duration((ended(what, now_ns) - what.started_ns) / 1e9)
+    took = {
+        "failed": f"✗ {took}",
+        "open": f"… {took}",
+        "interrupted": "interrupted",
+        "paused": "paused",
+    }.get(what.state, took)
+    usage = what.usage
+    tokens = f"{usage.input:,} → {usage.output:,}" if usage.input or usage.output else ""
+    return took, tokens, dollars(what.cost) if what.cost != 0 else ""
 
 
 def bar(span: Span, width: int, shade: str = "█") -> str:
@@ -147,11 +238,11 @@ def bar(span: Span, width: int, shade: str = "█") -> str:
 
 def cut(text: str, width: int) -> str:
     """A text in at most `width` columns."""
-    if _wide(text) <= width:
+    if wide(text) <= width:
         return text
     kept, used = [], 0
     for character in text:
-        used += _wide(character)
+        used += wide(character)
         if used > width - 1:
             break
         kept.append(character)
@@ -160,51 +251,8 @@ def cut(text: str, width: int) -> str:
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
     """A text in exactly `width` columns, if it fits."""
-    space = " " * (width - _wide(text))
+    space = " " * (width - wide(text))
     return space + text if right else text + space
-
-
-def _is_call(row: Row) -> bool:
-    return isinstance(row.what, Record)
-
-
-def _label_text(row: Row) -> str:
-    return row.lead + _words(row.what)
-
-
-def _words(what: Record | Hidden) -> str:
-    if isinstance(what, Record):
-        return f"{what.kind} {flat(what.name)}"
-    words = f"… {what.calls:,} more {what.name or 'calls'}"
-    if what.inside:
-        words += f" with {what.inside:,} call{'s' * (what.inside != 1)} inside"
-    facts = [words]
-    if what.p50 is not None:
-        facts.append(f"p50 {duration(what.p50)}")
-    if what.failed:
-        facts.append(f"{what.failed:,} failed")
-    if any(what.tokens):
-        facts.append("{:,} → {:,} tokens".format(*what.tokens))
-    if what.cost or what.unpriced:
-        facts.append(bill(what.cost, what.unpriced))
-    return ", ".join(facts)
-
-
-def _cells(row: Row, now_ns: int) -> tuple[str, str, str]:
-    """The texts of the columns: time, tokens, cost."""
-    record = row.what
-    if not isinstance(record, Record):
-        return "", "", ""
-    took = duration((ended(record, now_ns) - record.started_ns) / 1e9)
-    took = {
-        "failed": f"✗ {took}",
-        "open": f"… {took}",
-        "interrupted": "interrupted",
-        "paused": "paused",
-    }.get(record.state, took)
-    usage = record.usage
-    tokens = f"{usage.input:,} → {usage.output:,}" if usage.input or usage.output else ""
-    return took, tokens, dollars(record.cost) if record.cost != 0 else ""
 
 
 def _left(row: Row, texts: Sequence[str], label: int, columns: Sequence[int]) -> Iterator[Piece]:
@@ -212,29 +260,30 @@ def _left(row: Row, texts: Sequence[str], label: int, columns: Sequence[int]) ->
     what = row.what
     yield Piece(row.lead, "dim")
     if isinstance(what, Hidden):
-        room = label + sum(column + 2 for column in columns if column) - _wide(row.lead)
+        room = label + sum(column + 2 for column in columns if column) - wide(row.lead)
         style: Style = "warn" if what.failed else "dim"
-        yield Piece(padded(cut(_words(what), room), room), style)
+        yield Piece(padded(cut(label_of(what), room), room), style)
         return
-    room = max(label - _wide(row.lead), 4)
-    words = padded(cut(_words(what), room), room)
+    room = max(label - wide(row.lead), 4)
+    words = padded(cut(label_of(what), room), room)
     kind, name = words[: len(what.kind)], words[len(what.kind) :]
     yield Piece(kind, "dim")
     yield Piece(name, "bold" if row.depth == 0 else "")
     for at, (text, column) in enumerate(zip(texts, columns, strict=True)):
         if column:
-            style = _NOT_WELL.get(what.state, "") if at == 0 else ""
+            style = NOT_WELL.get(what.state, "") if at == 0 else ""
             yield Piece("  " + padded(text, column, right=True), style)
 
 
 def _bar_of(row: Row, timeline: Timeline, width: int) -> Iterator[Piece]:
     what = row.what
     if isinstance(what, Hidden):
-        text, style = bar(timeline.span(what.begin_ns, what.end_ns), width, "░"), "dim"
-        text = text.replace("▐", "░").replace("▕", "░")
+        style: Style = "dim"
+        text = bar(timeline.span(what.begin_ns, what.end_ns), width, "░")
+        text = "".join("░" if character != " " else " " for character in text)
     else:
+        style = NOT_WELL.get(what.state, "good" if what.source is not None else "bar")
         text = bar(timeline.of(what), width)
-        style = _NOT_WELL.get(what.state, "good" if what.source is not None else "bar")
     for cut_at in timeline.cuts:
         at = min(int(cut_at * width), width - 1)
         if text[at] == " ":
@@ -251,7 +300,7 @@ def _notes(row: Row, record: Record, picture: Drawing, width: int) -> Iterator[L
     whole = picture.bodies.get(record.id, record)
 
     def note(label: str, text: str, style: Style) -> Line:
-        room = max(width - _wide(lead) - len(label) - 1, 20)
+        room = max(width - wide(lead) - len(label) - 1, 20)
         return [Piece(lead, "dim"), Piece(f"{label} ", "dim"), Piece(cut(text, room), style)]
 
     if picture.ids:
@@ -259,7 +308,7 @@ def _notes(row: Row, record: Record, picture: Drawing, width: int) -> Iterator[L
     if (origin := origin_of(record)) is not None:
         yield note("↺   ", origin, "good")
     for label, value in (("in  ", whole.input), ("out ", whole.output)):
-        if value is not None and record.id in picture.bodies:
+        if value is not None and picture.details:
             yield note(label, shortened(value, width), "")
     if (question := question_of(whole)) is not None:
         yield note("asks", question, "warn")
@@ -267,7 +316,7 @@ def _notes(row: Row, record: Record, picture: Drawing, width: int) -> Iterator[L
         yield note("✗   ", flat(record.error), "bad")
 
 
-def _wide(text: str) -> int:
+def wide(text: str) -> int:
     """How many columns a text takes on a screen."""
     if text.isascii():
         return len(text)
@@ -282,7 +331,7 @@ def _wide(text: str) -> int:
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BAR = 16
 _LONGEST_BAR = 60
-_NOT_WELL: dict[str, Style] = {
+NOT_WELL: dict[str, Style] = {
     "failed": "bad",
     "interrupted": "warn",
     "paused": "warn",

@@ -83,21 +83,25 @@ def _erase_frames(path: Path, ids: set[str]) -> int:
 
 def _erase_cases(path: Path, ids: set[str]) -> int:
     """Remove from a dataset the cases that were made from erased records."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    # Cut as bytes: as text, characters that JSON takes for none would count as ends of lines.
+    lines = path.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if not _comes_from(line, ids)]
     if len(kept) < len(lines):
         beside = path.with_suffix(".jsonl.part")
-        beside.write_text("".join(kept), encoding="utf-8")
+        beside.write_bytes(b"".join(kept))
         beside.replace(path)
     return len(lines) - len(kept)
 
 
-def _comes_from(line: str, ids: set[str]) -> bool:
+def _comes_from(line: bytes, ids: set[str]) -> bool:
+    """Whether a case was made from one of these records, or expects what one of them said."""
     try:
         provenance = json.loads(line).get("provenance")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return False
-    return isinstance(provenance, dict) and provenance.get("record") in ids
+    if not isinstance(provenance, dict):
+        return False
+    return not ids.isdisjoint(str(provenance.get(name)) for name in ("record", "feedback"))
 
 
 def _rewrite(engine: sa.Engine) -> tuple[str, ...]:

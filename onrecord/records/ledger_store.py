@@ -279,7 +279,7 @@ def _sqlite(path: Path) -> sa.Engine:
 
 def _make_tables(engine: sa.Engine) -> None:
     with engine.begin() as connection:
-        if is_postgresql(connection):  # two that create one table at once fail, IF NOT EXISTS or not
+        if is_postgresql(connection):  # where two cannot create one table at once
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
         TABLES.create_all(connection)
 

@@ -263,6 +263,12 @@ class Recording:
         """The calls as an indented tree with their time, tokens and cost, one line each."""
         return "\n".join(drawn(self.records))
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the tree with time bars, inputs and outputs."""
+        from onrecord.records.page import run_page
+
+        return run_page(self.records)
+
 
 @contextmanager
 def recording() -> Iterator[Recording]:

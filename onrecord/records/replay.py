@@ -268,7 +268,8 @@ class Replay:
         made = self._made()
         if self._cut_short:
             made = [(asked, answer) for asked, answer in made if answer.error is None]
-        if not made and self._record is True and _stamp(self.path) is not None:
+        unchanged = not made and self._record is True and not self._cassette.cleaned
+        if unchanged and _stamp(self.path) is not None:
             return
         with files.alone(self.path):
             # Another process may have recorded meanwhile, and its salt is the cassette's then.

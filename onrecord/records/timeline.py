@@ -1,7 +1,7 @@
 """When in a run a call happened: places between 0 and 1, idle time cut out.
 
-A run that waited three days for a person's answer would be two specks on a ruler of three days. Time
-in which no call was under way is therefore left out.
+A run that waited three days for a person's answer would be two specks on a ruler of three days.
+Time in which no call was under way is therefore left out.
 """
 
 from __future__ import annotations

@@ -153,9 +153,14 @@ def origin_of(record: Record) -> str | None:
     """Where the output of a call that was not made comes from, in words; None if it was made."""
     if record.source is None:
         return None
-    if record.source == record.run and record.parent == record.run and record.kind == "flow":
+    if is_attempt(record):
         return "goes on with the run"
     return f"from record {record.source}"
+
+
+def is_attempt(record: Record) -> bool:
+    """Whether a call is not one that the run made, but a later go at the run as a whole."""
+    return record.kind == "flow" and record.source == record.parent == record.run
 
 
 def question_of(record: Record) -> str | None:
@@ -200,7 +205,9 @@ def dollars(cost: int | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time for people: "0.4 ms", "35 ms", "1.20 s", "3 min 5 s", "26 h 10 min"."""
+    """A time for people: "12 µs", "0.4 ms", "35 ms", "1.20 s", "3 min 5 s", "26 h 10 min"."""
+    if seconds < 0.0001:
+        return f"{seconds * 1e6:.0f} µs"
     if seconds < 0.001:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 1:
@@ -238,7 +245,7 @@ def _chosen(tree: Tree, calls: Sequence[Record], most: int | None) -> list[Recor
         if len(group) <= _MANY:
             shown += group
             continue
-        telling, others = group[:_FEW], []
+        telling, others = group[:_FEW], list[Record]()
         for call in group[_FEW:]:
             keep = call.state != "done" and len(telling) < _FEW + _TROUBLED
             (telling if keep else others).append(call)

@@ -43,14 +43,18 @@ def prices(project: Path) -> None:
     (project / "onrecord.toml").write_text(PRICES)
 
 
+USUAL = Usage(100, 20)
+
+
 class Paid:
     """A model that is paid for; it says what it is told, and then perhaps fails."""
 
     name = "openai:paid"
     version = "https://api.openai.com/v1"
 
-    def __init__(self, usage: Usage = Usage(100, 20), fails: Exception | None = None) -> None:
-        self.usage, self.fails, self.asked = usage, fails, [Parameters()][:0]
+    def __init__(self, usage: Usage = USUAL, fails: Exception | None = None) -> None:
+        self.usage, self.fails = usage, fails
+        self.asked: list[Parameters] = []
         self.wait = asyncio.Event()
         self.wait.set()
 
@@ -80,7 +84,7 @@ async def test_a_limit_is_kept_to_before_anything_is_sent() -> None:
     model = Paid(Usage(10, 20))
     with on.budget(on.Limits(usd=0.0005)) as budget:
         await complete(model, asking("hi", max_tokens=20))
-        with pytest.raises(LimitError, match="dollars|spent"):
+        with pytest.raises(LimitError, match="spent"):
             await complete(model, asking("hi", max_tokens=50))
     assert len(model.asked) == 1
     assert budget.spent().cost == 210 and budget.spent().reserved_cost == 0
@@ -111,9 +115,9 @@ async def test_a_failed_call_is_counted_by_what_is_known(
         error.sent = True
     request = asking(max_tokens=50)
     worst = len("How many?") + 16 + 50 * 10
-    with on.recording() as run, on.budget(on.Limits(usd=1)) as budget:
-        with pytest.raises(type(error)):
-            await complete(Paid(fails=error), request)
+    limits = on.Limits(usd=1)
+    with on.recording() as run, on.budget(limits) as budget, pytest.raises(type(error)):
+        await complete(Paid(fails=error), request)
     assert run.records[0].cost == on_record
     cost, calls = settled
     assert budget.spent().cost == (worst if cost is None else cost)
@@ -123,9 +127,9 @@ async def test_a_failed_call_is_counted_by_what_is_known(
 async def test_a_failed_call_that_said_what_it_took_is_billed_that() -> None:
     error = ModelRefusedError("declined")
     error.usage = Usage(10, 1)
-    with on.recording() as run, on.budget(on.Limits(usd=1)) as budget:
-        with pytest.raises(ModelError):
-            await complete(Paid(fails=error), asking())
+    limits = on.Limits(usd=1)
+    with on.recording() as run, on.budget(limits) as budget, pytest.raises(ModelError):
+        await complete(Paid(fails=error), asking())
     assert run.records[0].cost == budget.spent().cost == 20
     assert run.records[0].usage == Usage(10, 1)
 

@@ -2,8 +2,8 @@
 
     python -m tests.programs.resume_killing FOLDER KILLS
 
-Every attempt is a process of its own; SIGKILL comes at a random instant. A person's answers are read
-from what the effects file says. Prints one JSON object: what was counted.
+Every attempt is a process of its own; SIGKILL comes at a random instant. A person's answers are
+read from what the effects file says. Prints one JSON object: what was counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from onrecord.programs.tool import tool
 from onrecord.records.store import Store
 
 EFFECTS = Path("effects.txt")
-PARTS = 12
+PARTS = 16
 _CHANCE = random.Random()
 
 
@@ -157,7 +157,7 @@ def main(folder: Path, kills: int) -> dict[str, Any]:
         home = folder / str(number)
         home.mkdir()
         os.chdir(home)
-        while killed(_CHANCE.uniform(0.02, 0.3) if counts["kills"] < kills else 60):
+        while killed(_CHANCE.uniform(0.05, 0.2) if counts["kills"] < kills else 60):
             counts["kills"] += 1
         counts["runs"] += 1
         wrong += check(counts)

@@ -27,7 +27,7 @@ from benchmarks.ledger_load import Load, run
 from onrecord.errors import LimitError, StorageError, UsageError
 from onrecord.records.database import open_engine
 from onrecord.records.ledger import Budget, budget, held, longest_answer, seconds_left
-from onrecord.records.limits import Limits, Tally, Worst, dollars
+from onrecord.records.limits import Asked, Caps, Limits, Spent, Tally, Worst, dollars
 
 CHEAP = Worst(10, 10)
 
@@ -601,6 +601,26 @@ def test_processes_never_overspend_in_postgresql(project: Path, postgres: str, k
     assert outcome.overspend == 0
     assert outcome.charged <= outcome.spent.cost <= outcome.allowed
     assert outcome.spent.reserved_calls == 0
+
+
+def test_many_may_be_the_first_to_use_a_database(postgres: str) -> None:
+    from onrecord.records.ledger_store import Accounts  # it loads SQLAlchemy
+
+    everybody = [Accounts(open_engine(Path(), postgres)) for _ in range(6)]
+    at_once = threading.Barrier(len(everybody))
+    seen: list[Spent] = []
+
+    def first(accounts: Accounts) -> None:
+        accounts.engine.connect().close()
+        at_once.wait(timeout=60)
+        seen.append(accounts.spent(Asked("k", "", Caps(None, None, 1))))
+
+    threads = [threading.Thread(target=first, args=(each,)) for each in everybody]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [Spent()] * 6
 
 
 KILLED = """

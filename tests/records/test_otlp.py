@@ -20,14 +20,15 @@ from onrecord.messages import Completion
 from onrecord.models.model import Request
 from onrecord.records.exchange import conventions, sending
 from onrecord.records.exchange.from_spans import records_of
-from onrecord.records.exchange.importing import read_otlp
+from onrecord.records.exchange.importing import read_otlp, redacted
 from onrecord.records.exchange.otlp import Skipped, encode_span, read_request, request
-from onrecord.records.exchange.sending import Exported, Delivery, export_otlp
+from onrecord.records.exchange.sending import Delivery, Exported, export_otlp
 from onrecord.records.exchange.span import is_hex, span_id, trace_id
 from onrecord.records.exchange.to_spans import span_of
 from onrecord.records.query import Query
 from onrecord.records.record import Record, new_id
 from onrecord.records.store import Store
+from onrecord.settings import Settings
 from tests.records.exchange_records import NOW, a_run, records
 from tests.servers.otlp_collector import Collector, decode
 
@@ -410,6 +411,14 @@ def test_files_are_read_in_every_form(form: str, tmp_path: Path, store: Store) -
     assert store.run(run[0].id)[0].input == run[0].input
 
 
+def test_what_comes_in_is_redacted_as_what_is_recorded() -> None:
+    (record,) = read_spans({"gen_ai.tool.name": "map", "input.value": "secret"})
+    (bare,) = redacted([record], Settings(bodies=False))
+    assert (bare.input, bare.output, bare.redacted) == (None, None, True)
+    (same,) = redacted([record], Settings(redact=()))
+    assert same == record
+
+
 def test_what_is_no_span_is_counted_with_its_place(tmp_path: Path) -> None:
     good = request([encode_span(span_of(a_run()[0]))], {})
     bad = b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"x"}, 5]}]}]}'
@@ -486,10 +495,24 @@ def test_calls_that_end_late_are_sent_when_they_have_ended(
     assert otlp_collector.spans[-1]["spanId"] == span_id(run[0].id)
 
 
+def test_a_store_in_postgresql_remembers_as_well(
+    postgres: str, project: Path, otlp_collector: Collector
+) -> None:
+    store = Store(project / ".onrecord", postgres, fold=False)
+    store.take(a_run())
+    otlp_collector.fail(1, 400)
+    done = send(store, otlp_collector.url, delivery=Delivery(spans=5))
+    assert (done.sent, done.failed) == (3, 5)
+    assert send(store, otlp_collector.url, again=True).sent == 5
+    assert send(store, otlp_collector.url, again=True) == Exported()
+    store.close()
+
+
 def test_each_target_gets_its_own(store: Store, otlp_collector: Collector) -> None:
     store.take(a_run())
     send(store, otlp_collector.url)
     assert send(store, otlp_collector.url + "/v1/traces").sent == 0  # the same one
+    assert send(store, otlp_collector.url, target="another project there").sent == 8
     with pytest.raises(UsageError, match="takes no traces"):
         send(store, otlp_collector.url + "/elsewhere")
 
@@ -547,7 +570,12 @@ def test_a_server_that_lets_nobody_in_puts_nothing_aside(
 def test_only_what_is_asked_for_is_sent(store: Store, otlp_collector: Collector) -> None:
     store.take(a_run())
     assert send(store, otlp_collector.url, query=Query(kinds=("model",))).sent == 2
-    assert send(store, otlp_collector.url, query=Query(name="map"), delivery=Delivery(bodies=False)).sent == 1
+    assert (
+        send(
+            store, otlp_collector.url, query=Query(name="map"), delivery=Delivery(bodies=False)
+        ).sent
+        == 1
+    )
     assert "gen_ai.tool.call.arguments" not in json.dumps(otlp_collector.spans[-1])
     assert send(store, otlp_collector.url).sent == 5
 

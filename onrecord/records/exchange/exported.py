@@ -17,18 +17,8 @@ from onrecord.records.database import insert, reading, storage_error
 from onrecord.records.query import Query
 from onrecord.records.reading import matching, select
 from onrecord.records.record import Record
-from onrecord.records.schema import RECORD
+from onrecord.records.schema import EXPORTED, RECORD
 from onrecord.records.store import Store
-
-METADATA = sa.MetaData()
-EXPORTED = sa.Table(
-    "exported",
-    METADATA,
-    sa.Column("target", sa.String, primary_key=True),
-    sa.Column("record", sa.String(32), primary_key=True, index=True),
-    sa.Column("at_ns", sa.BigInteger, nullable=False),
-    sa.Column("failed", sa.String),  # the target's reason; NULL: it has the record
-)
 
 
 def pending(
@@ -38,7 +28,6 @@ def pending(
 
     Those that it refused are among them only with `again`. Each page is read when it is asked for.
     """
-    _prepare(store.engine)
     last = ""
     while ids := _missing(store.engine, target, query, again, last, page):
         last = ids[-1]
@@ -48,7 +37,6 @@ def pending(
 
 def count_pending(store: Store, target: str, query: Query, *, again: bool = False) -> int:
     """How many records `pending` would give."""
-    _prepare(store.engine)
     with _errors(store.engine), reading(store.engine) as connection:
         found = sa.select(sa.func.count()).select_from(RECORD)
         return int(connection.scalar(found.where(*_wanted(connection, target, query, again))) or 0)
@@ -61,12 +49,10 @@ def remember(store: Store, target: str, ids: Iterable[str], *, failed: str | Non
     if not rows:
         return
     with _errors(store.engine), store.engine.begin() as connection:
-        for at in range(0, len(rows), 500):
-            new = insert(connection, EXPORTED).values(rows[at : at + 500])
-            changes = {"at_ns": new.excluded.at_ns, "failed": new.excluded.failed}
-            connection.execute(
-                new.on_conflict_do_update(index_elements=["target", "record"], set_=changes)
-            )
+        new = insert(connection, EXPORTED)
+        changes = {"at_ns": new.excluded.at_ns, "failed": new.excluded.failed}
+        keys = ["target", "record"]
+        connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changes), rows)
 
 
 def _missing(
@@ -87,14 +73,6 @@ def _wanted(
         settled = settled.where(e.failed.is_(None))
     ended = RECORD.c.state != "open"
     return [*matching(connection, query), ended, ~settled.exists()]
-
-
-def _prepare(engine: sa.Engine) -> None:
-    with _errors(engine):
-        try:
-            METADATA.create_all(engine)
-        except sa.exc.DBAPIError:  # another process was faster
-            METADATA.create_all(engine)
 
 
 @contextlib.contextmanager

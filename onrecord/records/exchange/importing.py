@@ -1,7 +1,7 @@
 """Traces of others as records: OTLP in files, MLflow's traces in files.
 
     traces = read_otlp("traces.jsonl")
-    Store.open().take(traces)
+    Store.open().take(redacted(traces, Settings.load()))
     traces.skipped        # what was no span, and why
 
 Importing the same file twice changes nothing: records that are there stay as they are.
@@ -23,6 +23,7 @@ from onrecord.records.exchange.mlflow_spans import spans_of_trace, verdicts_of_t
 from onrecord.records.exchange.otlp import Skipped, read_request
 from onrecord.records.exchange.span import Span
 from onrecord.records.record import Record
+from onrecord.settings import Settings
 
 
 class Imported:
@@ -82,6 +83,32 @@ def read_mlflow_files(*paths: str | Path) -> Imported:
                     yield from records_of_trace(trace, where, skip)
 
     return Imported(traces)
+
+
+def redacted(records: Iterable[Record], settings: Settings) -> Iterator[Record]:
+    """Records as the settings let them be kept: traces of others hold secrets, too."""
+    from onrecord.records.redaction import Redactor, pseudonym_key
+
+    redactor = Redactor(
+        settings.redact, settings.redact_fields, key=lambda: pseudonym_key(settings.home)
+    )
+    for record in records:
+        if not settings.bodies:
+            error = record.error.partition(":")[0] if record.error else record.error
+            yield msgspec.structs.replace(
+                record, input=None, output=None, error=error, redacted=True
+            )
+            continue
+        input, _ = redactor.redact(record.input)
+        output, changes = redactor.redact(record.output)
+        error = redactor.redact_text(record.error)[0] if record.error else record.error
+        yield msgspec.structs.replace(
+            record,
+            input=input,
+            output=output,
+            error=error,
+            redacted=record.redacted or changes > 0,
+        )
 
 
 def records_of_trace(trace: Any, where: str, skip: Callable[[Skipped], None]) -> Iterator[Record]:

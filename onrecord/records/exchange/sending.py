@@ -110,9 +110,7 @@ async def export_otlp(
     return Exported(sent, failed, 0, tuple(problems[:_TOLD]))
 
 
-def batches(
-    records: Sequence[Record], delivery: Delivery
-) -> Iterator[list[tuple[str, bytes]]]:
+def batches(records: Sequence[Record], delivery: Delivery) -> Iterator[list[tuple[str, bytes]]]:
     """Records as encoded spans with the records' ids, each batch as much as one request holds."""
     batch: list[tuple[str, bytes]] = []
     size = 0
@@ -181,7 +179,11 @@ class _Channel:
     """Requests to one server, each tried until it is settled or the patience is over."""
 
     def __init__(
-        self, client: httpx.AsyncClient, address: str, headers: Mapping[str, str], delivery: Delivery
+        self,
+        client: httpx.AsyncClient,
+        address: str,
+        headers: Mapping[str, str],
+        delivery: Delivery,
     ) -> None:
         self._client = client
         self._address = address

@@ -1,0 +1,74 @@
+"""How records look in a terminal: colours, widths and tables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+
+from onrecord.cli.output import printable, say
+from onrecord.records.drawing import Piece, Style, padded
+from onrecord.records.tree import flat
+
+
+def say_line(line: Iterable[Piece]) -> None:
+    """Print the pieces of a line, in colour where a person looks on and has not said NO_COLOR."""
+    pieces = [Piece(printable(flat_ends(text)), style) for text, style in line]
+    if not _colours():
+        typer.echo("".join(text for text, _ in pieces).rstrip())
+        return
+    typer.echo("".join(_styled(text, style) for text, style in pieces))
+
+
+def say_table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int, last: Sequence[str] = ()
+) -> None:
+    """Print a table: `left` columns of names, then columns of numbers; `last` below a line."""
+    rows = [[flat(cell) for cell in row] for row in rows]
+    everything = [heads, *rows, *([last] if last else [])]
+    widths = [max(len(row[at]) for row in everything) for at in range(len(heads))]
+
+    def written(row: Sequence[str]) -> str:
+        cells = [padded(cell, widths[at], right=at >= left) for at, cell in enumerate(row)]
+        return "  ".join(cells).rstrip()
+
+    say_line([Piece(written(heads), "dim")])
+    for row in rows:
+        say(written(row))
+    if last:
+        say_line([Piece("─" * (sum(widths) + 2 * (len(widths) - 1)), "dim")])
+        say_line([Piece(written(last), "bold")])
+
+
+def width() -> int:
+    """The columns of the terminal, 80 at least; 100 where there is none."""
+    return min(max(shutil.get_terminal_size((100, 24)).columns, 80), 200)
+
+
+def flat_ends(text: str) -> str:
+    """A text without the line breaks and tabs that would tear a line apart."""
+    return text.replace("\n", " ").replace("\t", " ")
+
+
+def _colours() -> bool:
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not plain
+
+
+def _styled(text: str, style: Style) -> str:
+    return typer.style(text, **_LOOKS[style]) if _LOOKS[style] else text
+
+
+_LOOKS: dict[Style, dict[str, Any]] = {
+    "": {},
+    "dim": {"dim": True},
+    "bold": {"bold": True},
+    "bad": {"fg": "red"},
+    "warn": {"fg": "yellow"},
+    "good": {"fg": "green"},
+    "bar": {"fg": "blue"},
+}

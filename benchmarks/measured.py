@@ -31,12 +31,17 @@ def newest(name: str) -> dict[str, Any]:
 
 
 def _section(
-    name: str, title: str, text: str, header: Cells, rows: Callable[[Any], Iterable[Cells]]
+    name: str,
+    title: str,
+    text: str,
+    header: Cells,
+    rows: Callable[[Any], Iterable[Cells]],
+    only: str = "",
 ) -> str:
     result = newest(name)
     lines = [header, ("---",) * len(header), *rows(result)]
     table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-    source = f"`make bench ONLY={name}`, {result['date']}"
+    source = f"`make bench ONLY={only or name}`, {result['date']}"
     return f"## {title}\n\n{text}\n\n{table}\n\n{source}\n"
 
 
@@ -105,6 +110,21 @@ def _startup(result: Any) -> Iterable[Cells]:
         yield row["what"], row["median ms"], row["worst ms"]
 
 
+def _columns(*keys: str) -> Callable[[Any], Iterable[Cells]]:
+    """The rows of a result as they are, of each these columns."""
+    return lambda result: (tuple(_shown(row[key]) for key in keys) for row in result["rows"])
+
+
+def _shown(value: object) -> object:
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _across(result: Any) -> Iterable[Cells]:
+    """A result of one row, a line for each of its columns."""
+    yield from ((name, _shown(value)) for name, value in result["rows"][0].items())
+
+
+_MICROSECONDS = ("what", "p50 us", "p99 us", "p99.9 us", "mean us", "calls")
 _HEAD = """# Measured
 
 Made by `python -m benchmarks.measured` out of `benchmarks/results/`; every figure is printed by a command of this
@@ -114,7 +134,8 @@ Public data is for measuring; no constant was fitted to it. But its results were
 sentences are quoted, which signs make an answer doubtful), and CLINC helped to set the threshold of refusal: take the
 figures on SQuAD and CLINC as somewhat optimistic.
 """
-_SECTIONS: dict[str, tuple[str, str, Cells, Callable[[Any], Iterable[Cells]]]] = {
+_Table = Callable[[Any], Iterable[Cells]]
+_SECTIONS: dict[str, tuple[str, str, Cells, _Table] | tuple[str, str, Cells, _Table, str]] = {
     "retrieval_quality": (
         "Finding the right passage",
         "SQuAD 2.0 dev: 5,928 questions, the right paragraph among 1,204. Cranfield: 225 questions, 1,400 abstracts. "
@@ -160,6 +181,70 @@ _SECTIONS: dict[str, tuple[str, str, Cells, Callable[[Any], Iterable[Cells]]]] =
         "Fresh processes; imports without the interpreter's own start.",
         ("what", "median ms", "worst ms"),
         _startup,
+    ),
+    "records-calls": (
+        "A recorded call",
+        "What a call with 200 characters in and 200 out costs its caller, in microseconds. Every contender has a process "
+        "of its own and they take turns; the garbage collector is on; the clock's own cost is subtracted. Ours is in the "
+        "hands of the operating system when control returns, so that `kill -9` loses none of it; a span of OpenTelemetry "
+        "or MLflow is then still in the memory of the process. OpenTelemetry exports nowhere. MLflow logs to SQLite in the "
+        "background, as by default; that work is not in the figures of a span.",
+        _MICROSECONDS,
+        _columns(*_MICROSECONDS),
+        "records",
+    ),
+    "records-folding-meanwhile": (
+        "A recorded call beside the thread that folds",
+        "Ten seconds or more without a pause, then 1,000 calls a second: there the processor's caches are cold, for everybody.",
+        _MICROSECONDS,
+        _columns(*_MICROSECONDS),
+        "records",
+    ),
+    "records-prompts": (
+        "Prompt, model, parse",
+        "A prompt, a double that answers at once, its answer parsed; in microseconds. Ours is recorded (two records), the "
+        "peers do not trace. Each peer has its own public double. Synchronous calls compare with `.run()`, which hands the "
+        "call to a loop in another thread, asynchronous ones with `await`.",
+        _MICROSECONDS,
+        _columns(*_MICROSECONDS),
+        "records",
+    ),
+    "records-folding": (
+        "Folding",
+        "A journal of a million calls into SQLite, 100,000 at a time.",
+        ("what", "figure"),
+        _columns("what", "figure"),
+        "records",
+    ),
+    "records-filters": (
+        "The newest 100 of a million records",
+        "p50 of 20, and the first one; `Store.records(Query(...), limit=100)` with inputs and outputs. Words in bodies that "
+        "are rare (the last line, of 3) are a scan of everything.",
+        ("filter", "found", "p50 ms", "worst ms", "first ms"),
+        _columns("filter", "found", "p50 ms", "worst ms", "first ms"),
+        "records",
+    ),
+    "records-run": (
+        "A run of 100,000 records",
+        "In the same store.",
+        ("what", "median ms", "worst ms"),
+        _columns("what", "median ms", "worst ms"),
+        "records",
+    ),
+    "records-crashes": (
+        "kill -9",
+        "At random instants, under load: three threads and tasks in each of two processes make nested calls, one or two others "
+        "fold, segments are 64 KiB. Torn bytes are of calls that had not ended.",
+        ("what", "figure"),
+        _across,
+        "records",
+    ),
+    "ledger_load": (
+        "One budget, eight processes",
+        "10,000 calls each, a budget for about half of them; amounts in micro-dollars.",
+        ("what", "figure"),
+        _across,
+        "records",
     ),
 }
 

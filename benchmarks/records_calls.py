@@ -61,9 +61,7 @@ def prompts() -> dict[str, Entry]:
         "onrecord: await, docstring instead of a template": Entry(
             partial(_prompt, template=False), calls=300
         ),
-        "onrecord: await, JSON into a typed object": Entry(
-            partial(_prompt, typed=True), calls=300
-        ),
+        "onrecord: await, JSON into a typed object": Entry(partial(_prompt, typed=True), calls=300),
     }
 
 

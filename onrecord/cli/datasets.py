@@ -25,7 +25,9 @@ Out = Annotated[
 ]
 Place = Annotated[
     str,
-    typer.Argument(help="The dataset's name, or a file (cases.jsonl).", show_default=False),
+    typer.Argument(
+        metavar="NAME", help="The dataset's name, or a file (cases.jsonl).", show_default=False
+    ),
 ]
 
 
@@ -61,7 +63,7 @@ def rows(
 
 @app.command()
 @filtered
-def dataset(query: Query, name: Place, run: Run = None, json: AsJson = False) -> None:
+def dataset(query: Query, place: Place, run: Run = None, json: AsJson = False) -> None:
     """Save the outermost flows (or --kind) that ended well as a dataset: a case for each question.
 
     A case expects the output, or its correction by feedback. A dataset with a name is kept in
@@ -72,7 +74,7 @@ def dataset(query: Query, name: Place, run: Run = None, json: AsJson = False) ->
 
     store = Store.open()
     made = Dataset.from_records(within(store, query, run), store=store)
-    path = made.save(name)
+    path = made.save(place)
     if json:
         facts = {"cases": len(made), "version": made.version, "left_out": made.left_out}
         print_json({**facts, "path": path})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 import time
@@ -12,8 +13,9 @@ import typer
 
 from onrecord.cli.output import AsJson, print_json, say
 from onrecord.cli.records_bill import cost, erase, status
-from onrecord.cli.records_options import Run, filtered, within
+from onrecord.cli.records_options import filtered
 from onrecord.cli.records_screen import say_line, width
+from onrecord.cli.records_watch import watch
 from onrecord.errors import UnknownNameError, UsageError
 from onrecord.records.query import Query
 from onrecord.records.record import Record
@@ -112,6 +114,7 @@ def show(
     counted. JSON holds every call, and its input and output unless --no-bodies.
     """
     from onrecord.records.graph import mermaid
+    from onrecord.records.looking import run_of, skeleton
     from onrecord.records.store import Store
     from onrecord.records.tree import Tree
 
@@ -119,60 +122,30 @@ def show(
     json = json or bool(context.obj)
     if call:
         _show_call(_one_call(store, run or ""), json)
-    elif json:
-        found = store.run(_newest(store, run), bodies=bodies is not False)
-        print_json({"run": found[0].run, "records": found})
+        return
+    id = _newest(store) if run is None else run_of(store, run)
+    if json:
+        print_json({"run": id, "records": store.run(id, bodies=bodies is not False)})
+        return
+    gc.disable()  # it would look at 100,000 records again and again, to free nothing
+    tree = Tree(skeleton(store, id))
+    if graph:
+        say(mermaid(tree))
     else:
-        tree = Tree(store.run(_newest(store, run), bodies=False))
-        if graph:
-            say(mermaid(tree))
-        else:
-            _draw(store, tree, all, bodies, ids)
+        _draw(store, tree, all, bodies, ids)
 
 
-@app.command()
-@filtered
-def watch(
-    context: typer.Context,
-    query: Query,
-    run: Run = None,
-    long: Annotated[
-        float, typer.Option(help="Tell of calls under way after this many seconds.", min=0)
-    ] = 2.0,
-    json: AsJson = False,
-) -> None:
-    """Follow what happens in all processes of the project, live, until Ctrl-C.
-
-    Every call is told when it ends, and after some seconds also that it is still under way. --json
-    prints one JSON document a line.
-    """
-    from onrecord.records.looking import Watch
-    from onrecord.records.store import Store
-
-    json = json or bool(context.obj)
-    store = Store.open()
-    watching = Watch(store, within(store, query, run), long)
-    if not json:
-        typer.echo("Watching; Ctrl-C ends it.", err=True)
-    try:
-        while True:
-            for record in watching.news():
-                _tell(record, json)
-            time.sleep(_EVERY)
-    except KeyboardInterrupt:
-        return  # the way to end it, so no failure
-
-
+app.command()(watch)
 app.command()(cost)
 app.command()(erase)
 app.command()(status)
 
-_EVERY = 0.5
 _MOST_WITH_BODIES = 100
+_MOST_ROWS = 400
 
 
 def _list(query: Query, limit: int, before: str | None, calls: bool, json: bool) -> None:
-    from onrecord.records.looking import latest_attempts, page
+    from onrecord.records.looking import latest_attempts, page, whole
     from onrecord.records.store import Store
 
     store = Store.open()
@@ -180,8 +153,8 @@ def _list(query: Query, limit: int, before: str | None, calls: bool, json: bool)
     following = found[limit - 1].id if len(found) > limit else None
     found = found[:limit]
     if json:
-        whole = _whole(store, found)
-        print_json({"calls" if calls else "runs": whole, "next": following})
+        records = list(whole(store, [record.id for record in found]).values())
+        print_json({"calls" if calls else "runs": records, "next": following})
         return
     attempts = {} if calls else latest_attempts(store, found)
     for record in found:
@@ -192,13 +165,6 @@ def _list(query: Query, limit: int, before: str | None, calls: bool, json: bool)
         say(_nothing(query, before, calls))
 
 
-def _whole(store: Store, found: list[Record]) -> list[Record]:
-    from onrecord.records.looking import with_bodies
-
-    bodies = with_bodies(store, [record.id for record in found])
-    return [bodies.get(record.id, record) for record in found]
-
-
 def _say_listed(record: Record, attempt: Record | None) -> None:
     from onrecord.records.drawing import NOT_WELL, Piece, moment_of, one_line
 
@@ -206,7 +172,8 @@ def _say_listed(record: Record, attempt: Record | None) -> None:
     if attempt is not None:
         state = {"open": "under way"}.get(attempt.state, attempt.state)
         line.append(Piece(f", resumed, {state}", NOT_WELL.get(attempt.state, "good")))
-    say_line([Piece(f"{record.id}  "), Piece(f"{moment_of(record.started_ns)}  ", "dim"), *line])
+    before = [Piece(f"{record.id}  "), Piece(f"{moment_of(record.started_ns)}  ", "dim")]
+    say_line([*before, *line], fitting=True)
 
 
 def _nothing(query: Query, before: str | None, calls: bool) -> str:
@@ -231,38 +198,43 @@ def _same_command(before: str) -> str:
     return shlex.join(["onrecord", *kept, "--before", before])
 
 
-def _newest(store: Store, run: str | None) -> str:
-    if run is not None:
-        return run
+def _newest(store: Store) -> str:
     newest = store.runs(1)
     if not newest:
         raise UsageError("there is no run yet", cure="`onrecord demo` makes some.")
-    return newest[0].id
+    return newest[0].run
 
 
 def _one_call(store: Store, id: str) -> Record:
-    found = [each.id for each in store.run(id, bodies=False) if each.id.startswith(id)]
+    from onrecord.records.looking import run_of, skeleton
+
+    run = run_of(store, id)
+    found = [each.id for each in skeleton(store, run) if each.id.startswith(id)]
     if len(found) != 1:
         raise UnknownNameError(
             f"the ids of {len(found):,} calls begin with '{id}'",
-            cure="`onrecord records show RUN --ids` shows them whole.",
+            cure=f"`onrecord records show {run} --ids` shows them whole.",
         )
     return store.record(found[0])
 
 
 def _draw(store: Store, tree: Tree, all: bool, bodies: bool | None, ids: bool) -> None:
     from onrecord.records.drawing import draw, drawing, summary
-    from onrecord.records.looking import with_bodies
+    from onrecord.records.looking import whole
 
     picture = drawing(tree, None if all else _MOST_ROWS)
-    shown = [row.what for row in picture.rows if isinstance(row.what, Record)]
     if bodies is None:
         bodies = len(tree.records) < _MOST_WITH_BODIES
-    whole = with_bodies(store, [each.id for each in shown if bodies or each.state == "paused"])
-    for line in draw(picture._replace(bodies=whole, details=bodies, ids=ids), width()):
+    shown = [row.what for row in picture.rows if isinstance(row.what, Record)]
+    found = whole(store, [each.id for each in shown], bodies=bodies)
+    if not bodies:  # a question is the input of its call
+        asking = [each.id for each in shown if each.kind == "pause" or each.state == "paused"]
+        found |= whole(store, asking)
+    picture = picture._replace(whole=found, details=bodies, ids=ids)
+    for line in draw(picture, width()):
         say_line(line)
     say()
-    for line in summary(tree, picture.timeline):
+    for line in summary(picture):
         say_line(line)
 
 
@@ -283,28 +255,3 @@ def _show_call(record: Record, json: bool) -> None:
 
 def _indented(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-
-
-def _tell(record: Record, json: bool) -> None:
-    if json:
-        say_json_line(record)
-        return
-    from onrecord.records.drawing import Piece, one_line
-
-    at = record.ended_ns or record.started_ns
-    clock = time.strftime("%H:%M:%S", time.localtime(at / 1e9))
-    indent = "" if record.parent is None else "  "
-    line = [Piece(f"{clock}  ", "dim"), Piece(indent), *one_line(record, time.time_ns())]
-    if record.parent is None:
-        line.append(Piece(f"  {record.run}", "dim"))
-    say_line(line)
-    sys.stdout.flush()
-
-
-def say_json_line(record: Record) -> None:
-    """Print a record as one line of JSON."""
-    typer.echo(msgspec.json.encode(record).decode())
-    sys.stdout.flush()
-
-
-_MOST_ROWS = 400

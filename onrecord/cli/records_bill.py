@@ -17,7 +17,7 @@ from onrecord.records.query import GROUPS, Query, Total, moment
 from onrecord.records.tree import bill, duration
 
 if TYPE_CHECKING:
-    from onrecord.records.looking import Health
+    from onrecord.records.health import Health
     from onrecord.records.query import Receipt
     from onrecord.records.store import Store
 
@@ -99,7 +99,7 @@ def erase(
 
 def status(context: typer.Context, json: AsJson = False) -> None:
     """Tell how the store of records is: what it holds, what waits, what was lost."""
-    from onrecord.records.looking import health
+    from onrecord.records.health import health
     from onrecord.records.store import Store
 
     found = health(Store.open(fold=False))

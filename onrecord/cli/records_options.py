@@ -99,7 +99,9 @@ def within(store: Store, query: Query, run: str | None) -> Query:
     """
     if run is None:
         return query
-    return msgspec.structs.replace(query, run=store.run(run, bodies=False)[0].run)
+    from onrecord.records.looking import run_of
+
+    return msgspec.structs.replace(query, run=run_of(store, run))
 
 
 def _known(noun: str, given: Sequence[str] | None, choices: Sequence[str]) -> tuple[Any, ...]:

@@ -11,13 +11,18 @@ from typing import Any
 import typer
 
 from onrecord.cli.output import printable, say
-from onrecord.records.drawing import Piece, Style, padded
+from onrecord.records.drawing import Piece, Style, cut, padded, wide
 from onrecord.records.tree import flat
 
 
-def say_line(line: Iterable[Piece]) -> None:
-    """Print the pieces of a line, in colour where a person looks on and has not said NO_COLOR."""
+def say_line(line: Iterable[Piece], *, fitting: bool = False) -> None:
+    """Print the pieces of a line, in colour where a person looks on and has not said NO_COLOR.
+
+    `fitting`: on a terminal, what does not fit into its width is cut off.
+    """
     pieces = [Piece(printable(flat_ends(text)), style) for text, style in line]
+    if fitting and sys.stdout.isatty():
+        pieces = _cut(pieces, shutil.get_terminal_size().columns)
     if not _colours():
         typer.echo("".join(text for text, _ in pieces).rstrip())
         return
@@ -52,6 +57,16 @@ def width() -> int:
 def flat_ends(text: str) -> str:
     """A text without the line breaks and tabs that would tear a line apart."""
     return text.replace("\n", " ").replace("\t", " ")
+
+
+def _cut(pieces: Iterable[Piece], room: int) -> list[Piece]:
+    kept: list[Piece] = []
+    for text, style in pieces:
+        if wide(text) > room:
+            return [*kept, Piece(printable(cut(text, room)) if room else "", style)]
+        kept.append(Piece(text, style))
+        room -= wide(text)
+    return kept
 
 
 def _colours() -> bool:

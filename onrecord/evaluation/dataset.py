@@ -194,7 +194,7 @@ class _Gathering:
 
     def _take(self, record: Record) -> None:
         said = self._feedback.on(record.id)
-        if record.redacted and not said.corrected:
+        if record.redacted and (not said.corrected or record.input is None):
             return self._leave("redacted: the output on record is not what was given")
         if said.rejected:
             return self._leave("called bad by feedback, without a correction")

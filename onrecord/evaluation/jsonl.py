@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,24 @@ def write(path: Path, lines: Iterable[bytes]) -> None:
 
     Raises StorageError.
     """
+    path = path.resolve()  # what a link points to is replaced, and not the link
+    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        number, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise _unwritten(path, error) from None
-    try:
-        with os.fdopen(number, "wb") as file:
+        with part.open("xb") as file:
             file.writelines(lines)
-            os.fchmod(file.fileno(), _mode(path))
-        Path(part).replace(path)
+        if path.exists():
+            part.chmod(path.stat().st_mode & 0o777)
+        part.replace(path)
     except OSError as error:
-        raise _unwritten(path, error) from None
+        raise StorageError(
+            f"the file cannot be written: {error.strerror or error}",
+            where=str(path),
+            cure="Check that the disk is not full and that you may write there.",
+        ) from None
     finally:
-        Path(part).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -66,20 +71,3 @@ _LINE_ENDS = (
     ("\u2029".encode(), rb"\u2029"),
     ("\x85".encode(), rb"\u0085"),
 )
-
-
-def _mode(path: Path) -> int:
-    """The rights of the file as it is; of a new one, those that the process gives its files."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-def _unwritten(path: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"the file cannot be written: {error.strerror or error}",
-        where=str(path),
-        cure="Check that the disk is not full and that you may write there.",
-    )

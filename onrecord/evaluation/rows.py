@@ -45,9 +45,10 @@ def rows(
 
     Only whole answers that ended well, each question once: the newest answer, or the one that
     people corrected (the correction is what is learnt). Left out and counted: redacted answers,
-    ones that were repaired or cut off, that somebody called bad (the answer, or a call around it),
-    images and sound, calls inside another model call (a wrapper's). `preference` takes corrected
-    answers only: the correction before the answer. `store`: default the project's.
+    ones that were repaired or cut off, that came from a cache, that somebody called bad (the answer
+    or a call around it), images and sound, calls inside another model call (a wrapper's).
+    `preference` takes corrected answers only: the correction before the answer. `store`: default
+    the project's.
 
     Raises UsageError for an unknown format or a query for other kinds than model calls.
     """
@@ -142,6 +143,8 @@ class _Making:
     def row(self, record: Record) -> Row:
         if record.redacted:
             raise Untrainable("redacted: the output on record is not what was given")
+        if record.source is not None:  # a similar question's answer may be among them
+            raise Untrainable("not made, but taken from another record")
         around = self.runs.around(record)
         if around is not None and around.kind == "model":
             raise Untrainable("inside another model call, whose answer is taken")

@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 from onrecord.calling import Operation
 from onrecord.errors import ReplayError, ResumeError, UsageError
 from onrecord.messages import Question
+from onrecord.programs.functions import Code, asynchronous, binder
 from onrecord.programs.past import Past
 from onrecord.programs.pausing import Attempt, missing_setting, once, under_way
-from onrecord.programs.restoring import Unrestorable, hints, is_loose, is_plain, restored
-from onrecord.programs.resuming import Changed, Resumption
+from onrecord.programs.restoring import Unrestorable, is_plain, restored
+from onrecord.programs.resuming import Changed, Resumption, check_answers
 from onrecord.records.record import Kind
 from onrecord.records.recording import (
     Call,
@@ -37,7 +36,9 @@ from onrecord.records.recording import (
 from onrecord.settings import Settings
 
 P = ParamSpec("P")
+P2 = ParamSpec("P2")
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 class Recorded(Operation[P, R]):
@@ -56,7 +57,7 @@ class Recorded(Operation[P, R]):
         self.idempotent = idempotent
         self.signature = inspect.signature(function)
         self._bind = binder(self.signature)
-        self._code = _Code(function)
+        self._code = Code(function)
 
     @property
     def version(self) -> str:
@@ -195,6 +196,7 @@ class Flow(Recorded[P, R]):
         past = await asyncio.to_thread(Past.take, settings, run)
         try:
             past.check(self.name)
+            check_answers(past.history, answers)
             if (done := past.done()) is not None:
                 return cast("R", self._result(done.output, past))
             resumption = Resumption(past.history, answers, changed, past.source, past.notes)
@@ -214,7 +216,6 @@ class Flow(Recorded[P, R]):
                 user=root.user,
                 session=root.session,
                 tenant=root.tenant,
-                release=root.release,
                 tags=root.tags,
             ),
             recalling(resumption) as beyond,
@@ -227,6 +228,16 @@ class Flow(Recorded[P, R]):
             result = await self._attempt(attempt, this, arguments.args, arguments.kwargs)
         resumption.report()
         return result
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Flow[P, R]: ...
+    @overload
+    def __get__(
+        self: Flow[Concatenate[S, P2], R], instance: S, owner: type | None = None
+    ) -> Flow[P2, R]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        # A method that is a flow can be resumed, too.
+        return super().__get__(instance, owner)
 
     async def _attempt(
         self, attempt: Attempt, this: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -300,115 +311,6 @@ class Decorator:
     def __call__(self, function: Callable[P, Any], /) -> Recorded[P, Any]:
         """Make `function` one."""
         return Recorded(asynchronous(function), self._kind, idempotent=self._idempotent)
-
-
-def asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
-    """A coroutine function as it is; a plain one runs in a thread."""
-    if inspect.iscoroutinefunction(function):
-        return function
-    if not inspect.isroutine(function):
-        raise TypeError(f"a flow or step is a function, not {type(function).__name__}")
-
-    @functools.wraps(function)
-    async def threaded(*args: P.args, **kwargs: P.kwargs) -> Any:
-        return await asyncio.to_thread(function, *args, **kwargs)
-
-    return threaded
-
-
-Bind = Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]
-
-
-def binder(signature: inspect.Signature) -> Bind:
-    """From the arguments of a call to all of them by name, defaults included.
-
-    What `signature.bind` and `apply_defaults` give, ten times as fast where there is neither
-    `*args` nor `**kwargs`.
-    """
-
-    def slowly(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return bound.arguments
-
-    parameters = signature.parameters.values()
-    if any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters):
-        return slowly
-    names = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
-    # By the number of positional arguments: the other names in their order with their defaults,
-    # those that may be given, and those that must.
-    rests = []
-    for number in range(len(names) + 1):
-        rest = list(parameters)[number:]
-        rests.append(
-            (
-                {each.name: each.default for each in rest},
-                frozenset(each.name for each in rest if each.kind is not each.POSITIONAL_ONLY),
-                frozenset(each.name for each in rest if each.default is each.empty),
-            )
-        )
-
-    def bind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        number = len(args)
-        if number >= len(rests):
-            return slowly(args, kwargs)  # raises: too many
-        defaults, may, must = rests[number]
-        bound = dict(zip(names, args))  # noqa: B905  # names may be more
-        if kwargs:
-            given = kwargs.keys()
-            if not (given <= may and given >= must):
-                return slowly(args, kwargs)  # raises: unknown, twice, or missing
-            bound.update(defaults)
-            bound.update(kwargs)
-        elif must:
-            return slowly(args, kwargs)  # raises: missing
-        elif defaults:
-            bound.update(defaults)
-        return bound
-
-    return bind
-
-
-class _Code:
-    """What is known of a function's code, found out once for it and all that is bound to it."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = inspect.unwrap(function)
-        self.kept_in: Path | None = None
-        """The home whose records hold the source."""
-
-    @functools.cached_property
-    def source(self) -> str | None:
-        """The function's source, where it can be read (not in some interactive sessions)."""
-        try:
-            return inspect.getsource(self._function)
-        except (OSError, TypeError):
-            return None
-
-    @functools.cached_property
-    def version(self) -> str:
-        """The hash of the source, else of the compiled code."""
-        if self.source is not None:
-            content = self.source.encode("utf-8", "surrogatepass")
-        else:
-            code = self._function.__code__
-            content = code.co_code + repr((code.co_consts, code.co_names)).encode()
-        return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-    @functools.cached_property
-    def hints(self) -> dict[str, Any]:
-        """The evaluated annotations."""
-        return hints(self._function)
-
-    @property
-    def returns(self) -> Any:
-        """The type it says it returns."""
-        return self.hints.get("return", inspect.Parameter.empty)
-
-    @functools.cached_property
-    def is_loose(self) -> bool:
-        """Whether it may return objects of types that it does not name."""
-        return is_loose(self.returns)
 
 
 _log = logging.getLogger("onrecord")

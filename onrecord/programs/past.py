@@ -58,15 +58,16 @@ class Past:
         try:
             whole = store.run(run, bodies=False)[0].run
             lock = _Lock(settings.home / "resuming" / whole)
-            stop(whole)
-            _wait_for_branches(store, whole)
-            records = store.run(whole)
-            versions = {each.version for each in records if each.kind in ("flow", "step", "tool")}
-            notes = {version: store.source(type_note(version)) for version in versions}
+            try:
+                stop(whole)
+                _wait_for_branches(store, whole)
+                records = store.run(whole)
+                return cls(settings, History(records), _notes(store, records), lock)
+            except BaseException:
+                lock.release()
+                raise
         finally:
             store.close()
-        known = {version: note for version, note in notes.items() if note is not None}
-        return cls(settings, History(records), known, lock)
 
     def release(self) -> None:
         """Let others go on with the run."""
@@ -216,6 +217,13 @@ def _is_name(value: Any, annotation: Any) -> bool:
     if not isinstance(value, dict) or value.keys() != {"name", "version"}:
         return False
     return str in get_args(annotation) and all(isinstance(each, str) for each in value.values())
+
+
+def _notes(store: Store, records: Iterable[Record]) -> dict[str, str]:
+    """The types of objects that versions of functions have returned without naming them."""
+    versions = {each.version for each in records if each.kind in ("flow", "step", "tool")}
+    notes = {version: store.source(type_note(version)) for version in versions}
+    return {version: note for version, note in notes.items() if note is not None}
 
 
 def _wait_for_branches(store: Store, run: str) -> None:

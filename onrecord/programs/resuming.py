@@ -33,7 +33,6 @@ class Resumption(Recall):
         sources: Callable[[str], str | None],
         notes: Mapping[str, str],
     ) -> None:
-        check_answers(history, answers)
         self.beyond: Recall | None = None
         """Who may know what the history does not: a cassette."""
         self._history = history

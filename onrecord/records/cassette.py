@@ -24,10 +24,8 @@ number is one of few. Removed is what the project's settings say, and at least t
 from __future__ import annotations
 
 import base64
-import contextlib
-import fcntl
 import json
-import os
+import math
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -40,7 +38,7 @@ import msgspec
 from onrecord.errors import ReplayError, StorageError, UsageError
 from onrecord.messages import Completion
 from onrecord.records.record import pack, question_key, unpacked
-from onrecord.records.redaction import Redactor
+from onrecord.records.redaction import RULES, Redactor
 from onrecord.settings import Settings
 
 Leaf = Literal["model", "embed", "search", "tool"]
@@ -242,34 +240,6 @@ def answer_of(
     return Answer(None if error else pack(output), error, counts, cost, vectors)
 
 
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Be the only one, in all processes, who writes cassettes in the folder of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        # Some network file systems lock no folders. A cassette is still never half written there.
-        with contextlib.suppress(OSError):
-            fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(folder)
-
-
-def write(path: Path, text: str) -> None:
-    """Put a file in place, whole or not at all."""
-    path = path.resolve()  # what a link points to is replaced, and not the link
-    mode = path.stat().st_mode & 0o777 if path.exists() else None
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        if mode is not None:
-            draft.chmod(mode)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def written(value: Any, indent: int | None = None) -> str:
     """A value as JSON that shows everything that is in it."""
     text = json.dumps(value, ensure_ascii=False, default=msgspec.to_builtins, indent=indent)
@@ -312,7 +282,7 @@ def _rules(
     A cassette names no function: it would be a file that has code run.
     """
     settings = Settings.load()
-    named = {rule for rule in rules if ":" not in rule}
+    named = {rule for rule in rules if rule in RULES}
     return (
         tuple(sorted({*named, *Settings().redact, *settings.redact})),
         tuple(sorted({*fields, *settings.redact_fields})),
@@ -408,6 +378,8 @@ def _line(value: Any, path: Path, text: str, at: int) -> Line:
 def _whole_numbers(value: Any) -> Any:
     """With 1 for 1.0: whoever lays JSON out anew may write the one for the other."""
     if type(value) is float:
+        if value != value:
+            return math.nan  # there are many, and JSON has one
         return int(value) if value.is_integer() and abs(value) < 2**53 else value
     if type(value) is list:
         return [_whole_numbers(item) for item in value]

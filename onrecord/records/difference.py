@@ -84,6 +84,8 @@ def _changes(before: Any, after: Any, path: str, depth: int) -> Iterator[_Change
 def _equal(before: Any, after: Any) -> bool:
     if before is _MISSING or after is _MISSING:
         return before is after
+    if type(before) is type(after) is float:
+        return repr(before) == repr(after)  # all that is not a number is NaN
     # 1, 1.0 and True are equal to Python and different questions to a model.
     return pack(before) == pack(after)
 

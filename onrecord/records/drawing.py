@@ -22,6 +22,7 @@ from onrecord.records.timeline import Span, Timeline, ended
 from onrecord.records.tree import (
     Hidden,
     Row,
+    Sums,
     Tree,
     bill,
     dollars,
@@ -50,14 +51,14 @@ Line = list[Piece]
 class Drawing(NamedTuple):
     """A tree that is about to be drawn: what is shown, and on which ruler.
 
-    `bodies` are records with their input and output, by id; `details` shows these below the
-    calls, `ids` the calls' ids.
+    `whole` are the records of shown calls, by id, where the tree has only their outlines.
+    `details` shows inputs and outputs below the calls, `ids` the calls' ids.
     """
 
     tree: Tree
     rows: Sequence[Row]
     timeline: Timeline
-    bodies: Mapping[str, Record] = {}
+    whole: Mapping[str, Record] = {}
     details: bool = False
     ids: bool = False
 
@@ -83,17 +84,16 @@ def draw(picture: Drawing, width: int) -> Iterator[Line]:
     for row, texts in zip(picture.rows, cells, strict=True):
         yield [*_left(row, texts, label, columns), *_bar_of(row, picture.timeline, ruler)]
         if isinstance(row.what, Record):
-            yield from _notes(row, row.what, picture, width)
+            yield from _notes(row, picture.whole.get(row.what.id, row.what), picture, width)
 
 
-def summary(tree: Tree, timeline: Timeline) -> Iterator[Line]:
+def summary(picture: Drawing) -> Iterator[Line]:
     """What a run took together, and whose it is, below its tree."""
-    calls = tree.records.values()
+    calls, timeline = picture.tree.records.values(), picture.timeline
     if not calls:
         yield [Piece("nothing was recorded", "dim")]
         return
-    tokens = sum(each.usage.input + each.usage.output for each in calls)
-    costs = [each.cost for each in calls]
+    sums = Sums.of(calls)
     counts = f"{len(calls):,} call{'s' * (len(calls) != 1)}"
     pieces = [Piece(f"{duration(timeline.seconds)}, {counts}")]
     attempts = [each for each in calls if is_attempt(each)]
@@ -101,10 +101,10 @@ def summary(tree: Tree, timeline: Timeline) -> Iterator[Line]:
     for state, style in NOT_WELL.items():
         if state == "paused" and goes_on:
             continue  # it has its answer
-        if number := sum(each.state == state for each in calls):
+        if number := sums.states.get(state):
             pieces += [Piece(", "), Piece(f"{number:,} {_SHOWN_STATE.get(state, state)}", style)]
-    paid = bill(sum(filter(None, costs)), costs.count(None))
-    yield [*pieces, Piece(f", {tokens:,} tokens, {paid}")]
+    paid = bill(sums.cost, sums.unpriced)
+    yield [*pieces, Piece(f", {sums.input + sums.output:,} tokens, {paid}")]
     if attempts:
         times = "once" if len(attempts) == 1 else f"{len(attempts)} times"
         last = attempts[-1]
@@ -117,6 +117,7 @@ def summary(tree: Tree, timeline: Timeline) -> Iterator[Line]:
         breaks = "a break" if len(timeline.cuts) == 1 else f"{len(timeline.cuts)} breaks"
         yield [Piece(f"The bars leave out {breaks} in which nothing was under way (┊).", "dim")]
     first = next(iter(calls))
+    first = picture.whole.get(first.id, first)
     words = [f"run {first.run}", f"{moment_of(first.started_ns)}"]
     for name in ("user", "session", "tenant", "release"):
         if (value := getattr(first, name)) is not None:
@@ -193,12 +194,13 @@ def label_of(what: Record | Hidden) -> str:
     facts = [words]
     if what.p50 is not None:
         facts.append(f"p50 {duration(what.p50)}")
-    if what.failed:
-        facts.append(f"{what.failed:,} failed")
-    if any(what.tokens):
-        facts.append("{:,} → {:,} tokens".format(*what.tokens))
-    if what.cost or what.unpriced:
-        facts.append(bill(what.cost, what.unpriced))
+    sums = what.sums
+    if failed := sums.states.get("failed"):
+        facts.append(f"{failed:,} failed")
+    if sums.input or sums.output:
+        facts.append(f"{sums.input:,} → {sums.output:,} tokens")
+    if sums.cost or sums.unpriced:
+        facts.append(bill(sums.cost, sums.unpriced))
     return ", ".join(facts)
 
 
@@ -258,13 +260,16 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
 def _left(row: Row, texts: Sequence[str], label: int, columns: Sequence[int]) -> Iterator[Piece]:
     """The tree and the columns. What is hidden has words across all of them."""
     what = row.what
-    yield Piece(row.lead, "dim")
+    lead = row.lead
+    if wide(lead) > label - _NAME:  # of a deep call the last levels are enough
+        lead = "…" + lead[_NAME + 1 - label :] if label > _NAME + 1 else ""
+    yield Piece(lead, "dim")
     if isinstance(what, Hidden):
-        room = label + sum(column + 2 for column in columns if column) - wide(row.lead)
-        style: Style = "warn" if what.failed else "dim"
+        room = label + sum(column + 2 for column in columns if column) - wide(lead)
+        style: Style = "warn" if what.sums.states.get("failed") else "dim"
         yield Piece(padded(cut(label_of(what), room), room), style)
         return
-    room = max(label - wide(row.lead), 4)
+    room = label - wide(lead)
     words = padded(cut(label_of(what), room), room)
     kind, name = words[: len(what.kind)], words[len(what.kind) :]
     yield Piece(kind, "dim")
@@ -297,20 +302,19 @@ def _notes(row: Row, record: Record, picture: Drawing, width: int) -> Iterator[L
     """What else there is to say of a call, below it."""
     branch = "│  " if picture.tree.children.get(record.id) else "   "
     lead = row.rest + branch
-    whole = picture.bodies.get(record.id, record)
 
     def note(label: str, text: str, style: Style) -> Line:
-        room = max(width - wide(lead) - len(label) - 1, 20)
+        room = max(width - wide(lead) - len(label) - 1, _NAME)
         return [Piece(lead, "dim"), Piece(f"{label} ", "dim"), Piece(cut(text, room), style)]
 
     if picture.ids:
         yield note("id  ", record.id, "")
     if (origin := origin_of(record)) is not None:
         yield note("↺   ", origin, "good")
-    for label, value in (("in  ", whole.input), ("out ", whole.output)):
+    for label, value in (("in  ", record.input), ("out ", record.output)):
         if value is not None and picture.details:
             yield note(label, shortened(value, width), "")
-    if (question := question_of(whole)) is not None:
+    if (question := question_of(record)) is not None:
         yield note("asks", question, "warn")
     if record.error:
         yield note("✗   ", flat(record.error), "bad")
@@ -330,6 +334,7 @@ def wide(text: str) -> int:
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BAR = 16
+_NAME = 10  # what a name gets at least
 _LONGEST_BAR = 60
 NOT_WELL: dict[str, Style] = {
     "failed": "bad",

@@ -24,7 +24,7 @@ def run_page(records: Iterable[Record], most: int = 200, now_ns: int | None = No
     rows = "".join(_row(row, picture.timeline, columns) for row in picture.rows)
     below = "".join(
         words("".join(text for text, _ in line), *(("small",) if at else ()))
-        for at, line in enumerate(summary(tree, picture.timeline))
+        for at, line in enumerate(summary(picture))
     )
     return (
         f'{STYLE}{_STYLE}<div class="onrecord" style="--columns:{template}">'
@@ -46,7 +46,10 @@ def _row(row: Row, timeline: Timeline, columns: list[int]) -> str:
         track = _track(timeline.span(what.begin_ns, what.end_ns), timeline, "hidden")
         return f'<div class="line wide">{label}{track}</div>'
     kind, name = f'<span class="kind">{escaped(what.kind)}</span>', escaped(flat(what.name))
-    cells = "".join(_cell(text, what) for text in _texts(what, timeline, columns))
+    cells = "".join(
+        _cell(text, NOT_WELL.get(what.state, "") if at == 0 else "")
+        for at, text in _texts(what, timeline, columns)
+    )
     look = NOT_WELL.get(what.state, "good" if what.source is not None else "")
     line = f'<span class="label"{indent}>{kind} <bdi>{name}</bdi></span>{cells}'
     line += _track(timeline.of(what), timeline, look)
@@ -59,13 +62,12 @@ def _row(row: Row, timeline: Timeline, columns: list[int]) -> str:
     )
 
 
-def _texts(record: Record, timeline: Timeline, columns: list[int]) -> list[str]:
+def _texts(record: Record, timeline: Timeline, columns: list[int]) -> list[tuple[int, str]]:
     texts = texts_of(record, timeline.now_ns)
-    return [texts[at] for at in columns]
+    return [(at, texts[at]) for at in columns]
 
 
-def _cell(text: str, record: Record) -> str:
-    look = NOT_WELL.get(record.state, "") if text else ""
+def _cell(text: str, look: str) -> str:
     return f'<span class="number {look}">{escaped(text)}</span>'
 
 
@@ -102,7 +104,8 @@ padding:1px 4px;border-radius:4px;min-width:44em;list-style:none}
 .onrecord summary.line::-webkit-details-marker{display:none}
 .onrecord .line:hover{background:rgba(128,128,128,.13)}
 .onrecord details{margin:0;padding:0;border:0;background:none}
-.onrecord details[open]>summary .kind{opacity:1}
+.onrecord .kind::before{content:"▸";display:inline-block;width:1em;opacity:.7}
+.onrecord details[open]>summary .kind::before{content:"▾"}
 .onrecord .label{padding-left:calc(var(--depth)*1.25em);overflow:hidden;text-overflow:ellipsis;
 white-space:nowrap;background:repeating-linear-gradient(to right,transparent 0 .4em,
 rgba(128,128,128,.45) .4em calc(.4em + 1px),transparent calc(.4em + 1px) 1.25em)

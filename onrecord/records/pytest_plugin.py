@@ -10,13 +10,15 @@ do, too. A call that it does not hold fails the test.
 
     pytest --record        makes the calls that are not on the cassettes, and adds them
     pytest --record=all    makes all calls anew; of a cassette that several tests share this drops
-                           what tests that are not run recorded
+                           what tests recorded that are not run, or run in another worker
 
-pytest finds this module by the entry point in pyproject.toml; nothing else imports it.
+pytest finds this module by the entry point in pyproject.toml; nothing else imports it. Where
+something else wants the name `--record`, `-p no:onrecord` switches it off.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 import hashlib
@@ -32,12 +34,13 @@ if TYPE_CHECKING:
     from onrecord.records.replay import Replay
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--record` and `--record=all`."""
     group = parser.getgroup("onrecord", "Onrecord: cassettes")
     # Two options and not one with an optional value: that would take the path after it for its
     # own. Another plugin may have the name already; then its users record with `replay`.
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, argparse.ArgumentError):
         group.addoption(
             "--record",
             action="store_const",

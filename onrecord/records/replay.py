@@ -38,8 +38,6 @@ Recalled are calls in the context of the block: tasks, `asyncio.gather`, `.run()
 
 from __future__ import annotations
 
-import ast
-import builtins
 import os
 import threading
 from collections import Counter
@@ -49,13 +47,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
 
-from onrecord import errors
-from onrecord.errors import OnrecordError, ReplayError, StorageError, UsageError
+import msgspec
+
+from onrecord.errors import ReplayError, StorageError, UsageError
+from onrecord.messages import Completion
 from onrecord.records import cassette as files
 from onrecord.records.cassette import Answer, Asked, Cassette, Entry, Leaf, Line
 from onrecord.records.difference import difference, nearest
+from onrecord.records.raising import made_again
 from onrecord.records.record import Record, pack, question_key, unpacked
 from onrecord.records.recording import Call, Found, Recall, Recording, recalling, recording
+from onrecord.records.whole_file import alone, write
 
 
 def replay(path: str | os.PathLike[str], *, record: bool | Literal["all"] = False) -> Replay:
@@ -75,7 +77,7 @@ def replay(path: str | os.PathLike[str], *, record: bool | Literal["all"] = Fals
             f"there is no way to record called {record!r}",
             cure='It is False (replay only), True (add what is new) or "all" (make all anew).',
         )
-    return Replay(Path(path), record)
+    return Replay(Path(path), "all" if record == "all" else bool(record))
 
 
 class Replay:
@@ -88,11 +90,6 @@ class Replay:
         self._record = record
         self._lock = threading.Lock()
         self._exit = ExitStack()
-        self._unseen: list[ReplayError] = []
-        self._pending: dict[str, _Pending] = {}
-        self._watched: list[Recording] = []
-        self._outer: Recall | None = None
-        self._cut_short = False
 
     @property
     def made(self) -> int:
@@ -121,6 +118,12 @@ class Replay:
     def __enter__(self) -> Replay:
         self._stamp = _stamp(self.path)
         self._cassette = self._opened()
+        self.answered = 0
+        self._outer: Recall | None = None
+        self._unseen: list[ReplayError] = []
+        self._pending: dict[str, _Pending] = {}
+        self._watched: list[Recording] = []
+        self._cut_short = False
         self._given: set[int] = set()
         self._asked: Counter[tuple[str, str | None]] = Counter()
         self._answers: dict[str, list[Entry]] = {}
@@ -177,7 +180,7 @@ class Replay:
                 self._unseen.append(unseen)
                 raise unseen
         if entry.line.error is not None:
-            raise _again(entry.line, self.path)
+            raise self._failure(entry.line)
         vectors = entry.line.vectors
         # Said to come from somewhere, so that the record is no answer to anybody else.
         return Found(
@@ -238,6 +241,15 @@ class Replay:
             cure=f"{files.RECORD}\n{held}",
         )
 
+    def _failure(self, line: Line) -> Exception:
+        error = made_again(str(line.error))
+        return error or ReplayError(
+            f"{line.kind} '{line.name}' failed when it was recorded, with '{line.error}', and an "
+            "error of that class cannot be made again",
+            where=str(self.path),
+            cure="Raise a class that is imported here, and takes its message as its only argument.",
+        )
+
     def _made(self) -> list[tuple[Asked, Answer]]:
         """The outermost calls that were made and have ended, in the order they were asked."""
         watched = [record for each in self._watched for record in list(each.records)]
@@ -271,7 +283,7 @@ class Replay:
         unchanged = not made and self._record is True and not self._cassette.cleaned
         if unchanged and _stamp(self.path) is not None:
             return
-        with files.alone(self.path):
+        with alone(self.path):
             # Another process may have recorded meanwhile, and its salt is the cassette's then.
             untouched = _stamp(self.path) == self._stamp
             cassette = self._cassette if untouched else self._opened()
@@ -284,7 +296,7 @@ class Replay:
                 cassette.entries = _in_order_of(theirs, entries)
             else:
                 cassette.entries = [*theirs, *_beyond(theirs, mine)]
-            files.write(self.path, cassette.text)
+            write(self.path, cassette.text)
 
 
 class _Pending:
@@ -331,6 +343,8 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 def _ended(record: Record) -> Answer | None:
     """What a call gave that was not kept: one that failed, or was answered by the cache."""
+    if record.state == "done" and record.kind == "model":
+        return files.answer_of(msgspec.convert(record.output, Completion), None, 0, None)
     if record.state == "done" and record.kind != "embed":
         return files.answer_of(record.output, None, 0, None)
     failed = record.state == "failed" and record.error not in (None, "cancelled")
@@ -362,49 +376,3 @@ def _in_order_of(before: Sequence[Entry], entries: Sequence[Entry]) -> list[Entr
         # More answers than before stand behind the last one that there was.
         placed.append((own[min(turn, len(own) - 1)] if own else len(before), entry))
     return [entry for _, entry in sorted(placed, key=lambda each: each[0])]
-
-
-def _again(line: Line, path: Path) -> Exception:
-    """The error that a call failed with: of the same class and text."""
-    name, _, text = str(line.error).partition(": ")
-    for kind in _classes(name):
-        for argument in _arguments(text):
-            try:
-                made = kind(*argument)
-            except Exception:
-                continue
-            if str(made) == text:
-                return made
-    return ReplayError(
-        f"{line.kind} '{line.name}' failed when it was recorded, with '{line.error}', and an error "
-        "of that class cannot be made again",
-        where=str(path),
-        cure="Raise a class that is imported here, and takes its message as its only argument.",
-    )
-
-
-def _classes(name: str) -> Iterator[type[Exception]]:
-    """The classes of exceptions of that name: ours, Python's, and whichever is loaded."""
-    for module in (errors, builtins):
-        kind = getattr(module, name, None)
-        if isinstance(kind, type) and issubclass(kind, Exception):
-            yield kind
-    todo: list[type[Exception]] = [Exception]
-    seen = {Exception}
-    while todo:
-        for kind in todo.pop().__subclasses__():
-            if kind not in seen:
-                seen.add(kind)
-                todo.append(kind)
-                if kind.__name__ == name and not issubclass(kind, OnrecordError):
-                    yield kind
-
-
-def _arguments(text: str) -> Iterator[tuple[Any, ...]]:
-    if not text:
-        yield ()
-    yield (text,)
-    try:
-        yield (ast.literal_eval(text),)  # a KeyError shows its key as Python writes it
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return

@@ -67,7 +67,10 @@ def _stretches(records: Iterable[Record], now_ns: int) -> list[tuple[int, int]]:
     stretches: list[tuple[int, int]] = []
     begin, end = 0, -1
     for record in records:
-        started, over = record.started_ns, ended(record, now_ns)
+        started, over = record.started_ns, record.ended_ns
+        if begin <= started <= over <= end:
+            continue  # as nearly all of 100,000 calls
+        over = ended(record, now_ns)
         if started < begin or over > end:
             begin, end = started, over
             stretches.append((begin, end))

@@ -188,5 +188,5 @@ def check(counts: Counter[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    os.environ["ONRECORD_FOLD_SECONDS"] = "0"
+    os.environ.setdefault("ONRECORD_FOLD_SECONDS", "0")
     print(json.dumps(main(Path(sys.argv[1]).absolute(), int(sys.argv[2]))))

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import onrecord as on
 from onrecord.programs.flow import Recorded
+from onrecord.programs.functions import binder
+from onrecord.records.store import Store
 
 
 @on.step
@@ -84,3 +91,67 @@ def test_wrong_arguments_are_python_errors_and_leave_no_record() -> None:
     with on.recording() as run, pytest.raises(TypeError, match="unexpected keyword"):
         add.run(1, z=2)  # type: ignore[call-arg]  # the mistake under test
     assert run.records == []
+
+
+def none() -> None: ...
+def two(a: int, b: int) -> None: ...
+def tail(a: int, b: int = 2, c: int = 3) -> None: ...
+def keyword(a: int, *, b: int, c: int = 3) -> None: ...
+def positional(a: int, b: int = 2, /, c: int = 3) -> None: ...
+def everything(a: int, /, b: int = 2, *args: int, c: int, **kwargs: int) -> None: ...
+
+
+@given(
+    st.sampled_from([none, two, tail, keyword, positional, everything]),
+    st.lists(st.integers(0, 9), max_size=5),
+    st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 9), max_size=5),
+)
+def test_arguments_are_bound_as_python_binds_them(
+    function: Callable[..., Any], args: list[int], kwargs: dict[str, int]
+) -> None:
+    signature = inspect.signature(function)
+    try:
+        expected = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        with pytest.raises(TypeError, match=str(error).partition("(")[0]):
+            binder(signature)(tuple(args), kwargs)
+        return
+    expected.apply_defaults()
+    bound = binder(signature)(tuple(args), kwargs)
+    assert list(bound.items()) == list(expected.arguments.items())
+
+
+def test_the_source_of_every_version_is_on_record() -> None:
+    twice.run(1)
+    store = Store.open()
+    for record in store.run(store.runs(1)[0].id):
+        source = store.source(record.version)
+        assert source is not None and f"async def {record.name}(" in source
+
+
+def test_a_method_reads_its_source_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shop:
+        @on.step
+        async def greet(self) -> str:
+            return "hello"
+
+    read = []
+    real = inspect.getsource
+
+    def getsource(function: Any) -> str:
+        read.append(function)
+        return real(function)
+
+    monkeypatch.setattr(inspect, "getsource", getsource)
+    shop = Shop()
+    versions = {(shop.greet.run(), shop.greet.version)[1] for _ in range(3)}
+    assert len(versions) == 1 and len(read) == 1
+
+
+def test_steps_and_flows_know_whether_they_may_be_repeated() -> None:
+    @on.step(idempotent=False)
+    def send(text: str) -> str:
+        return text
+
+    assert not send.idempotent and add.idempotent and twice.idempotent
+    assert send.run("x") == "x"

@@ -233,8 +233,6 @@ def test_a_pause_cannot_be_passed_by() -> None:
 
 
 def test_other_branches_stop_when_one_has_paused() -> None:
-    asked = asyncio.Event()
-
     @tool(idempotent=False)
     async def send(name: str) -> str:
         done.append(f"begin {name}")
@@ -261,7 +259,6 @@ def test_other_branches_stop_when_one_has_paused() -> None:
     answers = {error.questions[0].id: "yes"}
     assert both.resume.run(error.run, answers=answers) == ["yes", ["one", "two"]]
     assert done == ["begin one", "end one", "begin two", "end two"]
-    del asked
 
 
 def test_a_question_with_other_words_is_another_question() -> None:

@@ -23,6 +23,7 @@ import onrecord as on
 from onrecord.errors import PausedError, ResumeError, UnknownNameError, UsageError
 from onrecord.messages import Question
 from onrecord.programs.flow import Flow, Recorded
+from onrecord.programs.history import History
 from onrecord.programs.tool import tool
 from onrecord.prompts.prompt import prompt
 from onrecord.records.record import Record
@@ -210,7 +211,7 @@ def test_equal_calls_are_told_apart_by_their_number() -> None:
 
 
 def test_a_retry_of_the_flows_own_is_not_made_again() -> None:
-    attempts = []
+    attempts: list[int] = []
 
     @on.step
     async def shaky() -> str:
@@ -686,7 +687,7 @@ def test_plain_values_need_no_annotation() -> None:
 
 def test_vectors_are_made_again(caplog: pytest.LogCaptureFixture) -> None:
     @on.step
-    async def vector(x: int) -> np.ndarray:  # type: ignore[type-arg]  # as users write it
+    async def vector(x: int) -> np.ndarray:
         world.do(x)
         return np.full(3, x)
 
@@ -912,6 +913,98 @@ def test_a_flow_may_resume_another() -> None:
 
     assert supervise.run(run) == "30 for 17"
     assert last().name == "supervise" and len(tree(last().id)) == 1
+
+
+# The logic of a run, made of records alone
+
+
+def a_record(id: int, parent: int | None, key: str, **fields: Any) -> Record:
+    given: dict[str, Any] = {"name": "work", "state": "done", "kind": "step", "input": {}}
+    return Record(
+        id=str(id),
+        run="1",
+        parent=None if parent is None else str(parent),
+        key=key,
+        started_ns=id * 1000,
+        **{**given, "ended_ns": id * 1000 + 500, **fields},
+    )
+
+
+def a_flow(id: int, parent: int | None = None, **fields: Any) -> Record:
+    return a_record(id, parent, "f", kind="flow", name="f", state="interrupted", **fields)
+
+
+def test_a_place_is_the_same_in_every_attempt() -> None:
+    history = History(
+        [
+            a_flow(1),
+            a_record(2, 1, "a", output=1),
+            a_record(3, 1, "a", state="interrupted"),
+            a_record(4, 1, "b", state="interrupted"),
+            a_record(5, 4, "c", output=2),
+            a_flow(6, 1, tags=("resumed",)),
+            a_record(7, 6, "a", source="2", output=1),
+            a_record(8, 6, "b", state="failed"),
+            a_record(9, 8, "c", source="5", output=2),
+        ]
+    )
+    assert [each.id for each in history.attempts] == ["1", "6"]
+    places = [("2", "7"), ("3",), ("4", "8"), ("5", "9")]
+    for ids in places:
+        assert [each.id for each in history.of[ids[0]].records] == list(ids)
+        assert len({id(history.of[each]) for each in ids}) == 1
+    assert history.origin(history.of["9"].records[-1]) == "5"
+    assert history.of["5"].parent is history.of["8"]
+
+
+def test_what_was_taken_stands_where_it_came_from_and_not_where_it_was_asked_for() -> None:
+    history = History(
+        [
+            a_flow(1),
+            a_record(2, 1, "a", state="interrupted"),
+            a_record(3, 1, "a", output=1),
+            a_flow(4, 1, tags=("resumed",)),
+            a_record(5, 4, "a", source="3", output=1),
+            a_record(6, 4, "a", output=2),
+        ]
+    )
+    assert [each.id for each in history.of["3"].records] == ["3", "5"]
+    assert [each.id for each in history.of["2"].records] == ["2", "6"]
+
+
+def test_a_call_that_was_only_asked_about_has_not_begun() -> None:
+    asking = {"id": "2", "text": "Again?"}
+    history = History(
+        [
+            a_flow(1),
+            a_record(2, 1, "a", state="interrupted"),
+            a_flow(3, 1, tags=("resumed",)),
+            a_record(4, 3, "a", state="paused", output=asking),
+            a_record(5, 3, "b", state="failed", output="refused"),
+        ]
+    )
+    made = history.of["2"].made
+    assert made is not None and made.id == "2"
+    assert "4" not in history.of and "5" not in history.of
+
+
+def test_a_flow_that_calls_itself_is_no_attempt() -> None:
+    history = History([a_flow(1), a_flow(2, 1), a_flow(3, 1, tags=("resumed",))])
+    assert [each.id for each in history.attempts] == ["1", "3"]
+    assert history.of["2"].parent is history.top is history.of["3"]
+
+
+def test_calls_that_ran_beside_others_say_nothing_by_their_order() -> None:
+    records = [a_flow(1)] + [a_record(id, 1, str(id)) for id in (2, 3, 4)]
+    beside = a_record(5, 1, "5", ended_ns=9000)
+    history = History([*records, beside, a_record(6, 1, "6", state="open", ended_ns=0)])
+    certain = [history.is_certain(history.of[str(id)]) for id in (2, 3, 4, 5, 6)]
+    assert certain == [True, True, True, False, False]
+
+
+def test_a_history_without_its_beginning() -> None:
+    with pytest.raises(ResumeError, match="first call is gone"):
+        History([a_record(2, 1, "a")])
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:

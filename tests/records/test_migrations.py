@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import multiprocessing
+import os
+import signal
 import sqlite3
 import struct
 import threading
@@ -228,6 +230,31 @@ def test_a_copy_that_cannot_be_kept_stops_the_upgrade(project: Path) -> None:
         Store(home)
     assert dump(path) == before
     assert sorted(each.name for each in home.glob("*.part")) == []
+
+
+def killed_at_the_last_step(home: Path) -> None:
+    engine = open_engine(home, "")
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def _(connection: Any, cursor: Any, statement: str, *others: Any) -> None:
+        if "DROP TABLE record_0001" in statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    prepare(engine)
+
+
+def test_an_upgrade_that_was_killed_is_done_again(project: Path) -> None:
+    home, records = project / ".onrecord", some_records(300)
+    path = first_store(home, records)
+    before = dump(path)
+    child = multiprocessing.get_context("spawn").Process(
+        target=killed_at_the_last_step, args=(home,)
+    )
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    assert dump(path) == before
+    assert Store(home).run(records[0].id) == records
 
 
 def opened(home: Path, go: Any, answers: Any) -> None:

@@ -33,16 +33,12 @@ def experiment() -> str:
     return f"test-{uuid.uuid4().hex}"
 
 
-@pytest.mark.parametrize("kind_of_uri", ["server", "file"])
 def test_runs_appear_in_mlflow_and_its_own_client_reads_them_back(
-    request: pytest.FixtureRequest, kind_of_uri: str, store: Store, experiment: str, tmp_path: Path
+    mlflow_server: str, store: Store, experiment: str
 ) -> None:
-    pytest.importorskip("mlflow")
     from mlflow import MlflowClient
 
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    if kind_of_uri == "server":
-        uri = request.getfixturevalue("mlflow_server")
+    uri = mlflow_server
     run = a_run()
     root, search, _, _, failed, model, tool, _ = run
     thumbs = feedback_on(root)
@@ -357,15 +353,13 @@ def feedback_on(record: Record) -> Record:
 
 
 def test_only_the_runs_of_the_query_are_written(
-    store: Store, experiment: str, tmp_path: Path
+    mlflow_server: str, store: Store, experiment: str
 ) -> None:
     from mlflow import MlflowClient
 
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     first, second = a_run(), a_run(name="other", started_ns=NOW + 10**9)
     store.take([*first, *second])
-    export_mlflow(store, uri, experiment, query=Query(kinds=("flow",), name="other"))
-    client = MlflowClient(uri)
-    id = experiment_id(client, experiment)
-    (trace,) = client.search_traces(locations=[id])
+    export_mlflow(store, mlflow_server, experiment, query=Query(kinds=("flow",), name="other"))
+    client = MlflowClient(mlflow_server)
+    (trace,) = client.search_traces(locations=[experiment_id(client, experiment)])
     assert len(trace.data.spans) == len(second)

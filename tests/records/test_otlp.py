@@ -229,6 +229,46 @@ def test_whatever_the_attributes_say_a_span_becomes_a_record(
     assert msgspec.json.decode(msgspec.json.encode(made[0]), type=Record).id == made[0].id
 
 
+message = st.sampled_from(
+    [
+        '[{"role":"user","parts":[{"type":"text","content":"%s"}]}]',
+        '[{"role":"assistant","parts":[{"type":"reasoning","content":"%s"}]}]',
+        '{"messages":[{"role":"user","content":"%s"}],"model":"m"}',
+        '{"choices":[{"message":{"role":"assistant","content":"%s"},"index":0}]}',
+        '[{"id":"%s","score":0.5}]',
+        '{"query":"%s"}',
+        "%s",
+        "%s",
+    ]
+)
+places = st.one_of(
+    names,
+    st.tuples(
+        st.sampled_from([*conventions.SPOKEN, "exception", "gen_ai.content.prompt", "mine"]),
+        names
+        | st.sampled_from(
+            ["content", "role", "message", "exception.stacktrace", "exception.message"]
+        ),
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(places, message, max_size=8), st.booleans())
+def test_no_word_of_a_span_is_lost(said: dict[Any, str], failed: bool) -> None:
+    words = {place: form % f"word{number}x" for number, (place, form) in enumerate(said.items())}
+    span = a_span({place: word for place, word in words.items() if isinstance(place, str)})
+    span["status"] = {"code": 2, "message": "problem"} if failed else {}
+    span["events"] = [
+        {"name": place[0], "attributes": [{"key": place[1], "value": {"stringValue": word}}]}
+        for place, word in words.items()
+        if isinstance(place, tuple)
+    ]
+    (record,) = read_data([span])
+    kept = msgspec.json.encode(record).decode().lower()
+    assert [word for word in range(len(words)) if f"word{word}x" not in kept] == []
+
+
 # What others wrote
 
 

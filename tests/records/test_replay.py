@@ -22,13 +22,13 @@ import onrecord as on
 from onrecord.calling import run
 from onrecord.errors import ModelError, ModelUnavailableError, ReplayError, StorageError, UsageError
 from onrecord.messages import Passage, Result, TextDelta, Usage, text_message
+from onrecord.models.cached import cached
 from onrecord.models.calling import complete, embed
 from onrecord.models.model import Parameters, Request
 from onrecord.models.openai_api import OpenAIEmbedder, OpenAIModel
 from onrecord.models.scripted import Scripted
 from onrecord.programs.flow import Recorded, asynchronous
 from onrecord.records.cassette import Cassette
-from onrecord.records.record import new_id
 from onrecord.records.recording import call, recording
 from onrecord.records.replay import replay
 from onrecord.records.store import Store
@@ -231,19 +231,15 @@ def test_of_calls_in_one_another_the_outermost_is_on_the_cassette() -> None:
 
 
 def test_what_the_cache_answered_is_on_the_cassette() -> None:
-    def from_cache() -> Any:
-        with call("tool", "cached", {"q": 1}) as this:
-            if (known := this.recall()) is not None:
-                return known.output
-            this.source = new_id()
-            this.output = "a hit"
-            return this.output
-
+    model = echo("an answer")
+    ask(cached(model), "hello")
     with replay(TAPE, record=True):
-        from_cache()
+        assert ask(cached(model), "hello") == "an answer"
+    assert len(model.requests) == 1
+    assert [each["output"]["usage"] for each in calls()] == [{}]
     with replay(TAPE) as tape:
-        assert from_cache() == "a hit"
-        assert tape.answered == 1
+        assert ask(cached(model), "hello") == "an answer"
+        assert tape.answered == 1 and not tape.unused
 
 
 def test_a_replayed_call_is_no_answer_for_the_cache(project: Path) -> None:
@@ -872,9 +868,41 @@ def test_rules_that_came_later_do_not_spoil_it() -> None:
         assert ask(Never(), "Write to ada@example.com.") == "Done."
     record("Write to ada@example.com.", model=parrot(), path=Path("strict.jsonl"))
     assert "ada@example.com" not in Path("strict.jsonl").read_text(encoding="utf-8")
+    record("Write to ada@example.com.", model=Never())  # nothing is new, and something is removed
+    assert "ada@example.com" not in TAPE.read_text(encoding="utf-8")
     Path("onrecord.toml").unlink()
-    with replay("strict.jsonl"):
-        ask(Never(), "Write to ada@example.com.")
+    for path in (TAPE, "strict.jsonl"):
+        with replay(path):
+            ask(Never(), "Write to ada@example.com.")
+
+
+def test_secrets_in_fields_and_errors_are_removed() -> None:
+    @tool
+    async def login(user: str, password: str) -> dict[str, str]:
+        if user == "nobody":
+            raise ValueError(f"refused: {KEY}")
+        return {"user": user, "api_key": "not-so-secret"}
+
+    def both() -> None:
+        login.run("ada", "correct horse")
+        with suppress(ValueError):
+            login.run("nobody", "battery staple")
+
+    with replay(TAPE, record=True):
+        both()
+    with replay(TAPE) as tape:
+        both()
+        assert not tape.unused
+    text = TAPE.read_text(encoding="utf-8")
+    assert not any(each in text for each in ("correct horse", "battery", "not-so-secret", KEY))
+
+
+def test_a_cassette_names_no_code_to_run() -> None:
+    TAPE.write_text(
+        '{"cassette": 1, "salt": "s", "redact": ["antigravity:geohash", "phones", "of tomorrow"]}',
+        encoding="utf-8",
+    )
+    assert Cassette.read(TAPE).rules == ("cards", "fields", "ibans", "keys", "phones")
 
 
 # -- pytest
@@ -915,20 +943,29 @@ class TestShared:
         ask("other of two")
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
-@pytest.mark.anyio
 async def test_asynchronous(cassette):
     assert (await complete(asked, request("waited for"))).text == "yes"
 """
 
 
+# What runs asynchronous tests may do so in a context of its own.
+RUNNER = """
+import asyncio, contextvars, inspect
+
+
+def pytest_pyfunc_call(pyfuncitem):
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        names = inspect.signature(pyfuncitem.obj).parameters
+        test = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+        contextvars.Context().run(asyncio.run, test)
+        return True
+"""
+
+
 def suite(*arguments: str) -> tuple[dict[str, int], str]:
+    without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "hypothesispytest", "anyio")]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-q", *without, *arguments],
         capture_output=True,
         text=True,
     )
@@ -945,6 +982,7 @@ def made() -> int:
 
 def test_the_fixture() -> None:
     Path("test_suite.py").write_text(SUITE, encoding="utf-8")
+    Path("conftest.py").write_text(RUNNER, encoding="utf-8")
     counts, output = suite()
     assert counts == {"errors": 6} and made() == 0
     assert "there is no such cassette" in output and "Traceback" not in output
@@ -977,6 +1015,14 @@ def test_swallowing(cassette):
         pass
 """
 )
+
+
+def test_a_plugin_that_has_the_name_of_the_option_keeps_it() -> None:
+    Path("test_suite.py").write_text("def test_plain(): pass", encoding="utf-8")
+    Path("earlier.py").write_text(
+        "def pytest_addoption(parser): parser.addoption('--record')", encoding="utf-8"
+    )
+    assert suite("-p", "earlier", "--record", "theirs")[0] == {"passed": 1}
 
 
 def test_the_fixture_of_a_test_that_fails() -> None:

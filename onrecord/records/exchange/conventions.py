@@ -1,8 +1,8 @@
 """The one table between a record and the attributes of a span, and the version it follows.
 
 OpenTelemetry's conventions for generative AI live in a repository of their own that has no tagged
-release; its main branch calls itself by SCHEMA_URL, and COMMIT is the state the table was made
-from. None of them is stable. What they have no word for is ours, under `onrecord.`: with it a
+release; its main branch calls itself by SCHEMA_URL, and the table was made from what stood there
+AS_OF. None of them is stable. What they have no word for is ours, under `onrecord.`: with it a
 record comes back from a span exactly as it was.
 
 Not mapped, because a record does not know it: `server.*`, `gen_ai.agent.*`, `gen_ai.memory.*`,
@@ -24,7 +24,7 @@ VERSION = "1"
 """Of the table. It rises with every change of what an attribute means."""
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/gen-ai-dev/1.42.0-dev"
-COMMIT = "06ec68e722c45a7218e23ea1bc1339fe4e21ecae"  # 2026-10-07
+AS_OF = "2026-10"
 
 Form = Literal["text", "int", "double", "bool", "texts", "json"]
 
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     the value is written; "json" is JSON text, because few receivers take more than scalars.
     `kinds`: of these records only; empty means of all. `older`: names under which the same value
     is read, first match wins. `write` turns the record's value into the attribute's, None where
-    there is nothing to say; `read` turns it back.
+    there is nothing to say.
     """
 
     attribute: str
@@ -45,7 +45,6 @@ class Row(NamedTuple):
     kinds: tuple[Kind, ...] = ()
     older: tuple[str, ...] = ()
     write: Callable[[Any], Any] | None = None
-    read: Callable[[Any], Any] | None = None
 
 
 def provider(name: object) -> str | None:
@@ -152,7 +151,7 @@ TABLE: tuple[Row, ...] = (
     Row("gen_ai.response.model", "output.model", "text", _ASKED,
         ("llm.response.model_name", "llm.response.model")),
     Row("gen_ai.response.finish_reasons", "output.finish", "texts", _ASKED,
-        ("gen_ai.response.finish_reason", "llm.response.finish_reason"), finish, finish_here),
+        ("gen_ai.response.finish_reason", "llm.response.finish_reason"), finish),
     _parameter("temperature", "temperature", "double"),
     _parameter("top_p", "top_p", "double", "llm.top_p"),
     _parameter("max_tokens", "max_tokens", "int", "llm.request.max_tokens"),
@@ -204,7 +203,7 @@ TABLE: tuple[Row, ...] = (
         ("enduser.id", "traceloop.association.properties.user_id", "langfuse.user.id")),
     Row("onrecord.release", "release"),
     Row("onrecord.tenant", "tenant"),
-    Row("onrecord.tags", "tags", "texts", (), ("tag.tags", "langfuse.trace.tags"), tuple, tuple),
+    Row("onrecord.tags", "tags", "texts", (), ("tag.tags", "langfuse.trace.tags")),
     # What it is to us
     Row(ID, "id"),
     Row("onrecord.run", "run"),
@@ -302,6 +301,7 @@ INPUTS = (
     "tool.parameters",
     "langfuse.observation.input",
     "gen_ai.prompt",
+    MESSAGES,
 )
 OUTPUTS = (
     "gen_ai.tool.call.result",
@@ -311,6 +311,7 @@ OUTPUTS = (
     "traceloop.entity.output",
     "langfuse.observation.output",
     "gen_ai.completion",
+    ANSWER,
 )
 """Where the input and output of a span stand that came from elsewhere, first match wins."""
 

@@ -1,0 +1,124 @@
+"""What is known of a user's function: its arguments, its source, its types."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from onrecord.programs.restoring import hints, is_loose
+
+P = ParamSpec("P")
+
+
+def asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
+    """A coroutine function as it is; a plain one runs in a thread."""
+    if inspect.iscoroutinefunction(function):
+        return function
+    if not inspect.isroutine(function):
+        raise TypeError(f"a flow or step is a function, not {type(function).__name__}")
+
+    @functools.wraps(function)
+    async def threaded(*args: P.args, **kwargs: P.kwargs) -> Any:
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+    return threaded
+
+
+Bind = Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]
+
+
+def binder(signature: inspect.Signature) -> Bind:
+    """From the arguments of a call to all of them by name, defaults included.
+
+    What `signature.bind` and `apply_defaults` give, ten times as fast where there is neither
+    `*args` nor `**kwargs`.
+    """
+
+    def slowly(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    parameters = signature.parameters.values()
+    if any(each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in parameters):
+        return slowly
+    names = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
+    # By the number of positional arguments: the other names in their order with their defaults,
+    # those that may be given, and those that must.
+    rests = []
+    for number in range(len(names) + 1):
+        rest = list(parameters)[number:]
+        rests.append(
+            (
+                {each.name: each.default for each in rest},
+                frozenset(each.name for each in rest if each.kind is not each.POSITIONAL_ONLY),
+                frozenset(each.name for each in rest if each.default is each.empty),
+            )
+        )
+
+    def bind(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        number = len(args)
+        if number >= len(rests):
+            return slowly(args, kwargs)  # raises: too many
+        defaults, may, must = rests[number]
+        bound = dict(zip(names, args))  # noqa: B905  # names may be more
+        if kwargs:
+            given = kwargs.keys()
+            if not (given <= may and given >= must):
+                return slowly(args, kwargs)  # raises: unknown, twice, or missing
+            bound.update(defaults)
+            bound.update(kwargs)
+        elif must:
+            return slowly(args, kwargs)  # raises: missing
+        elif defaults:
+            bound.update(defaults)
+        return bound
+
+    return bind
+
+
+class Code:
+    """What is known of a function's code, found out once for it and all that is bound to it."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = inspect.unwrap(function)
+        self.kept_in: Path | None = None
+        """The home whose records hold the source."""
+
+    @functools.cached_property
+    def source(self) -> str | None:
+        """The function's source, where it can be read (not in some interactive sessions)."""
+        try:
+            return inspect.getsource(self._function)
+        except (OSError, TypeError):
+            return None
+
+    @functools.cached_property
+    def version(self) -> str:
+        """The hash of the source, else of the compiled code."""
+        if self.source is not None:
+            content = self.source.encode("utf-8", "surrogatepass")
+        else:
+            code = self._function.__code__
+            content = code.co_code + repr((code.co_consts, code.co_names)).encode()
+        return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+    @functools.cached_property
+    def hints(self) -> dict[str, Any]:
+        """The evaluated annotations."""
+        return hints(self._function)
+
+    @property
+    def returns(self) -> Any:
+        """The type it says it returns."""
+        return self.hints.get("return", inspect.Parameter.empty)
+
+    @functools.cached_property
+    def is_loose(self) -> bool:
+        """Whether it may return objects of types that it does not name."""
+        return is_loose(self.returns)

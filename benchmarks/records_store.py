@@ -51,7 +51,7 @@ WORDS = "leave days handbook refund order customer invoice answer contract polic
 
 
 def filters() -> dict[str, Query]:
-    """What people ask a million records for, from the most to the fewest hits."""
+    """What people ask a million records for; the numbers are those of a million."""
     middle = UNTIL - MONTH // 2
     return {
         "no filter": Query(),

@@ -98,8 +98,9 @@ def timed_async(one: Callable[[], Awaitable[object]], around: Around = nullconte
     return lambda calls: runner.run(rounds(calls))
 
 
-def measured(entries: Mapping[str, Entry], rounds: int, scale: float = 1.0) -> dict[str, list[int]]:
-    """The nanoseconds of every call of every contender that is installed."""
+def measured(entries: Mapping[str, Entry], rounds: int) -> dict[str, list[int]]:
+    """The nanoseconds of every call of every contender that is installed. Where one of ours fails
+    nothing is measured; a peer that fails is named and left out."""
     times: dict[str, list[int]] = {}
     with TemporaryDirectory(dir=place(), prefix="onrecord-bench-") as folder:
         workers = {
@@ -109,10 +110,13 @@ def measured(entries: Mapping[str, Entry], rounds: int, scale: float = 1.0) -> d
         }
         try:
             for round in range(rounds + 1):
-                for name, worker in workers.items():
-                    calls = max(int(entries[name].calls * scale), 1)
+                for name, worker in list(workers.items()):
+                    calls = entries[name].calls
                     found = worker.times(calls if round else max(calls // 10, 1))
-                    if round and found is not None:
+                    if found is None:
+                        _give_up(name, entries[name])
+                        workers.pop(name).end()
+                    elif round:
                         times.setdefault(name, []).extend(found)
         finally:
             for worker in workers.values():
@@ -162,6 +166,13 @@ def _installed(name: str, entry: Entry) -> bool:
     if not there:
         print(f"{name}: {entry.needs} is not installed and not measured.")
     return there
+
+
+def _give_up(name: str, entry: Entry) -> None:
+    said = f"{name} failed (see above)"
+    if entry.needs == "onrecord":
+        raise SystemExit(f"{said}: nothing is measured.")
+    print(f"{said} and is not measured.")
 
 
 class _Worker:

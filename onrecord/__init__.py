@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onrecord.errors import OnrecordError as OnrecordError
+    from onrecord.errors import PausedError as PausedError
+    from onrecord.evaluation.dataset import Case as Case
+    from onrecord.evaluation.dataset import Dataset as Dataset
+    from onrecord.evaluation.rows import rows as rows
+    from onrecord.evaluation.rows import write_rows as write_rows
     from onrecord.messages import Citation as Citation
     from onrecord.messages import Cited as Cited
     from onrecord.messages import Completion as Completion
     from onrecord.messages import Message as Message
     from onrecord.messages import Passage as Passage
     from onrecord.messages import Progress as Progress
+    from onrecord.messages import Question as Question
     from onrecord.messages import Result as Result
     from onrecord.messages import TextDelta as TextDelta
     from onrecord.messages import ToolCall as ToolCall
@@ -28,12 +34,15 @@ if TYPE_CHECKING:
     from onrecord.programs.answering import ask as ask
     from onrecord.programs.flow import flow as flow
     from onrecord.programs.flow import step as step
+    from onrecord.programs.pausing import pause as pause
+    from onrecord.programs.tool import tool as tool
     from onrecord.prompts.prompt import prompt as prompt
     from onrecord.records.ledger import budget as budget
     from onrecord.records.limits import Limits as Limits
     from onrecord.records.query import Query as Query
     from onrecord.records.recording import context as context
     from onrecord.records.recording import recording as recording
+    from onrecord.records.replay import replay as replay
     from onrecord.records.store import Store as Store
     from onrecord.retrieval.collection import Collection as Collection
     from onrecord.retrieval.document import Document as Document
@@ -42,7 +51,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "onrecord.errors": ["OnrecordError"],
+    "onrecord.errors": ["OnrecordError", "PausedError"],
+    "onrecord.evaluation.dataset": ["Case", "Dataset"],
+    "onrecord.evaluation.rows": ["rows", "write_rows"],
     "onrecord.messages": [
         "Citation",
         "Cited",
@@ -50,6 +61,7 @@ _HOMES = {
         "Message",
         "Passage",
         "Progress",
+        "Question",
         "Result",
         "TextDelta",
         "ToolCall",
@@ -61,11 +73,14 @@ _HOMES = {
     "onrecord.models.similar": ["calibrate_similarity"],
     "onrecord.programs.answering": ["ask"],
     "onrecord.programs.flow": ["flow", "step"],
+    "onrecord.programs.pausing": ["pause"],
+    "onrecord.programs.tool": ["tool"],
     "onrecord.prompts.prompt": ["prompt"],
     "onrecord.records.ledger": ["budget"],
     "onrecord.records.limits": ["Limits"],
     "onrecord.records.query": ["Query"],
     "onrecord.records.recording": ["context", "recording"],
+    "onrecord.records.replay": ["replay"],
     "onrecord.records.store": ["Store"],
     "onrecord.retrieval.collection": ["Collection"],
     "onrecord.retrieval.document": ["Document"],

@@ -43,9 +43,10 @@ LADDER = [
 RUNG = {name: number for number, names in enumerate(LADDER) for name in names}
 
 PUBLIC = """
-    Citation Cited Collection Completion Document Limits Message OnrecordError Passage Progress
-    Query Result Scripted Settings Store TextDelta ToolCall Usage __version__ ask budget cached
-    calibrate_similarity context embedder flow model prompt recording step
+    Case Citation Cited Collection Completion Dataset Document Limits Message OnrecordError
+    Passage PausedError Progress Query Question Result Scripted Settings Store TextDelta
+    ToolCall Usage __version__ ask budget cached calibrate_similarity context embedder flow
+    model pause prompt recording replay rows step tool write_rows
 """.split()
 
 HEAVY = """

@@ -41,7 +41,7 @@ def test_a_refusal() -> None:
 
 def test_an_answer_of_another_type() -> None:
     assert '"days": 28' in shown(Cited({"days": 28}, (CITATION,)))
-    assert "<object>" in shown(Cited(object())) or "object" in shown(Cited(object()))
+    assert "object" in shown(Cited(object()))
 
 
 def test_a_passage_a_completion_and_a_result() -> None:
@@ -69,4 +69,5 @@ def test_hostile_texts_stay_texts(hostile: str) -> None:
         page = Page.read(value._repr_html_())
         assert page.tags <= {"style", "div", "strong", "blockquote", "pre"}
         assert page.attributes <= {"class"}
-        assert hostile.replace("\x1b", "\ufffd") in page.text or '\\"' in page.text
+        assert "\x1b" not in page.text
+        assert hostile[-3:] in page.text

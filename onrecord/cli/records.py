@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shlex
 import sys
 import time
@@ -114,7 +113,8 @@ def show(
     counted. JSON holds every call, and its input and output unless --no-bodies.
     """
     from onrecord.records.graph import mermaid
-    from onrecord.records.looking import run_of, skeleton
+    from onrecord.records.looking import run_of
+    from onrecord.records.sketching import skeleton, sketch
     from onrecord.records.store import Store
     from onrecord.records.tree import Tree
 
@@ -127,8 +127,7 @@ def show(
     if json:
         print_json({"run": id, "records": store.run(id, bodies=bodies is not False)})
         return
-    gc.disable()  # it would look at 100,000 records again and again, to free nothing
-    tree = Tree(skeleton(store, id))
+    tree = Tree(skeleton(store, id)) if all or graph else sketch(store, id)
     if graph:
         say(mermaid(tree))
     else:
@@ -206,7 +205,8 @@ def _newest(store: Store) -> str:
 
 
 def _one_call(store: Store, id: str) -> Record:
-    from onrecord.records.looking import run_of, skeleton
+    from onrecord.records.looking import run_of
+    from onrecord.records.sketching import skeleton
 
     run = run_of(store, id)
     found = [each.id for each in skeleton(store, run) if each.id.startswith(id)]
@@ -224,7 +224,7 @@ def _draw(store: Store, tree: Tree, all: bool, bodies: bool | None, ids: bool) -
 
     picture = drawing(tree, None if all else _MOST_ROWS)
     if bodies is None:
-        bodies = len(tree.records) < _MOST_WITH_BODIES
+        bodies = len(tree) < _MOST_WITH_BODIES
     shown = [row.what for row in picture.rows if isinstance(row.what, Record)]
     found = whole(store, [each.id for each in shown], bodies=bodies)
     if not bodies:  # a question is the input of its call

@@ -166,8 +166,8 @@ def _say_receipt(receipt: Receipt) -> None:
         plural(number, noun)
         for number, noun in (
             (receipt.bodies, "body" if receipt.bodies == 1 else "bodie"),
-            (receipt.frames, "frame of the journal"),
-            (receipt.cases, "case"),
+            (receipt.frames, "journal frame"),
+            (receipt.cases, "dataset case"),
         )
         if number
     ]

@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import re
 import struct
 import time
 from collections.abc import AsyncIterator
@@ -29,7 +28,7 @@ import msgspec
 
 from onrecord.errors import UsageError
 from onrecord.messages import Completion, TextDelta, Usage
-from onrecord.models.calling import complete
+from onrecord.models.calling import complete, pieces
 from onrecord.models.model import Event, Model, Request
 from onrecord.models.names import model as model_named
 from onrecord.models.similar import Similarity, similar_question
@@ -77,7 +76,7 @@ class Cached:
         if (this := current()) is not None and this.start.name == self.name:
             this.source = found.id
         answer = msgspec.convert(found.output, Completion)
-        for words in _WORDS.findall(answer.text):
+        for words in pieces(answer.text):
             yield TextDelta(words)
         yield msgspec.structs.replace(answer, usage=Usage(), cost=0)
 
@@ -159,7 +158,6 @@ def cached(
     return Cached(model, ttl, everyone, similar)
 
 
-_WORDS = re.compile(r"\s*\S+|\s+\Z")
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05
 
 

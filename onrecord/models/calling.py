@@ -7,6 +7,7 @@ asked -> what it took is settled, priced and recorded; a failure is settled and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -33,8 +34,9 @@ async def complete(model: Model, request: Request) -> Completion:
     with call("model", model.name, request, version=model.version) as this:
         if (known := this.recall()) is not None:
             this.output = again = msgspec.convert(known.output, Completion)
-            emit(TextDelta(again.text))
-            return msgspec.structs.replace(again, usage=Usage(), cost=0)
+            for words in pieces(again.text):
+                emit(TextDelta(words))
+            return again
         if hasattr(model, "wrapped"):  # what a wrapper asks for is on records of its own
             this.output = completion = await _drained(model.stream(request), model)
             return completion
@@ -74,6 +76,11 @@ async def embed(
         this.whole = vectors
         this.output = {"shape": list(vectors.shape)}
         return vectors
+
+
+def pieces(text: str) -> list[str]:
+    """A text in the pieces in which it is streamed when it is given again: word by word."""
+    return _PIECES.findall(text)
 
 
 class _Bill:
@@ -176,6 +183,7 @@ def _most_tokens(request: Request) -> tuple[int, bool]:
     return most, media
 
 
+_PIECES = re.compile(r"\s*\S+|\s+\Z")
 _UNLIMITED = Worst(None, 0)
 _AROUND = 16
 _MEDIA = 10_000  # tokens of an image or a minute of sound, well above what providers say

@@ -22,7 +22,6 @@ from onrecord.records.timeline import Span, Timeline, ended
 from onrecord.records.tree import (
     Hidden,
     Row,
-    Sums,
     Tree,
     bill,
     dollars,
@@ -65,7 +64,9 @@ class Drawing(NamedTuple):
 
 def drawing(tree: Tree, most: int | None, now_ns: int | None = None) -> Drawing:
     """A drawing of about `most` rows, None for all."""
-    timeline = Timeline(tree.records.values(), time.time_ns() if now_ns is None else now_ns)
+    now_ns = time.time_ns() if now_ns is None else now_ns
+    later = [(each.begin_ns, each.end_ns) for each in tree.later]
+    timeline = Timeline(tree.records.values(), now_ns, later)
     return Drawing(tree, outline(tree, most), timeline)
 
 
@@ -89,12 +90,13 @@ def draw(picture: Drawing, width: int) -> Iterator[Line]:
 
 def summary(picture: Drawing) -> Iterator[Line]:
     """What a run took together, and whose it is, below its tree."""
-    calls, timeline = picture.tree.records.values(), picture.timeline
+    tree, timeline = picture.tree, picture.timeline
+    calls = tree.records.values()
     if not calls:
         yield [Piece("nothing was recorded", "dim")]
         return
-    sums = Sums.of(calls)
-    counts = f"{len(calls):,} call{'s' * (len(calls) != 1)}"
+    sums = tree.sums
+    counts = f"{len(tree):,} call{'s' * (len(tree) != 1)}"
     pieces = [Piece(f"{duration(timeline.seconds)}, {counts}")]
     attempts = [each for each in calls if is_attempt(each)]
     goes_on = bool(attempts) and attempts[-1].state == "done"
@@ -188,12 +190,13 @@ def label_of(what: Record | Hidden) -> str:
     """What a row is: kind and name of a call, or how many are hidden and how they went."""
     if isinstance(what, Record):
         return f"{what.kind} {flat(what.name)}"
-    words = f"… {what.calls:,} more {what.name or 'calls'}"
+    number = f"then {what.calls:,}" if what.later else f"{what.calls:,} more"
+    words = f"… {number} {what.name or 'calls'}"
     if what.inside:
         words += f" with {what.inside:,} call{'s' * (what.inside != 1)} inside"
     facts = [words]
     if what.p50 is not None:
-        facts.append(f"p50 {duration(what.p50)}")
+        facts.append(f"p50 {'about ' * what.later}{duration(what.p50)}")
     sums = what.sums
     if failed := sums.states.get("failed"):
         facts.append(f"{failed:,} failed")

@@ -21,7 +21,7 @@ from onrecord.records.frames import MAGIC, End, Start, erased, read_frames
 from onrecord.records.journal import segments
 from onrecord.records.query import Query, Receipt
 from onrecord.records.reading import matching
-from onrecord.records.schema import BODY, BODY_USE, RECORD, TAG, VECTOR
+from onrecord.records.schema import BODY, BODY_USE, EXPORTED, RECORD, TAG, VECTOR
 
 
 def erase(engine: sa.Engine, journal: Path, home: Path, query: Query) -> Receipt:
@@ -34,7 +34,7 @@ def erase(engine: sa.Engine, journal: Path, home: Path, query: Query) -> Receipt
     ids, bodies = _erase_rows(engine, query)
     frames = sum(_erase_frames(path, ids) for path in _segments(journal)) if ids else 0
     cases = sum(_erase_cases(path, ids) for path in sorted((home / "datasets").glob("*.jsonl")))
-    remaining = _rewrite(engine) if ids else ()
+    remaining = (*_rewrite(engine), *_copies(home)) if ids else ()
     return Receipt(time.time_ns(), query, len(ids), bodies, frames, cases, remaining)
 
 
@@ -49,6 +49,7 @@ def _erase_rows(engine: sa.Engine, query: Query) -> tuple[set[str], int]:
             hashes = list(connection.scalars(used))
             connection.execute(sa.delete(BODY_USE).where(BODY_USE.c.record.in_(some)))
             connection.execute(sa.delete(TAG).where(TAG.c.record.in_(some)))
+            connection.execute(sa.delete(EXPORTED).where(EXPORTED.c.record.in_(some)))
             connection.execute(sa.delete(VECTOR).where(VECTOR.c.record.in_(some)))
             connection.execute(sa.delete(RECORD).where(c.id.in_(some)))
             still_used = sa.select(BODY_USE.c.hash).where(BODY_USE.c.hash == BODY.c.hash).exists()
@@ -124,6 +125,12 @@ def _rewrite(engine: sa.Engine) -> tuple[str, ...]:
     finally:
         connection.close()
     return ("backups of .onrecord/", "what was exported before", "cassettes")
+
+
+def _copies(home: Path) -> tuple[str, ...]:
+    """Older copies of the database, which only a person can say are no longer needed."""
+    found = (*home.glob("records.db.before-*"), *home.glob("records.db.damaged-*"))
+    return tuple(f"the copy {path.name}: delete it" for path in sorted(found))
 
 
 def _some(items: list[str] | list[bytes], size: int = 500) -> Iterator[list[str] | list[bytes]]:

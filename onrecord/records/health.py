@@ -50,10 +50,8 @@ def health(store: Store) -> Health:
         runs = connection.scalar(sa.select(sa.func.count()).where(c.parent.is_(None)))
         under_way = connection.scalar(sa.select(sa.func.count()).where(c.state == "open"))
         ends = sa.select(c.id, c.started_ns).where(c.id.in_([oldest, newest]))
-        times = dict(connection.execute(ends).tuples().all())
-        read = dict(
-            connection.execute(sa.select(SEGMENT.c.name, SEGMENT.c.position)).tuples().all()
-        )
+        times = {row.id: row.started_ns for row in connection.execute(ends)}
+        read = {row.name: row.position for row in connection.execute(sa.select(SEGMENT))}
     journal = store.home / "journal"
     writing, folded = segments(journal), segments(journal / "folded")
     file = store.home / FILE

@@ -32,13 +32,13 @@ class Keeper:
         self.attend: Callable[[], None] = lambda: None
         """Called at every call that starts: see folding.py."""
 
-    def body(self, value: object, packed: bytes) -> tuple[Body, bool]:
-        """What is kept of a value and its MessagePack; whether that is less than all of it."""
+    def body(self, packed: bytes) -> tuple[Body, bool]:
+        """What is kept of a packed value, and whether that is less than all of it."""
         if not self._bodies:
             return NOTHING, True
         if len(packed) > self._largest:
             return msgspec.Raw(pack(f"<{len(packed):,} bytes, not kept: max_body_mb>")), True
-        if not self._redactor.suspicious(packed, value):
+        if not self._redactor.suspicious(packed):
             return msgspec.Raw(packed), False
         redacted, changes = self._redactor.redact(unpacked(packed))
         return msgspec.Raw(pack(redacted) if changes else packed), changes > 0

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import sqlalchemy as sa
 
 from onrecord.errors import UnknownNameError
-from onrecord.messages import Usage
 from onrecord.records import reading
 from onrecord.records.database import FILE, storage_error
 from onrecord.records.database import reading as reading_from
@@ -18,7 +16,6 @@ from onrecord.records.record import Record
 from onrecord.records.recording import RESUMED
 from onrecord.records.schema import RECORD, TAG
 from onrecord.records.store import Store
-from onrecord.records.tree import NOTHING_USED
 
 
 def page(
@@ -55,64 +52,6 @@ def run_of(store: Store, beginning: str) -> str:
     return str(runs[0])
 
 
-def skeleton(store: Store, run: str) -> list[Record]:
-    """Every call of a run with what its tree is made of, and nothing else: who called whom, when,
-    tokens in and out, cost, state. `run` is its whole id. 100,000 calls are read at once."""
-    c = RECORD.c
-    columns = (
-        c.id,
-        c.parent,
-        c.kind,
-        c.name,
-        c.state,
-        c.started_ns,
-        c.ended_ns,
-        c.input_tokens,
-        c.output_tokens,
-        c.cost,
-        c.source,
-    )
-    query = sa.select(*columns).where(c.run == run).order_by(c.id)
-    used: dict[tuple[int, int], Usage] = {}
-    none = NOTHING_USED
-    with connected(store) as connection, _uncollected():
-        calls = []
-        for (
-            id,
-            parent,
-            kind,
-            name,
-            state,
-            began,
-            ended,
-            fed,
-            made,
-            cost,
-            source,
-        ) in connection.execute(query):
-            usage = none
-            if fed or made:
-                usage = used.get((fed, made)) or used.setdefault((fed, made), Usage(fed, made))
-            calls.append(
-                Record(
-                    id=id,
-                    run=run,
-                    parent=parent,
-                    kind=kind,
-                    name=name,
-                    input=None,
-                    key="",
-                    started_ns=began,
-                    ended_ns=ended,
-                    usage=usage,
-                    cost=cost,
-                    state=state,
-                    source=source,
-                )
-            )
-    return calls
-
-
 def latest_attempts(store: Store, runs: Iterable[Record]) -> dict[str, Record]:
     """The last go at each of the runs that were resumed, by run: how the run really is."""
     ids = [run.id for run in runs if run.state != "done"]
@@ -147,19 +86,6 @@ def location(store: Store) -> str:
     """Where the records are: a file, or the address of a database without its password."""
     url = store.engine.url
     return url.render_as_string(hide_password=True) if url.host else str(store.home / FILE)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the garbage collector, which would look at the same records over and over while
-    more of them are made."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 @contextmanager

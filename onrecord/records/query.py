@@ -90,7 +90,7 @@ def moment(text: str, now: datetime.datetime | None = None) -> int:
     here = now or datetime.datetime.now().astimezone()
     if age := _AGE.fullmatch(text.strip()):
         seconds = float(age[1]) * _SECONDS[age[2]]
-        return int((here.timestamp() - seconds) * 1e9)
+        return max(int((here.timestamp() - seconds) * 1e9), 0)
     try:
         read = datetime.datetime.fromisoformat(text.strip())
     except ValueError:
@@ -98,8 +98,10 @@ def moment(text: str, now: datetime.datetime | None = None) -> int:
             f"'{text}' is no point in time",
             cure="Write a date (2026-11-21), a time (2026-11-21T10:00) or an age (90d, 12h, 30m).",
         ) from None
-    return int(read.astimezone(read.tzinfo or here.tzinfo).timestamp() * 1e9)
+    ns = int(read.astimezone(read.tzinfo or here.tzinfo).timestamp() * 1e9)
+    return max(min(ns, _LAST), 0)
 
 
+_LAST = 2**63 - 1  # what a database can compare: the year 2262
 _AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

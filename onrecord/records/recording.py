@@ -96,7 +96,7 @@ class Call:
         packed = pack(input)
         key = question_key(kind, name, version, packed, also)
         if keeper is not None:
-            body, _ = keeper.body(input, packed)
+            body, _ = keeper.body(packed)
         else:
             body = msgspec.Raw(packed)
         context = scope.context
@@ -195,7 +195,7 @@ class Call:
         keeper, scope = self._keeper, self._scope
         packed = pack(self.output)
         if keeper is not None:
-            body, self.redacted = keeper.body(self.output, packed)
+            body, self.redacted = keeper.body(packed)
             if self.error is not None:
                 self.error = keeper.text(self.error)
         else:

@@ -1,44 +1,67 @@
-"""Redaction: what must not be kept is replaced before the first byte reaches the disk.
+"""Redaction: secrets and personal data are removed before the first byte reaches the disk.
 
-Equal secrets become equal pseudonyms, `<email:3f9a0c2177>`: the kind, and a keyed hash, so that
-joins still work and nobody without the project's key finds the secret by guessing.
+    rule      what it removes
+    fields    values of fields called password, api_key, authorization …, in values and in text;
+              passwords in addresses (scheme://user:password@host), bearer tokens, cookies
+    keys      keys of known providers, JSON web tokens, private keys
+    cards     card numbers: issuer, length and check digit fit
+    ibans     bank accounts: country, length and check digits fit
+    emails    e-mail addresses
+    phones    telephone numbers: international, North American, or after "Tel."
+    package.module:function    your own: takes a text, returns what is kept of it; None changes
+              nothing
 
-What this covers is what `secrets.py` finds: fields with telling names, keys of known providers,
-card numbers, IBANs, e-mail addresses, telephone numbers, and what functions of the user's own
-find. What it does not: names and addresses, secrets without a known shape, secrets split over two
-values, and whatever stands inside base64, images or sound.
+In the place of a secret stands a pseudonym, `<card:3f9a0c21>`: its kind and the beginning of a
+keyed hash (BLAKE2b) of its normal form. Equal secrets have equal pseudonyms in a whole project, so
+records can still be joined; without the project's key nobody can find out by trying.
+
+What is NOT found: names, postal addresses, dates of birth; passwords and keys of unknown shape that
+no name stands before (`mysql -phunter2`, "my password is hunter2"), of a provider without a shape
+(Mistral, Cohere) included; national telephone numbers, except North American ones; what is split
+over two strings, written in words, encoded (base64, an archive) or in an image or sound; letters
+that only look like others; numbers below 128 in a field. A card or key is taken for one by its
+shape: now and then a harmless number has it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import functools
 import hashlib
 import importlib
+import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from onrecord.errors import SettingsError
-from onrecord.records import secrets
-from onrecord.records.record import new_id
-from onrecord.records.secrets import Found
+import msgspec
 
-Finder = Callable[[str], Iterable[Found]]
+from onrecord.errors import SettingsError, StorageError
+from onrecord.records import patterns
+from onrecord.records.naming import FIELDS, KEY_NAMES, Naming, headers, kind_of, words
+from onrecord.records.patterns import PSEUDONYM, Finder, Found, Plainer
+from onrecord.records.suspicion import Suspicion
+
 Own = Callable[[str], str | None]
 
 
 class Redactor:
-    """The rules of a project, built once. Safe to use from any thread.
+    """Removes secrets by rules. Built once per project from the settings; safe in any thread.
 
-    `rules`: names of RULES, and `package.module:function` for functions of your own, which get a
-    text and return it changed (or None: as it was). `fields`: further names of fields that hold
-    secrets. `key`: the secret of the pseudonyms, asked for when the first one is made.
-    Raises SettingsError for a rule that there is not.
+    `rules` are names of the table above; `fields` further names of fields whose values are secrets.
+    `key` is the project's secret for pseudonyms, or how to get it: asked for when the first secret
+    is found. Without one, pseudonyms are equal within this object only.
+
+    Raises SettingsError where there is no such rule. A function of your own is imported when it is
+    first needed; where it fails, the whole text is replaced by `FAILED`.
     """
+
+    suspicious: Callable[[bytes], bool]
+    """The quick look at the MessagePack bytes of a value: False where `redact` would certainly
+    change nothing. Under a microsecond for an ordinary body, in proportion to its length."""
 
     def __init__(
         self,
@@ -48,258 +71,269 @@ class Redactor:
     ) -> None:
         for rule in rules:
             _check(rule)
-        self._key = key
-        self._named = "fields" in rules or bool(fields)
-        self._fields = frozenset(map(secrets.plain_name, fields))
-        self._finders: list[Finder] = [RULES[rule] for rule in rules if rule in RULES]
-        self._own = [_Own(rule) for rule in rules if ":" in rule]
+        named = (FIELDS if "fields" in rules else ()) + (KEY_NAMES if "keys" in rules else ())
+        own_names = tuple(filter(None, map(words, fields)))
+        self._naming = naming = Naming(named, own_names)
+        self._own = [_own(rule) for rule in rules if ":" in rule]
+        self._finders: list[Finder] = [_FINDERS[name] for name in _FINDERS if name in rules]
+        if "fields" in rules:
+            self._finders += (headers, patterns.url_passwords)
+        if naming.names:
+            self._finders.append(naming.values)
         self._cards = "cards" in rules
-        self._keys = "keys" in rules
-        self._digits = bool({"cards", "ibans", "phones"} & set(rules))
-        self._at = "emails" in rules
-        self._field_words = _field_words(fields)
-        self._harmless: dict[str, bool] = {}
-
-    def suspicious(self, packed: bytes, value: object = None) -> bool:
-        """Whether a closer look is needed at `value`, whose MessagePack is `packed`.
-
-        False means that `redact` would change nothing. Most values are cleared here, in about a
-        microsecond: this is why an ordinary call costs as little as it does. Without the value
-        itself the answer is the same, and takes longer.
-        """
-        if self._own:
-            return True
-        digits = len(packed.translate(None, _NO_DIGITS)) if self._digits else 0
-        if digits >= secrets.FEWEST_DIGITS and _DIGITS.search(packed):
-            return True
-        if self._at and b"@" in packed:
-            return True
-        shape = packed.translate(_SHAPE)
-        long = _RUN in shape
-        if self._keys and ((long and _KEYS.search(packed)) or b"PRIVATE KEY" in packed):
-            return True
-        if type(value) is str or self._is_plain(value):
-            # A text: names are followed by : or =, or by a long word.
-            return self._named and (long or b"!" in shape) and self._may_name(packed)
-        if self._cards and (b"\xcf" in packed or b"\xd3" in packed):
-            return True  # a whole number of eight bytes may be a card's
-        return self._named and self._may_name(packed)
-
-    def _is_plain(self, value: object) -> bool:
-        """Whether this is a flat dict of texts under names that hide nothing."""
-        if type(value) is not dict:
-            return False
-        for name, each in value.items():
-            if type(each) is not str:
-                return False
-            harmless = self._harmless.get(name)
-            if harmless is None:
-                harmless = type(name) is str and not self.redact({name: "?"})[1]
-                if len(self._harmless) < _MANY:
-                    self._harmless[name] = harmless
-            if not harmless:
-                return False
-        return True
+        self._looks = Suspicion(rules, naming.names).of if self._finders else _never
+        self.suspicious = _always if self._own else self._looks
+        self._key = key
+        self._secret = b""
+        self._known_names: dict[str, bool] = {}
 
     def redact(self, value: Any) -> tuple[Any, int]:
-        """A plain value without what must not be kept, and how many places were changed.
+        """A copy of plain JSON-like values without secrets, and how many places were changed.
 
-        Unchanged values are handed back as they are. Never fails.
+        None changed: the very same object. Never raises.
         """
-        work = _Work(self)
         try:
-            redacted = work.value(value)
-        except RecursionError:
-            return "<redacted: nested too deeply>", 1
-        return (redacted, work.changes) if work.changes else (value, 0)
+            return self._redact(value, 0)
+        except Exception as error:
+            _log.warning("a value could not be redacted and is not kept (%s)", type(error).__name__)
+            return FAILED, 1
 
     def redact_text(self, text: str) -> tuple[str, int]:
-        """A text without what must not be kept, and how many places were changed."""
-        work = _Work(self)
-        redacted = work.text(text)
-        return redacted, work.changes
-
-    def pseudonym(self, kind: str, value: str) -> str:
-        """What stands for a secret: equal for equal ones."""
-        if callable(self._key):
-            self._key = self._key()
-        data = f"{kind}\0{value}".encode("utf-8", "surrogatepass")
-        return f"<{kind}:{hashlib.blake2b(data, key=self._key[:64], digest_size=5).hexdigest()}>"
-
-    def _may_name(self, packed: bytes) -> bool:
-        lower = packed.lower()
-        for word, names in _NAMES:
-            if word in lower and names.search(lower):
-                return True
-        return any(word in lower for word in self._field_words)
-
-
-class _Work:
-    """One walk through a value."""
-
-    def __init__(self, rules: Redactor) -> None:
-        self._rules = rules
-        self.changes = 0
-
-    def value(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, dict):
-            return self._dict(value)
-        if isinstance(value, list | tuple):
-            return [self.value(each) for each in value]
-        if isinstance(value, int) and not isinstance(value, bool) and self._rules._cards:
-            digits = str(value)
-            if secrets.is_card(digits):
-                return self._replaced("card", digits)
-        return value
-
-    def text(self, text: str) -> str:
-        for own in self._rules._own:
-            changed = own(text)
-            if changed is not None and changed != text:
-                self.changes += 1
-                text = changed
-        found = [each for finder in self._rules._finders for each in finder(text)]
-        if not found:
-            return text
-        pieces, at = [], 0
-        for each in _apart(found):
-            pieces += [text[at : each.start], self._replaced(each.kind, each.value)]
-            at = each.end
-        return "".join((*pieces, text[at:]))
-
-    def _dict(self, value: dict[str, Any]) -> dict[str, Any]:
-        rules = self._rules
-        named = rules._named
-        changed = {}
-        for name, each in value.items():
-            hides = named and secrets.is_secret_field(name, rules._fields)
-            changed[self.text(name)] = self._hidden(each) if hides else self.value(each)
-        return changed
-
-    def _hidden(self, value: Any) -> Any:
-        """Every text and number under a field that holds secrets."""
-        if isinstance(value, dict):
-            return {self.text(name): self._hidden(each) for name, each in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._hidden(each) for each in value]
-        if value is None or value == "" or isinstance(value, bool):
-            return value
-        text = str(value)
-        return text if _PSEUDONYM.fullmatch(text) else self._replaced("secret", text)
-
-    def _replaced(self, kind: str, value: str) -> str:
-        self.changes += 1
-        return self._rules.pseudonym(kind, value)
-
-
-class _Own:
-    """A function of the user's, named in the settings and imported when it is first needed."""
-
-    def __init__(self, place: str) -> None:
-        self._place = place
-
-    @functools.cached_property
-    def _function(self) -> Own:
-        module, _, name = self._place.partition(":")
-        function: Own = getattr(importlib.import_module(module), name)
-        return function
-
-    def __call__(self, text: str) -> str | None:
+        """A text without secrets, and how many there were. Never raises."""
         try:
-            changed = self._function(text)
-        except Exception:  # what a broken rule would have removed must not be kept
-            return f"<redacted: {self._place} failed>"
-        return changed if changed is None or isinstance(changed, str) else str(changed)
+            return self._text(text)
+        except Exception as error:
+            _log.warning("a text could not be redacted and is not kept (%s)", type(error).__name__)
+            return FAILED, 1
+
+    def _redact(self, value: Any, depth: int) -> tuple[Any, int]:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, int):
+            return self._number(value)
+        if depth > _DEEPEST and isinstance(value, dict | list | tuple):
+            return (FAILED, 1) if self.suspicious(msgspec.msgpack.encode(value)) else (value, 0)
+        if isinstance(value, dict):
+            return self._dict(value, depth)
+        if isinstance(value, list | tuple):
+            return _listed(value, [self._redact(item, depth + 1) for item in value])
+        return value, 0
+
+    def _dict(self, value: dict[str, Any], depth: int) -> tuple[Any, int]:
+        kept: dict[str, Any] = {}
+        changes = 0
+        for name, item in value.items():
+            new_name, count = self._text(name)
+            while new_name in kept:
+                new_name += "'"
+            secret = self._is_secret(name)
+            kept[new_name], more = self._leaves(item) if secret else self._redact(item, depth + 1)
+            changes += count + more
+        return (kept, changes) if changes else (value, 0)
+
+    def _is_secret(self, name: str) -> bool:
+        known = self._known_names.get(name)
+        if known is None:
+            # Any value that is removed begins with a byte that looks like this one.
+            known = self._looks(_bytes(name) + b"\x81") and self._naming.is_secret(
+                Plainer(name).text
+            )
+            if len(self._known_names) < _NAMES:
+                self._known_names[name] = known
+        return known
+
+    def _leaves(self, value: Any) -> tuple[Any, int]:
+        """Everything in a field that holds a secret."""
+        if value is None or isinstance(value, bool):
+            return value, 0
+        if isinstance(value, dict):
+            pairs = {name: self._leaves(item) for name, item in value.items()}
+            changes = sum(count for _, count in pairs.values())
+            kept = {self._text(name)[0]: item for name, (item, _) in pairs.items()}
+            return (kept, changes) if changes else (value, 0)
+        if isinstance(value, list | tuple):
+            return _listed(value, [self._leaves(item) for item in value])
+        if isinstance(value, int | float) and value < 128:
+            return value, 0  # a count or a flag; its MessagePack would not be suspicious
+        text = str(value)
+        if not text or PSEUDONYM.fullmatch(text):
+            return value, 0
+        return self._pseudonym(kind_of(text), text), 1
+
+    def _number(self, value: int) -> tuple[Any, int]:
+        if self._cards and 10**12 <= value < 10**19 and patterns.is_card(str(value)):
+            return self._pseudonym("card", str(value)), 1
+        return value, 0
+
+    def _text(self, text: str) -> tuple[str, int]:
+        changes = 0
+        for own in self._own:
+            new = own(text)
+            changes += new != text
+            text = new
+        for _ in range(_ROUNDS):  # what is left may look like a secret only now
+            if not self._looks(_bytes(text)):
+                break
+            text, count = self._once(text)
+            changes += count
+            if not count:
+                break
+        return text, changes
+
+    def _once(self, text: str) -> tuple[str, int]:
+        plainer = Plainer(text)
+        found = [each for find in self._finders for each in find(plainer.text)]
+        if not found:
+            return text, 0
+        pieces: list[str] = []
+        end = 0
+        spans = _merged(found)
+        for each in spans:
+            first, last = plainer.span(each.start, each.end)
+            secret = plainer.text[each.start : each.end] if each.secret is None else each.secret
+            pieces += (text[end:first], self._pseudonym(each.kind, secret))
+            end = last
+        return "".join((*pieces, text[end:])), len(spans)
+
+    def _pseudonym(self, kind: str, secret: str) -> str:
+        if not self._secret:
+            self._secret = self._get_secret()
+        hashed = hashlib.blake2b(_bytes(secret), digest_size=4, key=self._secret)
+        return f"<{kind}:{hashed.hexdigest()}>"
+
+    def _get_secret(self) -> bytes:
+        try:
+            key = self._key() if callable(self._key) else self._key
+        except Exception as error:
+            _log.warning("pseudonyms hold for this process only: %s", error)
+            key = b""
+        return hashlib.blake2b(key).digest() if key else secrets.token_bytes(32)
+
+
+FAILED = "<redacted: rule failed>"
+"""What is kept of a text, or a value, that could not be redacted."""
 
 
 def pseudonym_key(folder: Path) -> bytes:
-    """The project's secret for pseudonyms: 32 bytes in `pseudonym.key`, made when there is none."""
-    path = folder / "pseudonym.key"
+    """The secret of a project's pseudonyms: 32 bytes in `folder/pseudonym.key`, made if missing.
+
+    Only the user who made it may read it. Processes that make it at once agree on one. Whoever has
+    it can test a guess against a pseudonym: keep it from those whom you hand records.
+
+    Raises StorageError where it can be neither read nor made.
+    """
+    path = folder / _KEY_FILE
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        pass
-    folder.mkdir(parents=True, exist_ok=True)
-    being_made = folder / f".{new_id()}.key"
-    being_made.touch(0o600)
-    being_made.write_bytes(os.urandom(32))
-    with contextlib.suppress(FileExistsError):  # whoever is second takes the key of the first
-        path.hardlink_to(being_made)
-    being_made.unlink()
-    return path.read_bytes()
+        if not path.exists():
+            _make_key(path)
+        key = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"there is no key for pseudonyms: {reason}", where=str(path)) from None
+    if len(key) != 32:
+        raise StorageError(
+            "the key for pseudonyms is damaged",
+            where=str(path),
+            cure="Remove it: a new one is made, and pseudonyms differ from earlier ones.",
+        )
+    return key
 
 
-RULES: dict[str, Finder] = {
-    "fields": secrets.find_named,
-    "keys": secrets.find_keys,
-    "cards": secrets.find_cards,
-    "ibans": secrets.find_ibans,
-    "emails": secrets.find_emails,
-    "phones": secrets.find_phones,
-}
-"""The rules there are, by the name that the settings know them by."""
+def _make_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(file, secrets.token_bytes(32))
+        os.fsync(file)
+        with suppress(FileExistsError):  # another process was first: its key holds
+            os.link(new, path)
+    finally:
+        os.close(file)
+        new.unlink()
+
+
+def _listed(value: Any, items: list[tuple[Any, int]]) -> tuple[Any, int]:
+    changes = sum(count for _, count in items)
+    if not changes:
+        return value, 0
+    kept = [item for item, _ in items]
+    return (tuple(kept) if isinstance(value, tuple) else kept), changes
+
+
+def _merged(found: Iterable[Found]) -> list[Found]:
+    """Where secrets overlap, all of what they cover is one."""
+    merged: list[Found] = []
+    for each in sorted(found, key=lambda each: (each.start, -each.end)):
+        if not merged or each.start >= merged[-1].end:
+            merged.append(each)
+        elif each.end > merged[-1].end:
+            merged[-1] = Found(merged[-1].start, each.end, merged[-1].kind, None)
+    return merged
 
 
 def _check(rule: str) -> None:
-    if rule in RULES or re.fullmatch(r"[\w.]+:\w+", rule):
+    if rule in RULES or re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", rule):
         return
     close = difflib.get_close_matches(rule, RULES, 1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     raise SettingsError(
-        f"there is no rule '{rule}' for redaction",
-        where="the setting 'redact'",
-        cure=f"{hint}There are {', '.join(RULES)}, and package.module:function for your own.",
+        f"there is no redaction rule '{rule}'",
+        where="setting redact",
+        cure=f"{hint}The rules are {', '.join(RULES)}, and functions as 'package.module:function'.",
     )
 
 
-def _apart(found: list[Found]) -> Iterator[Found]:
-    """Secrets one behind the other; of two that overlap, both in one."""
-    current: Found | None = None
-    for each in sorted(found, key=lambda each: (each.start, -each.end)):
-        if current is None or each.start >= current.end:
-            if current is not None:
-                yield current
-            current = each
-        elif each.end > current.end:
-            current = Found(current.start, each.end, current.kind, current.value + each.value)
-    if current is not None:
-        yield current
+def _own(rule: str) -> Callable[[str], str]:
+    """A function of the user's, imported at its first use, that never fails."""
+    functions: list[Own] = []
+
+    def call(text: str) -> str:
+        if text == FAILED:
+            return text
+        try:
+            if not functions:
+                module, _, names = rule.partition(":")
+                function: Any = importlib.import_module(module)
+                for name in names.split("."):
+                    function = getattr(function, name)
+                functions.append(function)
+            new: object = functions[0](text)
+            if new is None or isinstance(new, str):
+                return text if new is None else new
+            reason = f"it returned {type(new).__name__}"
+        except Exception as error:  # its message may hold what it should have removed
+            reason = type(error).__name__
+        _log.warning("the redaction rule %s failed (%s): texts are not kept", rule, reason)
+        return FAILED
+
+    return call
 
 
-def _field_words(fields: Sequence[str]) -> tuple[bytes, ...]:
-    """Some letters of each further field, as they stand whatever its separators are."""
-    words = []
-    for field in fields:
-        parts = [part for part in re.split(r"[^a-z0-9]+|(?<=[a-z0-9])(?=[A-Z])", field) if part]
-        words.append(max(parts, key=len, default=field).lower().encode())
-    return tuple(words)
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
-_PSEUDONYM = re.compile(r"<[a-z]+:[0-9a-f]{10}>")
-_NO_DIGITS = bytes(set(range(256)) - set(b"0123456789"))
-_MANY = 10_000
-_GAPS = rb"[ \-./()\xa0\xc2\xe2\x80\xaf]"
-_DIGITS = re.compile(
-    rb"(?:[0-9]" + _GAPS + rb"{0,6}){7}"  # cards, telephones
-    rb"|[A-Za-z]{2}[0-9]{2}" + _GAPS + rb"{0,3}[A-Za-z0-9]"  # IBANs
-)
-# The shape of a text: x for signs that keys are made of (a run of them is a key, or a long word),
-# ! for what stands between a name and its value.
-_SIGNS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./+")
-_SHAPE = bytes(ord("x" if sign in _SIGNS else "!" if sign in b":=" else " ") for sign in range(256))
-_RUN = b"x" * 14
-_KEYS = re.compile(
-    rf"{secrets.KEY_BEGINNINGS}|(?i:AccountKey|SharedAccessKey|aws.{{0,20}}secret)".encode(),
-    re.DOTALL,
-)
-# What has to be there for a name to be there, and then the name. Short names are those of whole
-# fields: in MessagePack the byte before them says how long they are.
-_NAMES = [
-    *((word.encode(), re.compile(names.encode())) for word, names in secrets.WORDS.items()),
-    *((word, re.compile(re.escape(word))) for word in (b"authorization", b"bearer", b"cookie")),
-    (b"://", re.compile(rb"://[^\s/:@<]{0,100}:[^\s/@]{1,200}@")),
-    (b"\xa3", re.compile(rb"\xa3(?:pin|cvv|cvc|ssn|jwt)")),
-    (b"\xa4", re.compile(rb"\xa4(?:auth|cvv2|cvc2)")),
-]
+def _always(packed: bytes) -> bool:
+    return True
+
+
+def _never(packed: bytes) -> bool:
+    return False
+
+
+_FINDERS: dict[str, Finder] = {
+    "keys": patterns.keys,
+    "ibans": patterns.ibans,
+    "cards": patterns.cards,
+    "emails": patterns.emails,
+    "phones": patterns.phones,
+}
+RULES = ("fields", *_FINDERS)
+"""The names of the rules that come with Onrecord."""
+
+_KEY_FILE = "pseudonym.key"
+_DEEPEST = 100
+_ROUNDS = 5
+_NAMES = 4096
+_log = logging.getLogger("onrecord")

@@ -21,11 +21,14 @@ class Span(NamedTuple):
 
 
 class Timeline:
-    """The time that a run took. `now_ns` ends what is still under way."""
+    """The time that a run took. `now_ns` ends what is still under way; `also` are beginnings and
+    ends of what is not among `records`, in nanoseconds since 1970."""
 
-    def __init__(self, records: Iterable[Record], now_ns: int) -> None:
+    def __init__(
+        self, records: Iterable[Record], now_ns: int, also: Iterable[tuple[int, int]] = ()
+    ) -> None:
         self.now_ns = now_ns
-        busy = _joined(_stretches(records, now_ns))
+        busy = _joined(sorted([*_stretches(records, now_ns), *also]))
         self._begins = [begin for begin, _ in busy]
         self._before = [0]  # the busy time before each stretch, in nanoseconds
         for begin, end in busy:
@@ -63,7 +66,7 @@ def ended(record: Record, now_ns: int) -> int:
 
 
 def _stretches(records: Iterable[Record], now_ns: int) -> list[tuple[int, int]]:
-    """When calls were under way, in order; those inside of the one before are left out."""
+    """When calls were under way; those inside of the one before are left out."""
     stretches: list[tuple[int, int]] = []
     begin, end = 0, -1
     for record in records:
@@ -74,7 +77,7 @@ def _stretches(records: Iterable[Record], now_ns: int) -> list[tuple[int, int]]:
         if started < begin or over > end:
             begin, end = started, over
             stretches.append((begin, end))
-    return sorted(stretches)
+    return stretches
 
 
 def _joined(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -21,9 +21,11 @@ class Tree:
 
     `roots` are the calls without a parent among `records`. A circle of parents, which only a
     damaged import can hold, is cut open at its first call, so that every call has its place.
+    `later` sums up the calls of a very large run that are not among `records`.
     """
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], later: Sequence[Hidden] = ()) -> None:
+        self.later = later
         ordered = sorted(records, key=_id)
         self.records = {record.id: record for record in ordered}
         """Every call by its id, in the order they started."""
@@ -40,6 +42,15 @@ class Tree:
                 ascends = ascends and parent < record.id
         if not ascends:
             self._cut_circles()
+
+    @property
+    def sums(self) -> Sums:
+        """What all calls took together."""
+        return sum((each.sums for each in self.later), Sums.of(self.records.values()))
+
+    def __len__(self) -> int:
+        """How many calls there are."""
+        return len(self.records) + sum(each.calls for each in self.later)
 
     def below(self, records: Iterable[Record]) -> Iterator[Record]:
         """Every call made inside of `records`, at any depth."""
@@ -84,12 +95,25 @@ class Sums(NamedTuple):
             states=Counter([call.state for call in calls]),
         )
 
+    def __add__(self, other: object) -> Sums:
+        """Both together."""
+        if not isinstance(other, Sums):
+            return NotImplemented
+        return Sums(
+            self.input + other.input,
+            self.output + other.output,
+            self.cost + other.cost,
+            self.unpriced + other.unpriced,
+            Counter(self.states) + Counter(other.states),
+        )
+
 
 class Hidden(NamedTuple):
     """Calls of one parent that are counted instead of shown.
 
     `name` is "kind name", empty where they are of several; `inside` counts the calls below them.
-    `sums` are of both together; `p50` is the median time in seconds of those that ended.
+    `sums` are of both together; `p50` is the median time in seconds of those that ended. `later`:
+    they are somewhere in the rest of a very large run, and their `p50` was found from some of them.
     """
 
     name: str
@@ -99,6 +123,7 @@ class Hidden(NamedTuple):
     sums: Sums
     begin_ns: int
     end_ns: int
+    later: bool = False
 
 
 class Row(NamedTuple):
@@ -138,6 +163,9 @@ def outline(tree: Tree, most: int | None = 400) -> list[Row]:
         room -= len(shown)
         chosen[parent.id] = shown
         enqueue(shown)
+    if tree.later:
+        first = tree.roots[0].id if tree.roots else ""
+        (chosen.setdefault(first, []) if first in tree.children else top).extend(tree.later)
     return list(_rows(top, chosen))
 
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import filelock
+import msgspec
 
 from onrecord.calling import Operation, emit
 from onrecord.errors import UnknownNameError, UsageError
@@ -22,13 +23,14 @@ from onrecord.messages import Passage, Progress
 from onrecord.models.model import Embedder
 from onrecord.models.names import embedder as embedder_named
 from onrecord.progress import shown
+from onrecord.records.record import content_key
 from onrecord.records.recording import call
 from onrecord.retrieval import catalog
 from onrecord.retrieval.database import DATABASE, Database, storage_error
 from onrecord.retrieval.document import Document, Fields, Splitter
 from onrecord.retrieval.ingesting import Ingest, Ingested, Plan, versions
 from onrecord.retrieval.scanning import Scan, check_paths, plan_documents, plan_paths, plan_stored
-from onrecord.retrieval.searching import Query, Searcher
+from onrecord.retrieval.searching import Found, Query, Searcher, check
 from onrecord.retrieval.splitting.structure import Structure
 from onrecord.settings import Settings
 
@@ -132,8 +134,15 @@ class Collection:
         `deadline` is in seconds. Raises UsageError, FilterError or DeadlineError.
         """
         query = Query(question, k, where, min_score)
-        found = await self._opened().search(query, deadline)
-        return found
+        check(query)
+        version = await asyncio.to_thread(self._search_version)
+        with call("search", self.name, query, version=version) as this:
+            if (known := this.recall()) is not None:
+                found = msgspec.convert(known.output, Found)
+            else:
+                found = await self._opened().search(query, deadline)
+            this.output = found
+            return list(found.passages)
 
     @property
     def version(self) -> str:
@@ -189,6 +198,11 @@ class Collection:
             report(Progress("indexing", 0, 0))
             await asyncio.to_thread(self._opened().prepare, graph=large)
             return result
+
+    def _search_version(self) -> str:
+        """Changes with everything that a search depends on; "" as long as nothing was ingested."""
+        filled = (self.folder / DATABASE).exists()
+        return content_key(self._opened().settings()) if filled else ""
 
     def _opened(self) -> Searcher:
         if self._searcher is None:

@@ -27,8 +27,6 @@ from onrecord.errors import DeadlineError, UsageError
 from onrecord.messages import Passage
 from onrecord.models.calling import embed
 from onrecord.models.model import Embedder
-from onrecord.records.record import content_key
-from onrecord.records.recording import call
 from onrecord.retrieval import catalog
 from onrecord.retrieval.catalog import StoredText
 from onrecord.retrieval.database import DATABASE, Database
@@ -78,32 +76,24 @@ class Searcher:
         """Let go of the files."""
         self.store.close()
 
-    async def search(self, query: Query, deadline: float | None) -> list[Passage]:
-        """Search, on the record. Raises UsageError, FilterError, DeadlineError or StorageError."""
-        _check(query)
-        version = content_key(await asyncio.to_thread(self.settings))
-        with call("search", self.name, query, version=version) as this:
-            if (known := this.recall()) is not None:
-                this.output = again = msgspec.convert(known.output, Found)
-                return list(again.passages)
-            stop = threading.Event()
-            try:
-                async with asyncio.timeout(deadline):
-                    vectors = await embed(self._embedder, [query.question])
-                    found = await asyncio.to_thread(self._search, query, vectors[0], stop)
-            except asyncio.CancelledError:
-                # A thread is not cancelled with its task: it would keep the next search waiting.
-                self._abandon(stop)
-                raise
-            except TimeoutError:
-                self._abandon(stop)
-                raise DeadlineError(
-                    f"the search was not done within {deadline} s",
-                    where=f"collection {self.name}",
-                    cure="Allow more time, or filter with `where`.",
-                ) from None
-            this.output = found
-            return list(found.passages)
+    async def search(self, query: Query, deadline: float | None) -> Found:
+        """Search. Raises FilterError, DeadlineError or StorageError."""
+        stop = threading.Event()
+        try:
+            async with asyncio.timeout(deadline):
+                vectors = await embed(self._embedder, [query.question])
+                return await asyncio.to_thread(self._search, query, vectors[0], stop)
+        except asyncio.CancelledError:
+            # A thread is not cancelled with its task: it would keep the next search waiting.
+            self._abandon(stop)
+            raise
+        except TimeoutError:
+            self._abandon(stop)
+            raise DeadlineError(
+                f"the search was not done within {deadline} s",
+                where=f"collection {self.name}",
+                cure="Allow more time, or filter with `where`.",
+            ) from None
 
     def prepare(self, *, graph: bool) -> None:
         """Make or load what is derived from the database, so that the next search need not.
@@ -239,7 +229,7 @@ _FILTERS = 32
 _LIVES_ON_SECONDS = 10.0
 
 
-def _check(query: Query) -> None:
+def check(query: Query) -> None:
     if not query.question.strip():
         raise UsageError("the question is empty", cure="Ask something.")
     if query.k < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pty
@@ -18,17 +19,21 @@ import pytest
 
 from onrecord.messages import Usage
 from onrecord.records.receipts import is_about
-from onrecord.records.record import Record, new_id
+from onrecord.records.record import Record
 from onrecord.records.store import Store
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import onrecord, printed
 
+NUMBERS = itertools.count(1)
 SECOND = 10**9
 HOUR = 3600 * SECOND
 
 
 def call(kind: Any, name: str, parent: Record | None = None, **changes: Any) -> Record:
-    id, now = new_id(), time.time_ns()
+    now = time.time_ns()
+    # As `new_id` makes them; those of one run begin alike, and those of different runs do not.
+    beginning = f"{now // 10**6 + next(NUMBERS):012x}" if parent is None else parent.id[:12]
+    id = f"{beginning}{next(NUMBERS):020x}"
     made = Record(
         id=id,
         run=id if parent is None else parent.run,
@@ -173,7 +178,7 @@ def test_show_as_json_and_as_a_diagram(runs: tuple[list[Record], ...]) -> None:
 
 
 def test_show_one_call_whole(runs: tuple[list[Record], ...]) -> None:
-    (ask, _, again, *_), _ = runs
+    (_, _, again, *_), _ = runs
     shown = onrecord("records", "show", again.id, "--call").stdout
     for words in (again.id, "input 1,204, output 88, cached 600", '"question": "How many days?"'):
         assert words in shown

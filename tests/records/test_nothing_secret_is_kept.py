@@ -1,0 +1,83 @@
+"""Redaction, from a call to the disk: what must not be kept is in no file."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import onrecord as on
+from onrecord.records.recording import call
+from onrecord.records.store import Store
+from tests.records.secrets_made import KINDS, made
+
+RULES = ["fields", "keys", "cards", "ibans", "emails", "phones"]
+
+
+def everything_under(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_5000_secrets_are_in_no_file(project: Path) -> None:
+    (project / "onrecord.toml").write_text(f"redact = {RULES}\n".replace("'", '"'))
+    chance = random.Random(20261121)
+    seeded = [made(KINDS[at % len(KINDS)], chance) for at in range(5000)]
+    seeded_secrets = [secret for _, secret in seeded]
+
+    @on.step
+    async def work(text: str, deep: dict[str, Any]) -> list[Any]:
+        if chance.random() < 0.1:
+            raise ValueError(f"cannot do this: {text}")
+        return [text] if "list" in deep else [deep]
+
+    @on.flow
+    async def everything() -> int:
+        failed = 0
+        for at, (text, secret) in enumerate(seeded):
+            try:
+                deep = {"list": [{"note": text}]} if at % 2 else {"password": secret}
+                await work(text, {"n": at, **deep})
+            except ValueError:
+                failed += 1
+        return failed
+
+    with on.recording() as run:
+        assert everything.run() > 100
+    store = Store.open()
+    assert len(store.records(limit=10_000)) == 5001
+    store.close()
+    (project / "onrecord.toml").unlink()
+    kept = everything_under(project) + msgspec.json.encode(run.records)
+    assert b"<card:" in kept and b"<key:" in kept and b"<iban:" in kept
+    leaked = [secret for secret in seeded_secrets if secret.encode() in kept]
+    assert leaked == []
+
+
+def test_without_bodies_nothing_that_was_said_is_kept(project: Path) -> None:
+    (project / "onrecord.toml").write_text("bodies = false\n")
+    with pytest.raises(ValueError), call("flow", "quiet", {"q": "unmistakable words"}) as this:
+        this.output = "unmistakable answer"
+        raise ValueError("unmistakable error")
+    (record,) = Store.open().records()
+    assert (record.name, record.state, record.input, record.output) == (
+        "quiet",
+        "failed",
+        None,
+        None,
+    )
+    assert record.error == "ValueError" and record.redacted
+    assert b"unmistakable" not in everything_under(project / ".onrecord")
+
+
+def test_a_huge_body_leaves_its_size(project: Path) -> None:
+    huge = "x" * 100_000_000
+    with call("flow", "huge", huge) as this:
+        this.output = huge
+    (record,) = Store.open().records()
+    assert "not kept" in record.input and record.redacted
+    assert len(everything_under(project / ".onrecord")) < 1_000_000
+    assert sys.getsizeof(record.input) < 200

@@ -9,12 +9,11 @@ killed now and then as well; half of the children fold in a thread of their own,
 Children are forked from a process that has imported everything and has no thread: a start costs
 milliseconds, and the random instant may also fall into the birth of the first segment.
 
-    python -m benchmarks.crashes [--kills 1000]
+    python -m benchmarks.records crashes [--kills 1000]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import os
@@ -102,11 +101,11 @@ def measure(kills: int) -> Outcome:
 
 def _batch(project: Path, kills: int, dice: random.Random) -> Outcome:
     folder, folder_kills = _forked(_fold_for_ever, project), 0
-    for _ in range(0, kills, 2):
-        children = [_forked(_work, project) for _ in range(min(2, kills))]
+    for at in range(0, kills, 2):
+        children = [_forked(_work, project) for _ in range(min(2, kills - at))]
         instants = sorted(dice.uniform(0, LONGEST) for _ in children)
-        for child, before, at in zip(children, [0.0, *instants], instants, strict=False):
-            time.sleep(at - before)
+        for child, before, instant in zip(children, [0.0, *instants], instants, strict=False):
+            time.sleep(instant - before)
             _kill(child)
         if dice.random() < 0.2:
             _kill(folder)
@@ -242,13 +241,3 @@ def run(kills: int) -> None:
     rows = [measure(kills).row()]
     table(rows)
     save("records-crashes", rows)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="kill -9 at random instants, under load.")
-    parser.add_argument("--kills", type=int, default=1000)
-    run(parser.parse_args().kills)
-
-
-if __name__ == "__main__":
-    main()

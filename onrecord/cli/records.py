@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from onrecord.cli import datasets, records_exchange
 from onrecord.cli.output import AsJson, print_json, say
 from onrecord.cli.records_bill import cost, erase, status
 from onrecord.cli.records_options import filtered
@@ -138,6 +139,10 @@ app.command()(watch)
 app.command()(cost)
 app.command()(erase)
 app.command()(status)
+app.command()(datasets.dataset)
+app.command()(datasets.rows)
+app.command()(records_exchange.export)
+app.command("import")(records_exchange.import_)
 
 _MOST_WITH_BODIES = 100
 _MOST_ROWS = 400

@@ -92,6 +92,8 @@ class Call:
         else:
             self._keeper = keeper = parent._keeper
             run, parent_id = parent.start.run, parent.start.id
+        # The clock may be set while a call is under way: its length comes from another one.
+        started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
         self.input = input
         packed = pack(input)
         key = question_key(kind, name, version, packed, also)
@@ -107,7 +109,7 @@ class Call:
             kind,
             name,
             key,
-            time.time_ns(),
+            started_ns,
             body,
             context.release,
             context.session,
@@ -177,7 +179,6 @@ class Call:
             self._written = keeper.write(self.start)
             keeper.attend()
         self._token = _current.set(self)
-        self._began_ns = time.monotonic_ns()
         return self
 
     def __exit__(
@@ -186,7 +187,6 @@ class Call:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # The clock may be set while a call is under way: its length comes from another one.
         ended_ns = self.start.started_ns + time.monotonic_ns() - self._began_ns
         _current.reset(self._token)
         state: State = "done"

@@ -233,7 +233,9 @@ class Store:
         return True
 
     def _run_of(self, id: str) -> str:
-        begins = RECORD.c.id.startswith(id, autoescape=True)
+        # A range, which the index on ids answers: of what follows an id's beginning, g comes after
+        # every hexadecimal digit.
+        begins = sa.and_(RECORD.c.id >= id, RECORD.c.id < id + "g")
         query = sa.select(RECORD.c.run).where(begins).distinct().limit(2)
         runs = self._read(lambda c: list(c.scalars(query)))
         if len(runs) != 1:

@@ -35,7 +35,10 @@ class Suspicion:
             after.append(r"(?: {0,3}#){6}")
         elif "cards" in rules:
             after.append(r"(?: {0,3}#){12}")
-        self._search = re.compile("#(?:{})".format("|".join(after or ["(?!)"])).encode()).search
+        # No byte of a letter that is no ASCII ends a name, unless a name ends with such a letter.
+        skipped = "(?!#{0,2},)" if all(name[-1][-1].isascii() for name in names) else ""
+        pattern = f"#{skipped}(?:{'|'.join(after or ['(?!)'])})"
+        self._search = re.compile(pattern.encode()).search
         self._numbers = "cards" in rules
         self._any_at = "emails" in rules
         self._at = "emails" in rules or "fields" in rules

@@ -230,6 +230,7 @@ _LIVES_ON_SECONDS = 10.0
 
 
 def check(query: Query) -> None:
+    """Raises UsageError for a query that asks for nothing, or for too much."""
     if not query.question.strip():
         raise UsageError("the question is empty", cure="Ask something.")
     if query.k < 1:

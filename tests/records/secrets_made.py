@@ -168,9 +168,7 @@ MAKERS: dict[str, Callable[[Random], str]] = {
     "hugging_face": after("h", "f_", letters=string.ascii_letters, count=34),
     "npm": after("np", "m_", count=36),
     "pypi": after("py", "pi-", "AgEIcHlwaS5vcmc", letters=URLSAFE, count=150),
-    "sendgrid": lambda random: (
-        "S" + f"G.{drawn(random, URLSAFE, 22)}.{drawn(random, URLSAFE, 43)}"
-    ),
+    "sendgrid": lambda random: "S" + f"G.{drawn(random, URLSAFE, 22)}.{drawn(random, URLSAFE, 43)}",
     "twilio": after("S", "K", letters=HEX, count=32),
     "telegram": lambda random: (
         f"{random.randrange(10**8, 10**10)}:A" + "A" + drawn(random, URLSAFE, 33)
@@ -180,9 +178,7 @@ MAKERS: dict[str, Callable[[Random], str]] = {
     "groq": after("gs", "k_", count=52),
     "xai": after("xa", "i-", count=80),
     "perplexity": after("pp", "lx-", count=48),
-    "langsmith": lambda random: (
-        "ls" + f"v2_pt_{drawn(random, HEX, 32)}_{drawn(random, HEX, 10)}"
-    ),
+    "langsmith": lambda random: "ls" + f"v2_pt_{drawn(random, HEX, 32)}_{drawn(random, HEX, 10)}",
     "langfuse": lambda random: (
         "s" + f"k-lf-{drawn(random, HEX, 8)}-{drawn(random, HEX, 4)}-{drawn(random, HEX, 12)}"
     ),
@@ -209,7 +205,11 @@ PLACES: dict[str, tuple[str, ...]] = {
     ),
     "api_key": ("MISTRAL_API_KEY={}", "x-api-key: {}", 'apiKey: "{}"', "client_secret={}&a=b"),
     "url_password": ("postgresql://ada:{}@db.example:5432/app", "redis://:{}@localhost/0"),
-    "bearer": ("Authorization: Bearer {}", '"authorization": "Bearer {}"', "-H 'Authorization: {}'"),
+    "bearer": (
+        "Authorization: Bearer {}",
+        '"authorization": "Bearer {}"',
+        "-H 'Authorization: {}'",
+    ),
     "cookie": ("Cookie: {}", "Set-Cookie: {}"),
     "query": ("https://x.example/a?token={}&b=1", "https://x.example/?b=1&access_token={}"),
     "aws_secret": ("aws_secret_access_key = {}", '"SecretAccessKey": "{}"'),

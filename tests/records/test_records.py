@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.errors import NewerVersionError, StorageError, UnknownNameError
+from onrecord.errors import NewerVersionError, UnknownNameError
 from onrecord.messages import Usage
 from onrecord.programs.flow import flow, step
 from onrecord.records.frames import MAGIC, NOTHING, End, Start, read_frames

@@ -85,6 +85,13 @@ def read_mlflow_files(*paths: str | Path) -> Imported:
     return Imported(traces)
 
 
+def read_records(*paths: str | Path) -> Imported:
+    """The records of files that `write_jsonl` wrote. Raises LoadError, while reading."""
+    from onrecord.records.exchange.files import read_jsonl
+
+    return Imported(lambda _: (record for path in paths for record in read_jsonl(path)))
+
+
 def redacted(records: Iterable[Record], settings: Settings) -> Iterator[Record]:
     """Records as the settings let them be kept: traces of others hold secrets, too."""
     from onrecord.records.redaction import Redactor, pseudonym_key

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import random
-import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import onrecord as on
-from onrecord.errors import SettingsError
+from onrecord.records.patterns import is_card
 from onrecord.records.record import pack
-from onrecord.records.recording import call
-from onrecord.records.redaction import RULES, Redactor, pseudonym_key
-from onrecord.records.secrets import is_card, is_secret_field
-from onrecord.records.store import Store
-from tests.records.secrets_made import KINDS, made
+from onrecord.records.redaction import Redactor, pseudonym_key
 
-ALL = Redactor(tuple(RULES), key=b"a key of the tests")
+RULES = ("fields", "keys", "cards", "ibans", "emails", "phones")
+ALL = Redactor(RULES, key=b"a key of the tests")
 
 
 def redacted(text: str) -> str:
@@ -132,15 +125,14 @@ def test_a_named_secret_is_found(text: str, kept: str) -> None:
     "name",
     "password Password db_password userPassword passwd pwd passphrase api_key apiKey API-KEY "
     "x-api-key access_token refreshToken client_secret secret authorization Cookie set-cookie "
-    "credentials private_key aws_secret_access_key cvv cvc pin ssn jwt auth".split(),
+    "credentials private_key aws_secret_access_key cvv cvc pin ssn jwt".split(),
 )
 def test_a_field_with_a_telling_name_is_hidden_whole(name: str) -> None:
-    assert is_secret_field(name)
     value = {name: {"a": ["deep", 4711, None, True]}, "other": "seen"}
     found, changes = ALL.redact(value)
     assert changes == 2 and "deep" not in str(found) and "4711" not in str(found)
     assert found["other"] == "seen" and list(found) == [name, "other"]
-    assert ALL.suspicious(pack(value)) and ALL.suspicious(pack(value), value)
+    assert ALL.suspicious(pack(value))
 
 
 @pytest.mark.parametrize(
@@ -154,10 +146,10 @@ def test_a_field_with_another_name_is_not(name: str) -> None:
 
 def test_fields_of_ones_own_are_hidden() -> None:
     rules = Redactor((), ("patient_name", "MRN"), key=b"k")
-    value = {"patientName": "Ada", "mrn": 17, "other": "Ada"}
+    value = {"patientName": "Ada", "mrn": 4711, "other": "Ada"}
     found, changes = rules.redact(value)
-    assert changes == 2 and found["other"] == "Ada" and "17" not in str(found)
-    assert rules.suspicious(pack(value), value)
+    assert changes == 2 and found["other"] == "Ada" and "4711" not in str(found)
+    assert rules.suspicious(pack(value))
 
 
 def test_equal_secrets_have_equal_pseudonyms_and_only_with_the_key() -> None:
@@ -175,34 +167,7 @@ def test_numbers_and_names_of_fields_are_looked_at_too() -> None:
     found, changes = ALL.redact(value)
     assert changes == 2 and str(number) not in str(found) and "@" not in str(found)
     assert found[next(iter(found))][1] == 17
-    assert ALL.suspicious(pack(value), value)
-
-
-def shout(text: str) -> str | None:
-    return text.replace("patient zero", "<patient>") if "patient zero" in text else None
-
-
-def broken(text: str) -> str:
-    raise RuntimeError("a rule that fails")
-
-
-def test_rules_of_ones_own() -> None:
-    rules = Redactor((f"{__name__}:shout",))
-    assert rules.redact(["this is patient zero", "not"]) == (["this is <patient>", "not"], 1)
-    assert rules.suspicious(b"") is True
-
-
-@pytest.mark.parametrize(
-    "rule", [f"{__name__}:broken", "no.such.module:rule", f"{__name__}:nothing"]
-)
-def test_a_broken_rule_keeps_nothing(rule: str) -> None:
-    found, changes = Redactor((rule,)).redact({"q": "the secret of the house"})
-    assert changes >= 1 and "house" not in str(found) and rule in str(found)
-
-
-def test_a_rule_that_there_is_not_is_named() -> None:
-    with pytest.raises(SettingsError, match=r"no rule 'email'.*Did you mean 'emails'"):
-        Redactor(("email",))
+    assert ALL.suspicious(pack(value))
 
 
 def test_the_key_is_made_once_and_is_nobody_elses_to_read(project: Path) -> None:
@@ -237,7 +202,7 @@ def test_what_is_not_suspicious_is_not_changed(value: Any) -> None:
     packed = pack(value)
     changes = ALL.redact(value)[1]
     if changes:
-        assert ALL.suspicious(packed) and ALL.suspicious(packed, value)
+        assert ALL.suspicious(packed)
     if not ALL.suspicious(packed):
         assert ALL.redact(value) == (value, 0)
 
@@ -247,17 +212,6 @@ def test_redacting_again_changes_nothing(value: Any) -> None:
     once, _ = ALL.redact(value)
     again, changes = ALL.redact(once)
     assert changes == 0 or pack(again) == pack(once)
-
-
-@given(st.sampled_from(KINDS), st.integers(0, 10**9), st.text(max_size=20), st.text(max_size=20))
-def test_a_secret_is_found_between_any_words(
-    kind: str, seed: int, before: str, behind: str
-) -> None:
-    text, secret = made(kind, random.Random(seed))
-    value = {"q": [f"{before} {text} {behind}"]}
-    found, changes = ALL.redact(value)
-    assert changes and secret not in str(found)
-    assert ALL.suspicious(pack(value), value)
 
 
 @pytest.mark.parametrize(
@@ -283,70 +237,5 @@ def test_a_secret_is_found_between_any_words(
 )
 def test_long_texts_take_no_time_to_speak_of(text: str) -> None:
     # Without bounds in the patterns these would take hours, and the run would end at its limit.
-    ALL.suspicious(pack(text), text)
+    ALL.suspicious(pack(text))
     ALL.redact_text(text)
-
-
-def everything_under(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-
-
-def test_5000_secrets_are_in_no_file(project: Path) -> None:
-    (project / "onrecord.toml").write_text(f"redact = {list(RULES)}\n".replace("'", '"'))
-    chance = random.Random(20261121)
-    seeded = [made(KINDS[at % len(KINDS)], chance) for at in range(5000)]
-    seeded_secrets = [secret for _, secret in seeded]
-
-    @on.step
-    async def work(text: str, deep: dict[str, Any]) -> list[Any]:
-        if chance.random() < 0.1:
-            raise ValueError(f"cannot do this: {text}")
-        return [text] if "list" in deep else [deep]
-
-    @on.flow
-    async def everything() -> int:
-        failed = 0
-        for at, (text, secret) in enumerate(seeded):
-            try:
-                deep = {"list": [{"note": text}]} if at % 2 else {"password": secret}
-                await work(text, {"n": at, **deep})
-            except ValueError:
-                failed += 1
-        return failed
-
-    with on.recording() as run:
-        assert everything.run() > 100
-    store = Store.open()
-    assert len(store.records(limit=10_000)) == 5001
-    store.close()
-    (project / "onrecord.toml").unlink()
-    kept = everything_under(project) + msgspec.json.encode(run.records)
-    assert b"<card:" in kept and b"<key:" in kept and b"<iban:" in kept
-    leaked = [secret for secret in seeded_secrets if secret.encode() in kept]
-    assert leaked == []
-
-
-def test_without_bodies_nothing_that_was_said_is_kept(project: Path) -> None:
-    (project / "onrecord.toml").write_text("bodies = false\n")
-    with pytest.raises(ValueError), call("flow", "quiet", {"q": "unmistakable words"}) as this:
-        this.output = "unmistakable answer"
-        raise ValueError("unmistakable error")
-    (record,) = Store.open().records()
-    assert (record.name, record.state, record.input, record.output) == (
-        "quiet",
-        "failed",
-        None,
-        None,
-    )
-    assert record.error == "ValueError" and record.redacted
-    assert b"unmistakable" not in everything_under(project / ".onrecord")
-
-
-def test_a_huge_body_leaves_its_size(project: Path) -> None:
-    huge = "x" * 100_000_000
-    with call("flow", "huge", huge) as this:
-        this.output = huge
-    (record,) = Store.open().records()
-    assert "not kept" in record.input and record.redacted
-    assert len(everything_under(project / ".onrecord")) < 1_000_000
-    assert sys.getsizeof(record.input) < 200

@@ -31,7 +31,7 @@ from benchmarks.reporting import save, table
 from benchmarks.rounds import Row, place
 from onrecord.records import journal
 from onrecord.records.record import Record
-from onrecord.records.recording import Call, call
+from onrecord.records.recording import Call, Off, call
 from onrecord.records.store import Store
 
 BATCH = 50  # kills in one project, so that a disk is not filled
@@ -196,10 +196,10 @@ class _Said:
         path = project / f"said-{os.getpid()}-{number}"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def began(self, this: Call) -> None:
+    def began(self, this: Call | Off) -> None:
         os.write(self._file, f"b{this.id}\n".encode())
 
-    def ended(self, this: Call) -> None:
+    def ended(self, this: Call | Off) -> None:
         os.write(self._file, f"e{this.id}\n".encode())
 
 

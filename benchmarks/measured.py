@@ -195,7 +195,7 @@ _SECTIONS: dict[str, tuple[str, str, Cells, _Table] | tuple[str, str, Cells, _Ta
     ),
     "records-folding-meanwhile": (
         "A recorded call beside the thread that folds",
-        "Ten seconds or more without a pause, then 1,000 calls a second: there the processor's caches are cold, for everybody.",
+        "Half a million calls without a pause, then 1,000 calls a second: there the processor's caches are cold, for everybody.",
         _MICROSECONDS,
         _columns(*_MICROSECONDS),
         "records",

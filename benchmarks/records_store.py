@@ -24,7 +24,7 @@ from onrecord.messages import Usage
 from onrecord.records.frames import End, Start
 from onrecord.records.journal import Journal
 from onrecord.records.query import Query
-from onrecord.records.record import Kind, pack
+from onrecord.records.record import Kind, State, pack
 from onrecord.records.store import Store
 from onrecord.records.tree import drawn
 
@@ -197,7 +197,7 @@ def _one_run(
         yield _start(id, root, root, kind, name, started, context, _text(dice, middle))
         error = _error(dice, middle) if dice.random() < 0.02 or middle else None
         usage = Usage(input=300, output=50) if kind == "model" else None
-        state = "failed" if error else "done"
+        state: State = "failed" if error else "done"
         output = msgspec.Raw(pack(_text(dice, False)))
         yield End(id, started + 900_000, output, error, usage, 12 if usage else 0, state)
     yield End(root, at + calls * 10_000 + 10**6, msgspec.Raw(pack(_text(dice, False))))

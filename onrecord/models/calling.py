@@ -22,7 +22,7 @@ from onrecord.models.model import Embedder, Event, Model, Request, counts
 from onrecord.models.prices import Prices, check_prices, cost_of, price, worst_price
 from onrecord.records.ledger import Hold, held, longest_answer
 from onrecord.records.limits import Worst
-from onrecord.records.recording import Call, Off, call, settings_here
+from onrecord.records.recording import Call, Off, call
 
 
 async def complete(model: Model, request: Request) -> Completion:
@@ -40,7 +40,7 @@ async def complete(model: Model, request: Request) -> Completion:
         if hasattr(model, "wrapped"):  # what a wrapper asks for is on records of its own
             this.output = completion = await _drained(model.stream(request), model)
             return completion
-        prices = _prices()
+        prices = _prices(this)
         bound = longest_answer()
         async with held(_worst(model, request, bound, prices)) as hold:
             with _Bill(this, hold, model, prices) as bill:
@@ -65,7 +65,7 @@ async def embed(
         if (known := this.recall()) is not None and known.whole is not None:
             this.output = known.output
             return np.asarray(known.whole, dtype=np.float32)
-        prices = _prices()
+        prices = _prices(this)
         async with held(_worst_embedding(embedder, texts, prices)) as hold:
             with _Bill(this, hold, embedder, prices) as bill:
                 if counts(embedder):
@@ -132,8 +132,8 @@ async def _drained(events: AsyncIterator[Event], model: Model) -> Completion:
     return completion
 
 
-def _prices() -> Prices:
-    prices = settings_here().prices
+def _prices(this: Call | Off) -> Prices:
+    prices = this.settings.prices
     if prices:
         check_prices(prices)
     return prices

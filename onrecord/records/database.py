@@ -114,6 +114,8 @@ def _sqlite(path: Path) -> sa.Engine:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA cache_size = -32000")
+        connection.execute("PRAGMA wal_autocheckpoint = 16384")
+        connection.execute("PRAGMA analysis_limit = 400")
 
     @sa.event.listens_for(engine, "begin")
     def _(connection: sa.Connection) -> None:

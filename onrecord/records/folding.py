@@ -67,6 +67,9 @@ class Folding:
                 last = at + 1 == len(found) or found[at + 1].writer != segment.writer
                 with contextlib.suppress(FileNotFoundError):  # erased by hand
                     frames += self._segment(segment, last, stopped)
+            if frames > _MANY and not is_postgresql(self._engine):
+                with self._engine.begin() as connection:  # or its plans are guesses
+                    connection.exec_driver_sql("ANALYZE")
             return frames
 
     def _segment(self, segment: Segment, last: bool, stopped: Callable[[], bool]) -> int:
@@ -267,8 +270,9 @@ def row_of(record: Record, bodies: Bodies) -> Row:
 
 Row = dict[str, Any]
 
-_BATCH = 2000
+_BATCH = 10_000
 _BATCH_BYTES = 16_000_000
+_MANY = 5000
 _NOTHING_USED = Usage()
 _pack = msgspec.msgpack.Encoder().encode
 _END = (

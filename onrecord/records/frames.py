@@ -101,7 +101,7 @@ def read_frames(data: bytes, offset: int) -> Iterator[tuple[Frame, int]]:
     Ends before the first frame that is cut off or does not match its checksum: behind a torn frame
     nothing can be trusted.
     """
-    size, head, view = len(data), _HEAD.size, memoryview(data)
+    size, head, view = len(data), HEAD.size, memoryview(data)
     while offset + head <= size:
         length, checksum = _unpack_head(data, offset)
         end = offset + head + length
@@ -128,7 +128,8 @@ def erased(length: int) -> bytes:
     raise ValueError(f"no frame is {length} bytes long")
 
 
-_HEAD = struct.Struct("<II")
-_head, _unpack_head, _crc32 = _HEAD.pack, _HEAD.unpack_from, zlib.crc32
+HEAD = struct.Struct("<II")
+"""Length and CRC-32 of the payload behind it."""
+_head, _unpack_head, _crc32 = HEAD.pack, HEAD.unpack_from, zlib.crc32
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Frame).decode

@@ -21,6 +21,7 @@ class Keeper:
         # Half of the room is for segments that are folded already: the store is rebuilt from them.
         room = int(settings.journal_mb * 1e6) // 2
         self.home = home
+        self.settings = settings
         self.journal = Journal(home / "journal", room=room, fsync=settings.fsync)
         self.write = self.journal.append
         self._redactor = Redactor(

@@ -124,6 +124,9 @@ FIELDS = _named(
 KEY_NAMES = _named("secret access key,account key,shared access key")
 """The names of rule "keys": keys of AWS and Azure have no shape of their own."""
 
+QUERIES = ("token", "key", "sig", "signature", "auth", "code")
+"""Names that have secrets for values in addresses (`?token=`) only."""
+
 _BEGIN = r"(?<![A-Za-z])|(?<=[a-z])(?=[A-Z])|(?=(?i:pass|api|client|secret.?(?:access|key)))"
 _LINES = ("passphrase",)
 _NUMBERS = ("pin", "cvv", "cvc", "otp", "ssn", "socialsec", "securitycode")
@@ -150,5 +153,5 @@ _HEADER = re.compile(
     r"\b[Bb]earer[ \t]{1,4}(?P<bearer>[A-Za-z0-9._~+/=-]{20,}+)"
     r"|\b(?i:cookie)[\\\"']{0,3}\s?[:=]\s?[\\\"']{0,3}"
     r"(?P<cookie>[^\s=;,\\\"']{1,64}=[^\r\n\\\"']++)"
-    r"|[?&;](?i:token|key|sig|signature|x-amz-signature|auth|code)=(?P<query>[^\s&#\"'<>]{8,}+)"
+    rf"|[?&;](?i:{'|'.join(QUERIES)})=(?P<query>[^\s&#\"'<>]{{8,}}+)"
 )

@@ -35,7 +35,7 @@ def matching(connection: sa.Connection, query: Query) -> list[sa.ColumnElement[b
         # Ids ascend with time: the index on them finds the place, the column has the last word.
         conditions += [c.id >= _id_at(query.since_ns), c.started_ns >= query.since_ns]
     if query.until_ns is not None:
-        conditions.append(c.started_ns < query.until_ns)
+        conditions += [c.id < _id_at(query.until_ns + 2 * _HOUR), c.started_ns < query.until_ns]
     for tag in query.tags:
         tagged = sa.select(TAG.c.record).where(TAG.c.tag == tag)
         conditions.append(c.id.in_(tagged))
@@ -156,6 +156,7 @@ _OUTLINE = [
 _WHOLE = [*_OUTLINE, RECORD.c.input, RECORD.c.output]
 _INPUT, _OUTPUT = len(_OUTLINE), len(_OUTLINE) + 1
 _DAY = 86_400_000_000_000
+_HOUR = 3_600_000_000_000
 _usage = msgspec.msgpack.Decoder(Usage).decode
 _tags = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _NONE_USED = Usage()
@@ -168,7 +169,7 @@ def _one_of(column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnEl
 
 def _id_at(ns: int) -> str:
     """Where the ids of a moment begin, with an hour to spare for a clock that was set back."""
-    return f"{max(ns // 1_000_000 - 3_600_000, 0):012x}"
+    return f"{max((ns - _HOUR) // 1_000_000, 0):012x}"
 
 
 def _holds(

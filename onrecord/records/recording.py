@@ -142,6 +142,11 @@ class Call:
         return self.start.key
 
     @property
+    def settings(self) -> Settings:
+        """The settings that held where its run began."""
+        return self._keeper.settings if self._keeper is not None else settings_here()
+
+    @property
     def home(self) -> Path | None:
         """The folder that its record is kept under; None where none is kept."""
         return self._keeper.home if self._keeper is not None else None
@@ -401,6 +406,11 @@ class Off:
     id = run = key = ""
     home = None
     start = input = source = error = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold in the working folder."""
+        return settings_here()
 
     def recall(self) -> None:
         """Nothing is known."""

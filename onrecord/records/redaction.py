@@ -46,6 +46,7 @@ from onrecord.records.patterns import PSEUDONYM, Finder, Found, Plainer
 from onrecord.records.suspicion import Suspicion
 
 Own = Callable[[str], str | None]
+_Look = Callable[[bytes], bool]
 
 
 class Redactor:
@@ -75,11 +76,14 @@ class Redactor:
         own_names = tuple(filter(None, map(words, fields)))
         self._naming = naming = Naming(named, own_names)
         self._own = [_own(rule) for rule in rules if ":" in rule]
-        self._finders: list[Finder] = [_FINDERS[name] for name in _FINDERS if name in rules]
-        if "fields" in rules:
-            self._finders += (headers, patterns.url_passwords)
+        # Each finder looks only where its own quick look tells it to.
+        self._finders: list[tuple[_Look, Finder]] = [
+            (Suspicion((name,)).of, _FINDERS[name]) for name in _FINDERS if name in rules
+        ]
         if naming.names:
-            self._finders.append(naming.values)
+            look = Suspicion(_FIELDS if "fields" in rules else (), naming.names).of
+            more = (headers, patterns.url_passwords) if "fields" in rules else ()
+            self._finders += ((look, find) for find in (naming.values, *more))
         self._cards = "cards" in rules
         self._looks = Suspicion(rules, naming.names).of if self._finders else _never
         self.suspicious = _always if self._own else self._looks
@@ -182,7 +186,8 @@ class Redactor:
 
     def _once(self, text: str) -> tuple[str, int]:
         plainer = Plainer(text)
-        found = [each for find in self._finders for each in find(plainer.text)]
+        data = _bytes(plainer.text)
+        found = [each for look, find in self._finders if look(data) for each in find(plainer.text)]
         if not found:
             return text, 0
         pieces: list[str] = []
@@ -329,6 +334,7 @@ _FINDERS: dict[str, Finder] = {
     "emails": patterns.emails,
     "phones": patterns.phones,
 }
+_FIELDS = ("fields",)
 RULES = ("fields", *_FINDERS)
 """The names of the rules that come with Onrecord."""
 

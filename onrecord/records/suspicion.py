@@ -14,30 +14,24 @@ from there a name is read backwards.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from onrecord.records.naming import Words
+from onrecord.records.naming import QUERIES, Words
 
 
 class Suspicion:
     """The quick look for a set of rules and names."""
 
-    def __init__(self, rules: Collection[str], names: Sequence[Words]) -> None:
-        turned = "|".join(sorted({_name(name) for name in names}))
-        after = [rf"[^a-z]{{0,8}}+(?:{turned})"] if names else []
+    def __init__(self, rules: Collection[str], names: Sequence[Words] = ()) -> None:
+        turned = [tokens for name in names for tokens in _turned(name)]
         if "fields" in rules:
-            after.append(r"[^a-z?&;]{0,2}(?:nekot|yek|gi[s#]|erutangi[s#]|htua|edoc)[?&;]")
-        if "keys" in rules:
-            after += _KEYS
-        if "ibans" in rules:
-            after += (_IBAN, "(?: ?#){20}")  # the latter for Slovakia, SK
-        if "phones" in rules:
-            after.append(r"(?: {0,3}#){6}")
-        elif "cards" in rules:
-            after.append(r"(?: {0,3}#){12}")
-        # No byte of a letter that is no ASCII ends a name, unless a name ends with such a letter.
-        skipped = "(?!#{0,2},)" if all(name[-1][-1].isascii() for name in names) else ""
-        pattern = f"#{skipped}(?:{'|'.join(after or ['(?!)'])})"
+            turned += [[*each, "[?&;]"] for name in QUERIES for each in _turned((name,))]
+        after = [rf"[^a-z?&;,]{{0,8}}+{_tree(turned)}"] if turned else []
+        for rule in rules:
+            after += _AFTER.get(rule, ())
+        if "ibans" in rules and "cards" not in rules:
+            after.append("(?=[# ]{20})(?: ?#){20}")  # the letters of Slovakia, SK, look like digits
+        pattern = f"#(?:{'|'.join(after or ['(?!)'])})"
         self._search = re.compile(pattern.encode()).search
         self._numbers = "cards" in rules
         self._any_at = "emails" in rules
@@ -45,15 +39,17 @@ class Suspicion:
 
     def of(self, data: bytes) -> bool:
         """False: there is certainly nothing. `data` is text in UTF-8, or MessagePack."""
+        symbols = data.translate(_FOLD)
         return (
-            self._search(data.translate(_FOLD)[::-1]) is not None
-            or (0x40 in data and self._at and (self._any_at or b"://" in data))
+            self._search(symbols[::-1]) is not None
+            or (_LOOK in symbols and self._closer(data))
             or (0xCF in data and self._numbers and _BIG(data) is not None)
-            or (0xE2 in data and _E2(data) is not None)
-            or (0xC2 in data and _C2(data) is not None)
-            or (0xEF in data and _EF(data) is not None)
-            or (0xE3 in data and b"\xe3\x80\x80" in data)
         )
+
+    def _closer(self, data: bytes) -> bool:
+        return (0x40 in data and self._at and (self._any_at or b"://" in data)) or _UNUSUAL(
+            data
+        ) is not None
 
 
 def folded(text: str) -> str:
@@ -61,14 +57,28 @@ def folded(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").translate(_FOLD)[::-1].decode("latin-1")
 
 
-def _name(name: Words) -> str:
-    symbols = [
-        "".join(_CLASSES.get(symbol, re.escape(symbol)) for symbol in folded(word)) for word in name
-    ]
-    last = re.match(r"(?:\[[sk]#\]|#)*", symbols[-1])
-    if last is not None and last[0]:  # what stands before the name may have taken these
-        symbols[-1] = re.sub(r"\[[sk]#\]|#(?!\])", r"\g<0>?", last[0]) + symbols[-1][last.end() :]
-    return "[# ]?".join(reversed(symbols))
+def _turned(name: Words) -> Iterator[list[str]]:
+    """The symbols of a name backwards, as patterns."""
+    tokens: list[str] = []
+    for word in reversed(name):
+        tokens += ["[# ]?"] if tokens else []
+        tokens += [_EITHER.get(symbol, re.escape(symbol)) for symbol in folded(word)]
+    yield tokens
+    # At the end of a name, a digit or a capital K or S was taken for something that follows it.
+    while tokens and tokens[0] in _EITHER.values():
+        tokens = tokens[1:]
+        yield tokens
+
+
+def _tree(names: Iterable[Sequence[str]]) -> str:
+    """One pattern for all names, branching letter by letter: what has no name is left at once."""
+    branches: dict[str, list[Sequence[str]]] = {}
+    for name in names:
+        if not name:
+            return ""
+        branches.setdefault(name[0], []).append(name[1:])
+    each = [token + _tree(rest) for token, rest in sorted(branches.items())]
+    return each[0] if len(each) == 1 else f"(?:{'|'.join(each)})"
 
 
 def _fold(code: int) -> int:
@@ -79,24 +89,34 @@ def _fold(code: int) -> int:
         return ord("#")
     if char in ".\t()+":
         return ord(" ")
-    if code > 0xBF:
+    if char == "@" or code in (0xC2, 0xE2, 0xE3, 0xEF):
+        return _LOOK
+    if code > 0xBF or code == _LOOK:
         return ord(",")
     return code + 32 if "A" <= char <= "Z" else code
 
 
+_LOOK = ord("~")  # a byte that needs a closer look
 _VALUES = frozenset((0xCA, 0xCB, 0xCC, 0xCD, 0xCE, 0xCF, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF))
 _FOLD = bytes(map(_fold, range(256)))
-_CLASSES = {"k": "[k#]", "s": "[s#]", "#": "#"}
-_KEYS = (
-    "[a-z#]{16}",  # a digit or dash with a long run of letters and digits on one of its sides
-    "(?<=[a-z#]{16}#)",
-    "a(?<=[a-z#]{16}ai#a)",  # AKIA, ASIA
-    "####(?<=nigeb#####)",  # -----BEGIN
-    "(?<=skooh//#)",  # https://hooks
-)
-_IBAN = "(?=#(?:[a-z][a-z#]|#[a-z]))(?:(?<=[a-z#]{4}#)|(?<=[a-z#]{4} #))"
+_EITHER = {"k": "[k#]", "s": "[s#]", "#": "#"}
+_AFTER = {
+    "keys": (
+        # a digit or dash with a long run of letters and digits on one of its sides
+        "[a-z#]{16}",
+        "[a-z#](?<=[a-z#]{16}#[a-z#])",
+        "a(?<=[a-z#]{16}ai#a)",  # AKIA, ASIA
+        "####(?<=nigeb#####)",  # -----BEGIN
+        "s(?<=skooh//#s)",  # https://hooks
+    ),
+    "ibans": ("#(?:[a-z][a-z#]|#[a-z])(?:(?<=[a-z#]{4}##[a-z#]{2})|(?<=[a-z#]{4} ##[a-z#]{2}))",),
+    "cards": ("(?=[# ]{12})(?: {0,3}#){12}",),
+    "phones": ("(?=[# ]{6})(?: {0,3}#){6}",),
+}
 # A card as a number: 8 bytes after 0xcf, of which the first is less than in any Greek letter.
 _BIG = re.compile(rb"\xcf[\x00-\x7f]").search
-_E2 = re.compile(rb"\xe2(?:\x80[\x80-\x93\xaa-\xaf]|\x81[\x9f-\xa9]|\x88\x92)").search
-_C2 = re.compile(rb"\xc2[\xa0\xad]").search
-_EF = re.compile(rb"\xef(?:\xbb\xbf|\xbc[\x8d\x90-\x9a\x9d\xa0-\xba]|\xbd[\x81-\x9a])").search
+# The characters of patterns.UNUSUAL, in UTF-8.
+_UNUSUAL = re.compile(
+    rb"\xc2[\xa0\xad]|\xe2(?:\x80[\x80-\x93\xaa-\xaf]|\x81[\x9f-\xa9]|\x88\x92)|\xe3\x80\x80"
+    rb"|\xef(?:\xbb\xbf|\xbc[\x8d\x90-\x9a\x9d\xa0-\xba]|\xbd[\x81-\x9a])"
+).search

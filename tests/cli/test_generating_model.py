@@ -77,7 +77,7 @@ def test_an_answer_in_words_with_verified_quotations(
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["answer"], answer["model"]) == ("28 days.", "openai:tiny")
-    assert answer["cost_usd"] is None  # what it costs is not known, so it is not called free
+    assert answer["cost_usd"] == 0  # a server on this machine is the user's own
     (citation,) = answer["citations"]
     assert text[citation["start"] : citation["end"]] == citation["quote"]
     assert "golden watch" in answer["reason"]
@@ -86,7 +86,7 @@ def test_an_answer_in_words_with_verified_quotations(
     assert ("the server found at" in done.stderr) == (model == "auto")
     shown = onrecord("ask", question, "--model", model, env=environment)
     assert "28 days." in shown.stdout and "golden watch" in shown.stdout
-    assert "cost unknown" in shown.stdout
+    assert "$0.00" in shown.stdout
     everything = b"".join(path.read_bytes() for path in project.rglob("*") if path.is_file())
     assert b"sk-secret-key" not in everything
 

@@ -25,7 +25,17 @@ import sqlalchemy as sa
 
 from onrecord.messages import Usage
 from onrecord.records.database import insert, insert_new, is_postgresql
-from onrecord.records.frames import MAGIC, READABLE, End, Frame, Lost, Source, Start, read_frames
+from onrecord.records.frames import (
+    MAGIC,
+    READABLE,
+    End,
+    Frame,
+    Lost,
+    Source,
+    Start,
+    key_of,
+    read_frames,
+)
 from onrecord.records.journal import Segment, is_being_written, segments
 from onrecord.records.record import Record, pack
 from onrecord.records.schema import (
@@ -319,7 +329,7 @@ def _started(frame: Start, writer: str, bodies: Bodies) -> Row:
         "kind": frame.kind,
         "name": frame.name,
         "version": frame.version,
-        "key": frame.key,
+        "key": key_of(frame),
         "state": "open",
         "input": bodies.kept(bytes(frame.input), frame.id),
         "output": None,

@@ -22,14 +22,15 @@ from collections.abc import Iterator
 import msgspec
 
 from onrecord.messages import Usage
-from onrecord.records.record import Kind, State
+from onrecord.records.record import Kind, State, question_key
 
 Body = msgspec.Raw
 """An input or output: MessagePack of plain values, packed once and never looked into here."""
 
 
-class Start(msgspec.Struct, frozen=True, tag="start", array_like=True):
-    """A call started. The fields are those of Record."""
+class Start(msgspec.Struct, frozen=True, tag="start", array_like=True, gc=False):
+    """A call started. The fields are those of Record; an empty `key` is the one that `key_of`
+    makes of the others."""
 
     id: str
     run: str
@@ -47,7 +48,7 @@ class Start(msgspec.Struct, frozen=True, tag="start", array_like=True):
     version: str = ""
 
 
-class End(msgspec.Struct, frozen=True, tag="end", array_like=True):
+class End(msgspec.Struct, frozen=True, tag="end", array_like=True, gc=False):
     """The call `id` ended. The fields are those of Record."""
 
     id: str
@@ -87,6 +88,13 @@ MAGIC = b"onrecord journal 2\n"
 READABLE = (MAGIC, b"onrecord journal 1\n")
 NOTHING: Body = msgspec.Raw(b"\xc0")
 """The body None."""
+
+
+def key_of(start: Start) -> str:
+    """The key of a call."""
+    if start.key:
+        return start.key
+    return question_key(start.kind, start.name, start.version, bytes(start.input), None)
 
 
 def framed(frame: Frame) -> bytes:

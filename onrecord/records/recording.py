@@ -24,7 +24,7 @@ import msgspec
 from onrecord.calling import emit, listening
 from onrecord.messages import Usage
 from onrecord.records.attending import Attendant
-from onrecord.records.frames import End, Start
+from onrecord.records.frames import End, Start, key_of
 from onrecord.records.keeping import Keeper
 from onrecord.records.record import Kind, Record, State, new_id, pack, question_key, unpacked
 from onrecord.records.tree import drawn, total_cost
@@ -96,11 +96,15 @@ class Call:
         started_ns, self._began_ns = time.time_ns(), time.monotonic_ns()
         self.input = input
         packed = pack(input)
-        key = question_key(kind, name, version, packed, also)
         if keeper is not None:
-            body, _ = keeper.body(packed)
+            body, changed = keeper.body(packed)
         else:
-            body = msgspec.Raw(packed)
+            body, changed = msgspec.Raw(packed), False
+        # Where the frame holds all that the key is made of, it is made when somebody asks for it.
+        if changed or also is not None or scope.recall is not None:
+            key = question_key(kind, name, version, packed, also)
+        else:
+            key = ""
         context = scope.context
         self.start: Start = Start(
             id,
@@ -139,7 +143,7 @@ class Call:
     @property
     def key(self) -> str:
         """Equal for equal questions."""
-        return self.start.key
+        return key_of(self.start)
 
     @property
     def settings(self) -> Settings:
@@ -347,7 +351,7 @@ def joined(start: Start, end: End | None) -> Record:
         kind=start.kind,
         name=start.name,
         input=unpacked(bytes(start.input)),
-        key=start.key,
+        key=key_of(start),
         started_ns=start.started_ns,
         release=start.release,
         session=start.session,

@@ -5,10 +5,10 @@ less than a microsecond. It never says no where `redact` would change something:
 looks for is looked for only in texts that are suspicious themselves, and a body that holds a
 suspicious text is suspicious.
 
-The bytes are folded into few symbols and turned round. `#` stands for whatever may come right after
-a name (a sign, or the first byte of a MessagePack value) and for digits, dashes and the capitals K
-and S; other capitals are made small. Searching for one rare symbol is what `re` does fastest, and
-from there a name is read backwards.
+The bytes are folded into few symbols. `~` stands for what may come right after a name: a sign
+(`:`, `=`, `>`) or the first byte of a MessagePack value. `#` stands for digits, dashes and the
+capitals K and S; other capitals are made small. To search for one rare symbol is what `re` does
+fastest. From there a name is read backwards, so the symbols are turned round first.
 """
 
 from __future__ import annotations
@@ -26,30 +26,32 @@ class Suspicion:
         turned = [tokens for name in names for tokens in _turned(name)]
         if "fields" in rules:
             turned += [[*each, "[?&;]"] for name in QUERIES for each in _turned((name,))]
-        after = [rf"[^a-z?&;,]{{0,8}}+{_tree(turned)}"] if turned else []
-        for rule in rules:
-            after += _AFTER.get(rule, ())
-        if "ibans" in rules and "cards" not in rules:
-            after.append("(?=[# ]{20})(?: ?#){20}")  # the letters of Slovakia, SK, look like digits
-        pattern = f"#(?:{'|'.join(after or ['(?!)'])})"
-        self._search = re.compile(pattern.encode()).search
+        after = [f"[^a-z?&;,~!]{{0,8}}+{_tree(turned)}"] if turned else []
+        if "keys" in rules:
+            after.append("s(?<=skooh//~s)")  # https://hooks
+        digits = [pattern for rule in rules for pattern in _DIGITS.get(rule, ())]
+        self._names = re.compile(f"~(?:{'|'.join(after)})".encode()).search if after else _nothing
+        self._digits = (
+            re.compile(f"#(?:{'|'.join(digits)})".encode()).search if digits else _nothing
+        )
         self._numbers = "cards" in rules
         self._any_at = "emails" in rules
         self._at = "emails" in rules or "fields" in rules
 
     def of(self, data: bytes) -> bool:
         """False: there is certainly nothing. `data` is text in UTF-8, or MessagePack."""
-        symbols = data.translate(_FOLD)
+        symbols = data.translate(_FOLD)[::-1]
         return (
-            self._search(symbols[::-1]) is not None
+            self._digits(symbols) is not None
+            or self._names(symbols) is not None
             or (_LOOK in symbols and self._closer(data))
             or (0xCF in data and self._numbers and _BIG(data) is not None)
         )
 
     def _closer(self, data: bytes) -> bool:
-        return (0x40 in data and self._at and (self._any_at or b"://" in data)) or _UNUSUAL(
-            data
-        ) is not None
+        if self._at and 0x40 in data and (self._any_at or b"://" in data):
+            return True
+        return _UNUSUAL(data) is not None
 
 
 def folded(text: str) -> str:
@@ -81,35 +83,42 @@ def _tree(names: Iterable[Sequence[str]]) -> str:
     return each[0] if len(each) == 1 else f"(?:{'|'.join(each)})"
 
 
+def _nothing(symbols: bytes) -> None:
+    return None
+
+
 def _fold(code: int) -> int:
     char = chr(code)
-    if char in "0123456789-_:=>KS":
+    if char in "0123456789-_KS":
         return ord("#")
-    if 0x80 <= code <= 0xBF or code in _VALUES:  # bytes that begin a MessagePack value
-        return ord("#")
+    if char in ":=>" or 0x80 <= code <= 0xBF or code in _VALUES:
+        return ord("~")
     if char in ".\t()+":
         return ord(" ")
     if char == "@" or code in (0xC2, 0xE2, 0xE3, 0xEF):
         return _LOOK
-    if code > 0xBF or code == _LOOK:
+    if code > 0xBF or char in "~!":
         return ord(",")
     return code + 32 if "A" <= char <= "Z" else code
 
 
-_LOOK = ord("~")  # a byte that needs a closer look
+_LOOK = ord("!")  # a byte that needs a closer look
 _VALUES = frozenset((0xCA, 0xCB, 0xCC, 0xCD, 0xCE, 0xCF, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF))
 _FOLD = bytes(map(_fold, range(256)))
 _EITHER = {"k": "[k#]", "s": "[s#]", "#": "#"}
-_AFTER = {
+_DIGITS = {
     "keys": (
         # a digit or dash with a long run of letters and digits on one of its sides
         "[a-z#]{16}",
         "[a-z#](?<=[a-z#]{16}#[a-z#])",
         "a(?<=[a-z#]{16}ai#a)",  # AKIA, ASIA
         "####(?<=nigeb#####)",  # -----BEGIN
-        "s(?<=skooh//#s)",  # https://hooks
+        "#######(?<=[a-z#]{30}~########)",  # 12345678:AA…
     ),
-    "ibans": ("#(?:[a-z][a-z#]|#[a-z])(?:(?<=[a-z#]{4}##[a-z#]{2})|(?<=[a-z#]{4} ##[a-z#]{2}))",),
+    "ibans": (
+        "#(?:[a-z][a-z#]|#[a-z])(?:(?<=[a-z#]{4}##[a-z#]{2})|(?<=[a-z#]{4} ##[a-z#]{2}))",
+        "##(?=[# ]{18})(?: ?#){18}",  # the letters of Slovakia, SK, look like digits
+    ),
     "cards": ("(?=[# ]{12})(?: {0,3}#){12}",),
     "phones": ("(?=[# ]{6})(?: {0,3}#){6}",),
 }

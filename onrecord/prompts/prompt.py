@@ -60,11 +60,19 @@ class Prompt(Operation[P, R]):
         self._repairs = repairs
         self._text = _Text(function, self.name)
         self._read: tuple[object, Contract] | None = None
+        self._hashed: tuple[Contract, Template | None, str] | None = None
+        self._merged: tuple[Template | None, Parameters] | None = None
 
     @property
     def version(self) -> str:
         """Changes with the prompt's text and its types."""
-        contract, template = self._contract, self._text.template()
+        return self._version(self._text.template())
+
+    def _version(self, template: Template | None) -> str:
+        # Every call asks for it, and it changes only with the file.
+        contract = self._contract
+        if self._hashed is not None and self._hashed[:2] == (contract, template):
+            return self._hashed[2]
         content = [
             self.name,
             template.source if template else "",
@@ -72,7 +80,9 @@ class Prompt(Operation[P, R]):
             contract.types,
             contract.output.instruction,
         ]
-        return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
+        version = hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
+        self._hashed = contract, template, version
+        return version
 
     def using(self, model: str | Model) -> Prompt[P, R]:
         """The same prompt, answered by another model."""
@@ -91,7 +101,7 @@ class Prompt(Operation[P, R]):
         request = self._request(inputs, template)
         answering = await self._answering(template)
         asked = (answering.name, answering.version, request.parameters)
-        with call("step", self.name, inputs, version=self.version, also=asked) as this:
+        with call("step", self.name, inputs, version=self._version(template), also=asked) as this:
             this.remember_source(template.source if template else self._text.docstring)
             if (known := this.recall()) is not None:
                 with contextlib.suppress(Unfit):
@@ -183,6 +193,11 @@ class Prompt(Operation[P, R]):
         return (system, text_message("user", "\n\n".join(blocks))) if blocks else (system,)
 
     def _merged_parameters(self, template: Template | None) -> Parameters:
+        if self._merged is None or self._merged[0] is not template:
+            self._merged = template, self._all_parameters(template)
+        return self._merged[1]
+
+    def _all_parameters(self, template: Template | None) -> Parameters:
         where = self._text.where
         if template is None:
             return parameters(self._parameters, where)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from onrecord.errors import SettingsError, StorageError
 from onrecord.records.redaction import FAILED, RULES, Redactor, pseudonym_key
 
-from .secrets_made import HEX, KINDS, drawn, luhn, made, placed, rule, traces
+from secrets_made import HEX, KINDS, drawn, luhn, made, placed, rule, traces
 
 KEY = b"a key for tests"
 ALL = Redactor(RULES, ("diagnosis", "kundenNummer", "line2", "ADDRESS"), key=KEY)

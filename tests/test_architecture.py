@@ -50,9 +50,9 @@ PUBLIC = """
 """.split()
 
 HEAVY = """
-    alembic docx faiss fastapi filelock genai_prices httpx jinja2 numpy onnxruntime openpyxl pathspec pptx
-    pydantic pypdfium2 rich scipy selectolax sqlalchemy sqlite3 tokenizers torch transformers typer
-    uvicorn yaml
+    alembic docx faiss fastapi filelock genai_prices httpx jinja2 mlflow numpy onnxruntime
+    openpyxl pathspec pptx psycopg pyarrow pydantic pypdfium2 rich scipy selectolax sqlalchemy
+    sqlite3 tokenizers torch transformers typer uvicorn yaml
 """.split()
 
 NAMELESS = {"utils", "util", "core", "common", "helpers", "base", "misc"}

@@ -54,11 +54,11 @@ class Naming:
             if own or name in _LINES:
                 line = _LINE.match(text, start)
                 end = line.end() if line else end
-            if not own and not _looks_secret(
-                name, text[start:end], match["sign"], text[end : end + 1]
-            ):
+            value = _trimmed(text[start:end])
+            if not own and not _looks_secret(name, value, match["sign"]):
                 return None
-        value = text[start:end].rstrip()
+        else:
+            value = text[start:end].strip()
         if not value or PSEUDONYM.fullmatch(value) or _is_harmless(match["name"], value):
             return None
         return Found(start, start + len(value), kind_of(value), value)
@@ -66,7 +66,7 @@ class Naming:
 
 def words(name: str) -> Words:
     """The words of a name: `clientSecret`, `client-secret` and `CLIENT_SECRET` have the same."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Za-z])(?=[0-9])", " ", name)
     return tuple(re.sub(r"[-_. ]+", " ", spaced).lower().split())
 
 
@@ -91,16 +91,25 @@ def _stem(name: Words) -> str:
     return r"[-_. ]?".join(re.escape(word) for word in name)
 
 
+def _trimmed(value: str) -> str:
+    """Without what ends a sentence, or the brackets around it."""
+    value = value.rstrip(" \t.")
+    for _ in range(4):
+        opening = _CLOSING.get(value[-1:], "")
+        if not opening or value.count(value[-1]) <= value.count(opening):
+            break
+        value = value[:-1]
+    return value
+
+
 def _is_harmless(name: str, value: str) -> bool:
     # password=password, api_key=self.api_key: program text names things after themselves
     return _HARMLESS.fullmatch(value) is not None or value.rpartition(".")[2] == name
 
 
-def _looks_secret(name: str, value: str, sign: str, after: str) -> bool:
+def _looks_secret(name: str, value: str, sign: str) -> bool:
     if name.startswith(_NUMBERS):
         return re.fullmatch(r"[0-9][0-9 -]{1,14}\.?", value) is not None
-    if after in ("(", "["):
-        return False  # a call: password=getpass()
     if sign != ":" or name.startswith("pass") or name.startswith("pwd"):
         return True
     # After a colon there may be prose: "the secret: be kind".
@@ -136,7 +145,7 @@ _VALUE = r"""
     (?: "(?P<double>(?:[^"\\]|\\.)++)"
       | '(?P<single>(?:[^'\\]|\\.)++)'
       | (?P<escaped>\\{1,4}["'])(?:(?i:bearer|basic)[ ])?(?P<inner>(?s:.){1,8192}?)(?P=escaped)
-      | ["'`]?(?P<bare>[^\s"'`<>,;&|()\[\]{}\\]++)
+      | ["'`]?(?P<bare>[^\s"'`<>,;&\\]++)
     )
 """
 _LINE = re.compile(r"[^\r\n\"<>,;]{0,512}")
@@ -146,9 +155,11 @@ _HARMLESS = re.compile(
     r"|unknown|empty|hidden|redacted|must|should|can|may|is|was|are|the|an?|not|to|for|with|please"
     r"|enter|your|see|and|or)[.!?:]?"
     r"|[x*.•…_-]+|(?:self|settings|config|os|env|environ|process|args|request|context)\.[\w.]+"
-    r"|\$?\{+[^{}]*\}*|\$[A-Z_]+|%s|%\(\w+\)s|<[^<>]*>",
+    r"|\$?\{+[^{}]*\}*|\$[A-Z_]+|%s|%\(\w+\)s|<[^<>]*>"
+    r"|[A-Za-z_.]+[(\[][A-Za-z_.)\]]*",  # a call: password=getpass()
     re.ASCII,
 )
+_CLOSING = {")": "(", "]": "[", "}": "{"}
 _HEADER = re.compile(
     r"\b[Bb]earer[ \t]{1,4}(?P<bearer>[A-Za-z0-9._~+/=-]{20,}+)"
     r"|\b(?i:cookie)[\\\"']{0,3}\s?[:=]\s?[\\\"']{0,3}"

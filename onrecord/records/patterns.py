@@ -84,9 +84,6 @@ def phones(text: str) -> Iterator[Found]:
         number = re.sub(r"\D", "", match[kind])
         if kind == "abroad":
             number = number.removeprefix("00")
-            # In North America ten digits follow the 1; nowhere do more than 15 belong to a number.
-            if not 9 <= len(number) <= 15 or (number[0] in "17" and len(number) != 11):
-                continue
         yield Found(start, end, "phone", number)
 
 
@@ -260,16 +257,19 @@ _DOMAIN = re.compile(
 )
 _FILES = frozenset("png jpg jpeg gif svg webp ico css js ts py json html txt md pdf zip gz".split())
 
+# Calling codes of two or three digits (ITU-T E.164)
 _COUNTRY = (
-    r"(?:1|7|2[07]|2[1-69][0-9]|3[0-469]|3[578][0-9]|42[0-9]|4[013-9]|5[1-8]|5[09][0-9]|6[0-6]"
+    r"(?:2[07]|2[1-69][0-9]|3[0-469]|3[578][0-9]|42[0-9]|4[013-9]|5[1-8]|5[09][0-9]|6[0-6]"
     r"|6[789][0-9]|8[1246]|8[0578][0-9]|9[0-58]|9[679][0-9])"
 )
 _PHONE = re.compile(
-    rf"(?<![\w+.])(?P<abroad>(?:\+|00 ?)\(?{_COUNTRY}(?:[ .()/-]{{0,3}}+[0-9]){{6,14}})(?![\w])"
+    # In North America and Russia ten digits follow; nowhere do more than 15 belong to a number.
+    r"(?<![\w+.])(?P<abroad>(?:\+|00 ?)\(?(?:[17](?:[ .()/-]{0,3}+[0-9]){10}"
+    rf"|(?={_COUNTRY})[2-9](?:[ .()/-]{{0,3}}+[0-9]){{8,14}}))(?!\w)"
     r"|(?<![\w+./-])(?P<home>(?:1[-. ])?(?:\([2-9][0-9]{2}\)[ -]?|[2-9][0-9]{2}[-.])"
     r"[0-9]{3}[-. ][0-9]{4})(?![\w-])(?!\.[0-9])"
     r"|\b(?i:tel|telephone|phone|mobile|cell|fax|fon|telefon|handy|mobil)\b[.: ]{1,4}"
-    r"(?P<named>\(?[0-9][0-9 ()/.-]{5,20}[0-9])(?![\w])"
+    r"(?P<named>\(?[0-9][0-9 ()/.-]{5,20}[0-9])(?!\w)"
 )
 _URL_PASSWORD = re.compile(
     rf"://[^\s/@:?#\"']{{0,128}}:(?!{PSEUDONYM.pattern}@)([^\s/@\"'][^\s/?#\"']{{0,255}})@"

@@ -6,9 +6,10 @@ looks for is looked for only in texts that are suspicious themselves, and a body
 suspicious text is suspicious.
 
 The bytes are folded into few symbols. `~` stands for what may come right after a name: a sign
-(`:`, `=`, `>`) or the first byte of a MessagePack value. `#` stands for digits, dashes and the
-capitals K and S; other capitals are made small. To search for one rare symbol is what `re` does
-fastest. From there a name is read backwards, so the symbols are turned round first.
+(`:`, `=`, `>`) or the first byte of a MessagePack value. `#` stands for digits, dashes and
+the capitals J, K, Q, S, X and Z: nothing without one is taken for a key; other capitals are made
+small. To search for one rare symbol is what `re` does fastest. From there a name is read backwards,
+so the symbols are turned round first.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def _turned(name: Words) -> Iterator[list[str]]:
         tokens += ["[# ]?"] if tokens else []
         tokens += [_EITHER.get(symbol, re.escape(symbol)) for symbol in folded(word)]
     yield tokens
-    # At the end of a name, a digit or a capital K or S was taken for something that follows it.
+    # At the end of a name, a digit or such a capital was taken for something that follows it.
     while tokens and tokens[0] in _EITHER.values():
         tokens = tokens[1:]
         yield tokens
@@ -89,7 +90,7 @@ def _nothing(symbols: bytes) -> None:
 
 def _fold(code: int) -> int:
     char = chr(code)
-    if char in "0123456789-_KS":
+    if char in "0123456789-_JKQSXZ":
         return ord("#")
     if char in ":=>" or 0x80 <= code <= 0xBF or code in _VALUES:
         return ord("~")
@@ -105,7 +106,7 @@ def _fold(code: int) -> int:
 _LOOK = ord("!")  # a byte that needs a closer look
 _VALUES = frozenset((0xCA, 0xCB, 0xCC, 0xCD, 0xCE, 0xCF, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF))
 _FOLD = bytes(map(_fold, range(256)))
-_EITHER = {"k": "[k#]", "s": "[s#]", "#": "#"}
+_EITHER = {"#": "#"} | {letter: f"[{letter}#]" for letter in "jkqsxz"}
 _DIGITS = {
     "keys": (
         # a digit or dash with a long run of letters and digits on one of its sides

@@ -1,9 +1,9 @@
 """Secrets for tests: of the right shape, drawn at random, nobody's. Their beginnings are put
 together from parts, so that nobody who looks for secrets in this repository finds any.
 
-`made(kind, random)` draws one; `placed(kind, secret, random)` is a text that holds it as it would be
-met: alone where its shape tells, after its name where only the name does; `traces(secret)` is what
-must not be found anywhere once it is redacted.
+`made(kind, random)` draws one; `placed(kind, secret, random)` is a text that holds it as it would
+be met: alone where its shape tells, after its name where only the name does; `traces(secret)` is
+what must not be found anywhere once it is redacted.
 """
 
 from __future__ import annotations
@@ -56,9 +56,11 @@ def luhn(digits: str) -> str:
 
 def card(random: Random) -> str:
     begin, length = random.choice(
-        [("4", 16), ("4", 19), ("51", 16), ("55", 16), ("2221", 16), ("2720", 16), ("34", 15)]
-        + [("37", 15), ("6011", 16), ("65", 16), ("62", 16), ("62", 19), ("36", 14), ("3528", 16)]
-        + [("6759", 13), ("5018", 18), ("2200", 16)]
+        [
+            *[("4", 16), ("4", 19), ("51", 16), ("55", 16), ("2221", 16), ("2720", 16)],
+            *[("34", 15), ("37", 15), ("6011", 16), ("65", 16), ("62", 16), ("62", 19)],
+            *[("36", 14), ("3528", 16), ("6759", 13), ("5018", 18), ("2200", 16)],
+        ]
     )
     number = luhn(begin + drawn(random, string.digits, length - len(begin) - 1))
     sizes = {15: (4, 6, 5), 14: (4, 6, 4)}.get(length, (4, 4, 4, 4, 4))
@@ -72,8 +74,10 @@ def card(random: Random) -> str:
 
 def iban(random: Random) -> str:
     country, shape = random.choice(
-        [("DE", "n18"), ("GB", "a4n14"), ("FR", "n10c11n2"), ("NL", "a4n10"), ("NO", "n11")]
-        + [("MT", "a4n5c18"), ("SK", "n20"), ("KW", "a4c22"), ("CH", "n5c12"), ("SE", "n20")]
+        [
+            *[("DE", "n18"), ("GB", "a4n14"), ("FR", "n10c11n2"), ("NL", "a4n10"), ("NO", "n11")],
+            *[("MT", "a4n5c18"), ("SK", "n20"), ("KW", "a4c22"), ("CH", "n5c12"), ("SE", "n20")],
+        ]
     )
     account, at = "", 0
     while at < len(shape):

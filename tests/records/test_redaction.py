@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from onrecord.errors import SettingsError, StorageError
 from onrecord.records.redaction import FAILED, RULES, Redactor, pseudonym_key
-
-from secrets_made import HEX, KINDS, drawn, luhn, made, placed, rule, traces
+from tests.records.secrets_made import HEX, KINDS, drawn, luhn, made, placed, rule, traces
 
 KEY = b"a key for tests"
 ALL = Redactor(RULES, ("diagnosis", "kundenNummer", "line2", "ADDRESS"), key=KEY)
@@ -293,7 +292,7 @@ def test_every_kind_of_secret_is_removed_by_its_own_rule(kind: str) -> None:
     "text, expected",
     [
         ("password: hunter2", "password: <secret>"),
-        ("**Password:** swordfish.", "**Password:** <secret>"),
+        ("**Password:** swordfish.", "**Password:** <secret>."),
         ("DB_PASSWORD=hunter2 make", "DB_PASSWORD=<secret> make"),
         ('{"api_key": "a \\"b\\" c", "x": 1}', '{"api_key": "<secret>", "x": 1}'),
         (r"{\"apiKey\": \"abc\"}", r"{\"apiKey\": \"<secret>\"}"),
@@ -340,7 +339,6 @@ def test_secrets_after_their_names(text: str, expected: str) -> None:
         "Authorization: required",
         "bearer of good news: 12345678901234567890",
         "?code=42&token=short1",
-        "password: <secret:3f9a0c21>",
         "the password is not here",
         "keyboard: qwerty, monkey=1",
         "pwd",
@@ -480,7 +478,7 @@ def test_a_rule_of_ones_own_that_fails_leaks_nothing(
 def test_an_unknown_rule_is_told_with_the_closest() -> None:
     with pytest.raises(SettingsError, match=r"no redaction rule 'card'.*'cards'.*fields, keys"):
         Redactor(("card",))
-    with pytest.raises(SettingsError, match="package.module:function"):
+    with pytest.raises(SettingsError, match="functions as"):
         Redactor(("a b:c",))
     with pytest.raises(SettingsError):
         Redactor((":",))
@@ -627,7 +625,7 @@ def test_five_thousand_secrets(tmp_path: Path) -> None:
     for value in values:
         assert ALL.suspicious(msgspec.msgpack.encode(value))
         new, count = ALL.redact(value)
-        assert count
+        assert count, value
         kept.append(new)
     written = msgspec.msgpack.encode(kept) + msgspec.json.encode(kept)
     left = [secret for secret in secrets if secret.encode() in written]
@@ -644,9 +642,20 @@ def titled(text: str) -> Any:
 
 @pytest.mark.parametrize(
     "unit",
-    ["a", "1", "4 ", "1-", "@", "a@a.", "sk-a1", 'password:"', 'password:\\"', "passphrase: a "]
-    + ["://a:b", "eyJa.", "-----BEGIN PRIVATE " + "KEY-----", "DE89 ", "+49 ", "(555) ", "4\u200b"]
-    + ["Bearer a", "cookie=a=", "&token=a1", "12345678:", "漢", "\\", "tel: 0", "<secret:"],
+    [
+        *("a", "1", "4 ", "1-", "@", "a@a.", "sk-a1", "DE89 ", "+49 ", "(555) ", "tel: 0", "漢"),
+        *(
+            'password:"',
+            'password:\\"',
+            "passphrase: a ",
+            "password: ",
+            "<secret:",
+            "password(",
+            "\\",
+        ),
+        *("://a:b", "Bearer a", "cookie=a=", "&token=a1", "eyJa.", "12345678:", "4\u200b"),
+        *("-----BEGIN PRIVATE " + "KEY-----", "-----BEGIN ", "password:" + ")" * 4000),
+    ],
 )
 def test_a_megabyte_of_anything_comes_to_an_end(unit: str) -> None:
     text = unit * (1_000_000 // len(unit.encode()) // 4)

@@ -21,12 +21,13 @@ import msgspec
 
 from benchmarks.rounds import Row, place
 from onrecord.messages import Usage
+from onrecord.records.drawing import draw, drawing, summary
 from onrecord.records.frames import End, Start
 from onrecord.records.journal import Journal
 from onrecord.records.query import Query
 from onrecord.records.record import Kind, State, pack
+from onrecord.records.sketching import sketch
 from onrecord.records.store import Store
-from onrecord.records.tree import drawn
 
 SLICE = 100_000
 CALLS = 10  # of a run
@@ -137,21 +138,27 @@ def _long_run(store: Store) -> list[Row]:
     store.fold()
     figures: dict[str, list[float]] = {}
     for _ in range(5):
+        shown, lines = _milliseconds(lambda: _shown(store, root))
         opened, records = _milliseconds(lambda: store.run(root, bodies=False))
-        drawing, lines = _milliseconds(lambda: sum(1 for _ in drawn(records)))  # noqa: B023
         whole, _ = _milliseconds(lambda: store.run(root))
-        if not len(records) == lines == LONG_RUN:
-            raise SystemExit(f"{len(records)} records and {lines} lines instead of {LONG_RUN}")
+        if len(records) != LONG_RUN or not lines:
+            raise SystemExit(f"{len(records)} records instead of {LONG_RUN}, {lines} lines")
         for what, each in (
-            ("read, without bodies", opened),
-            ("read and drawn as text", opened + drawing),
-            ("read with bodies", whole),
+            ("tree opened as `records show` does: sketched, folded, drawn, summed up", shown),
+            ("every call read, without bodies", opened),
+            ("every call read, with bodies", whole),
         ):
             figures.setdefault(what, []).append(each)
     return [
         {"what": what, "median ms": round(statistics.median(each)), "worst ms": round(max(each))}
         for what, each in figures.items()
     ]
+
+
+def _shown(store: Store, run: str) -> int:
+    """The lines that `onrecord records show` prints of a run."""
+    picture = drawing(sketch(store, run), 200)
+    return sum(1 for _ in draw(picture, 100)) + sum(1 for _ in summary(picture))
 
 
 def _milliseconds(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -6,10 +6,10 @@ looks for is looked for only in texts that are suspicious themselves, and a body
 suspicious text is suspicious.
 
 The bytes are folded into few symbols. `~` stands for what may come right after a name: a sign
-(`:`, `=`, `>`) or the first byte of a MessagePack value. `#` stands for digits, dashes and
-the capitals J, K, Q, S, X and Z: nothing without one is taken for a key; other capitals are made
-small. To search for one rare symbol is what `re` does fastest. From there a name is read backwards,
-so the symbols are turned round first.
+(`:`, `=`, `>`) or the first byte of a MessagePack value. `#` stands for digits, dashes,
+the capitals K and S and the small z: no key that is looked for is without one; other capitals are
+made small. To search for one rare symbol is what `re` does fastest. From there a name is read
+backwards, so the symbols are turned round first.
 """
 
 from __future__ import annotations
@@ -55,22 +55,22 @@ class Suspicion:
         return _UNUSUAL(data) is not None
 
 
-def folded(text: str) -> str:
-    """The symbols of a text, turned round."""
-    return text.encode("utf-8", "surrogatepass").translate(_FOLD)[::-1].decode("latin-1")
-
-
 def _turned(name: Words) -> Iterator[list[str]]:
     """The symbols of a name backwards, as patterns."""
     tokens: list[str] = []
     for word in reversed(name):
         tokens += ["[# ]?"] if tokens else []
-        tokens += [_EITHER.get(symbol, re.escape(symbol)) for symbol in folded(word)]
+        tokens += map(_token, reversed(word.encode("utf-8", "surrogatepass")))
     yield tokens
-    # At the end of a name, a digit or such a capital was taken for something that follows it.
-    while tokens and tokens[0] in _EITHER.values():
+    # At the end of a name, such a letter or a digit was taken for something that follows it.
+    while tokens and "#" in tokens[0]:
         tokens = tokens[1:]
         yield tokens
+
+
+def _token(code: int) -> str:
+    symbol = chr(_FOLD[code])
+    return _EITHER.get(chr(code), "#" if symbol == "#" else re.escape(symbol))
 
 
 def _tree(names: Iterable[Sequence[str]]) -> str:
@@ -90,7 +90,7 @@ def _nothing(symbols: bytes) -> None:
 
 def _fold(code: int) -> int:
     char = chr(code)
-    if char in "0123456789-_JKQSXZ":
+    if char in "0123456789-_KSz":
         return ord("#")
     if char in ":=>" or 0x80 <= code <= 0xBF or code in _VALUES:
         return ord("~")
@@ -106,7 +106,7 @@ def _fold(code: int) -> int:
 _LOOK = ord("!")  # a byte that needs a closer look
 _VALUES = frozenset((0xCA, 0xCB, 0xCC, 0xCD, 0xCE, 0xCF, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF))
 _FOLD = bytes(map(_fold, range(256)))
-_EITHER = {"#": "#"} | {letter: f"[{letter}#]" for letter in "jkqsxz"}
+_EITHER = {"k": "[k#]", "s": "[s#]", "z": "[z#]"}
 _DIGITS = {
     "keys": (
         # a digit or dash with a long run of letters and digits on one of its sides

@@ -20,7 +20,7 @@ class Naming:
 
     def __init__(self, names: Sequence[Words], own: Sequence[Words] = ()) -> None:
         self.names = (*names, *own)
-        stems = "|".join(_stem(name) for name in (*own, *names))
+        stems = "|".join(_stem(name) for name in (*own, *names)) or r"(?!)"
         owned = "|".join(_stem(name) for name in own) or r"(?!)"
         self._own = re.compile(rf"(?:{owned})\Z", re.ASCII | re.IGNORECASE)
         self._name = re.compile(

@@ -13,7 +13,7 @@ from onrecord.messages import Usage
 from onrecord.records.database import is_postgresql
 from onrecord.records.query import GROUPS, Query, Total
 from onrecord.records.record import Record, unpacked
-from onrecord.records.schema import BODY, RECORD, REFERENCE, TAG
+from onrecord.records.schema import BODY, COMMON, RARE, RECORD, REFERENCE, TAG
 
 
 def matching(connection: sa.Connection, query: Query) -> list[sa.ColumnElement[bool]]:
@@ -24,7 +24,10 @@ def matching(connection: sa.Connection, query: Query) -> list[sa.ColumnElement[b
         if (wanted := getattr(query, name)) is not None:
             conditions.append(c[name] == wanted)
     if query.kinds:
-        conditions.append(_one_of(c.kind, query.kinds))
+        if COMMON.isdisjoint(query.kinds):  # a partial index knows these
+            conditions += [_one_of(c.kind, query.kinds), *RARE]
+        else:  # no index shall be taken for these: it would find too many, and not in order
+            conditions.append(_one_of(c.kind.concat(""), query.kinds))
     if query.states:
         conditions.append(_one_of(c.state, query.states))
         if "done" not in query.states:

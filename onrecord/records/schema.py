@@ -114,7 +114,10 @@ def _index(name: str, *columns: sa.Column[object], where: sa.ColumnElement[bool]
 
 sa.Index("record_run", _c.run, _id)
 sa.Index("record_name", _c.name, _id)
-sa.Index("record_kind", _c.kind, _id)
+# The newest of a common kind are found soon in any case; an index on them would only slow folding.
+COMMON = frozenset(("flow", "step", "model", "embed", "search", "tool"))
+RARE = [_c.kind != kind for kind in sorted(COMMON)]
+_index("record_rare_kind", _c.kind, _id, where=sa.and_(*RARE))
 _index("record_root", _id, where=_c.parent.is_(None))
 _index("record_not_done", _c.state, _id, where=_c.state != "done")
 _index("record_open", _c.writer, where=_c.state == "open")

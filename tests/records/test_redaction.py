@@ -412,6 +412,12 @@ def test_keys_of_dicts_and_numbers_are_looked_at_too() -> None:
     assert sorted(map(str, new.values()))[1:3] == ["1", "2"], "two keys that become one are kept"
 
 
+def test_fields_are_left_alone_without_the_rule() -> None:
+    value = {"2221\u00a05801:KW97UWPNBGMK93EF85NQE2A0P1A2LN": 128, "password": "hunter2"}
+    new, count = only("ibans").redact(value)
+    assert count == 1 and list(new.values()) == [128, "hunter2"]
+
+
 def test_every_name_can_be_typed_in_every_way() -> None:
     for name in ("api_key", "API-KEY", "apiKey", "ApiKey", "APIKEY", "x.api.key", "api key"):
         assert ALL.redact({name: "abcdef"})[1] == 1, name

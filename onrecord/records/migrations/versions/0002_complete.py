@@ -227,10 +227,11 @@ def _tables() -> sa.MetaData:
         sa.Column("failed", sa.String),
     )
     c = record.c
+    common = ("embed", "flow", "model", "search", "step", "tool")
     for name, columns, where in (
         ("record_run", (c.run, c.id), None),
         ("record_name", (c.name, c.id), None),
-        ("record_kind", (c.kind, c.id), None),
+        ("record_rare_kind", (c.kind, c.id), sa.and_(*(c.kind != kind for kind in common))),
         ("record_root", (c.id,), c.parent.is_(None)),
         ("record_not_done", (c.state, c.id), c.state != "done"),
         ("record_open", (c.writer,), c.state == "open"),

@@ -88,13 +88,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 continue
             if _closest(name):  # other variables of the same beginning are somebody else's
                 _check_name(name, f"variable {variable}")
-                changed = _convert({name: text}, f"variable {variable}")
+                several = name in _SEVERAL  # written with commas between them
+                value = [part.strip() for part in text.split(",")] if several else text
+                changed = _convert({name: value}, f"variable {variable}")
                 settings = msgspec.structs.replace(settings, **{name: getattr(changed, name)})
         return msgspec.structs.replace(settings, home=root / settings.home.expanduser())
 
 
 _FILE = "onrecord.toml"
 _PREFIX = "ONRECORD_"
+_SEVERAL = ("redact", "redact_fields")
 
 
 def _from_file(folder: Path) -> tuple[Path, dict[str, Any]]:

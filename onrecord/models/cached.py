@@ -18,6 +18,7 @@ import contextlib
 import fcntl
 import os
 import struct
+import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -32,8 +33,8 @@ from onrecord.models.calling import complete, pieces
 from onrecord.models.model import Event, Model, Request
 from onrecord.models.names import model as model_named
 from onrecord.models.similar import Similarity, similar_question
-from onrecord.records.record import Record, content_key, pack, question_key
-from onrecord.records.recording import current, here
+from onrecord.records.record import Record, content_key
+from onrecord.records.recording import asked_key, current, here
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Cached:
     def _key(self, request: Request) -> str:
         """The key under which the model itself is recorded when it answers."""
         model = self.wrapped[0]
-        return question_key("model", model.name, model.version, pack(request), None)
+        return asked_key("model", model.name, request, model.version)
 
     def _lock_key(self, request: Request) -> str:
         whose = () if self._everyone else (here().user, here().tenant)
@@ -158,13 +159,16 @@ def cached(
     return Cached(model, ttl, everyone, similar)
 
 
+_BYTE_LOCKS = sys.platform == "linux"
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05
 
 
 @contextlib.asynccontextmanager
 async def _alone(home: Path, key: str) -> AsyncIterator[None]:
     """Hold a key's lock: one byte of one file, of which each key has its own."""
-    file = os.open(home / "cached.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    # Where there are no such locks, keys that begin alike share a file, and wait for each other.
+    name = "cached.lock" if _BYTE_LOCKS else f"cached-{key[:2]}.lock"
+    file = os.open(home / name, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         wait = _FIRST_WAIT
         while not _lock_byte(file, int(key[:15], 16)):
@@ -180,7 +184,10 @@ def _lock_byte(file: int, at: int) -> bool:
     # tasks and threads of one process, and ends with it whatever happens.
     wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, at, 1, 0)
     try:
-        fcntl.fcntl(file, fcntl.F_OFD_SETLK, wanted)
+        if _BYTE_LOCKS:
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, wanted)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -16,8 +16,8 @@ from onrecord.errors import ResumeError, UsageError
 from onrecord.programs.history import History
 from onrecord.programs.pausing import stop
 from onrecord.programs.restoring import Unrestorable, restored
-from onrecord.records.record import Record, pack, plain, question_key
-from onrecord.records.recording import RESUMED, type_note
+from onrecord.records.record import Record, pack, plain
+from onrecord.records.recording import RESUMED, asked_key, type_note
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Past:
             else:
                 values[name], recorded[name] = self._restored(parameter, hints.get(name))
         last = self.history.attempts[-1]
-        differ = question_key("flow", last.name, last.version, pack(recorded), None) != last.key
+        differ = asked_key("flow", last.name, recorded, last.version) != last.key
         if differ and pack(plain(recorded)) == pack(last.input):
             raise self._incomplete(name for name in list(recorded)[len(owner) :])
         bound = inspect.BoundArguments(signature, values)

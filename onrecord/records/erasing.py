@@ -119,12 +119,17 @@ def _rewrite(engine: sa.Engine) -> tuple[str, ...]:
                 "PostgreSQL's write-ahead log and backups, until they are recycled",
                 "the journals of other machines that share the database",
                 "what was exported before, and cassettes",
+                "the keys of budgets, should they name the user",
             )
         cursor.execute("VACUUM")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
-    return ("backups of .onrecord/", "what was exported before", "cassettes")
+    return (
+        "backups of .onrecord/",
+        "what was exported before, and cassettes",
+        "the keys of budgets, should they name the user",
+    )
 
 
 def _copies(home: Path) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import msgspec
 
 from onrecord.records.frames import NOTHING, Body, Source
 from onrecord.records.journal import Journal
-from onrecord.records.record import pack, unpacked
+from onrecord.records.record import pack, question_key, unpacked
 from onrecord.records.redaction import Redactor, pseudonym_key
 from onrecord.settings import Settings
 
@@ -43,6 +43,18 @@ class Keeper:
             return msgspec.Raw(packed), False
         redacted, changes = self._redactor.redact(unpacked(packed))
         return msgspec.Raw(pack(redacted) if changes else packed), changes > 0
+
+    def key(
+        self, kind: str, name: str, version: str, packed: bytes, also: object, changed: bool
+    ) -> str:
+        """The key of a call whose packed input was `changed` by `body`, or not.
+
+        Where something was removed, nobody without the project's secret shall find it by trying
+        inputs until the key is right.
+        """
+        if changed:
+            also = (also, self._redactor.secret)
+        return question_key(kind, name, version, packed, also)
 
     def text(self, text: str) -> str:
         """What is kept of a text that is no body: an error's message."""

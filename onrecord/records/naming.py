@@ -8,7 +8,7 @@ make no difference.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from onrecord.records.patterns import PSEUDONYM, Found, keys
 
@@ -34,12 +34,19 @@ class Naming:
 
     def is_secret(self, name: str) -> bool:
         """Is the value of a field of this name a secret?"""
-        return self._name.search(name[-80:]) is not None
+        return self._name.search(name[-_LONGEST:]) is not None
 
-    def values(self, text: str) -> Iterator[Found]:
+    def values(self, text: str, places: Iterable[int]) -> Iterator[Found]:
         """The values that follow such names in a text: `name: value`, `"name": "value"`,
-        `name=value`, `<name>value`."""
-        for match in self._value.finditer(text):
+        `name=value`, `<name>value`. Looked for where a sign is at one of the places, ascending."""
+        end = 0
+        for place in places:
+            if place < end:
+                continue
+            match = self._value.search(text, max(end, place - _LONGEST))
+            if match is None:
+                return
+            end = match.end()
             found = self._found(match) if match["name"] else None
             if found is not None:
                 yield found
@@ -47,6 +54,8 @@ class Naming:
     def _found(self, match: re.Match[str]) -> Found | None:
         name = re.sub(r"[^a-z]", "", match["name"].lower())
         text = match.string
+        if PSEUDONYM.match(text, max(match.start() - 1, 0)):
+            return None
         group = match.lastgroup or "bare"
         start, end = match.span(group)
         if group == "bare":
@@ -137,6 +146,7 @@ QUERIES = ("token", "key", "sig", "signature", "auth", "code")
 """Names that have secrets for values in addresses (`?token=`) only."""
 
 _BEGIN = r"(?<![A-Za-z])|(?<=[a-z])(?=[A-Z])|(?=(?i:pass|api|client|secret.?(?:access|key)))"
+_LONGEST = 80
 _LINES = ("passphrase",)
 _NUMBERS = ("pin", "cvv", "cvc", "otp", "ssn", "socialsec", "securitycode")
 _VALUE = r"""

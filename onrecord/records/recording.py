@@ -71,6 +71,7 @@ class Call:
         "_scope",
         "_token",
         "_written",
+        "also",
         "cost",
         "error",
         "input",
@@ -101,10 +102,13 @@ class Call:
         else:
             body, changed = msgspec.Raw(packed), False
         # Where the frame holds all that the key is made of, it is made when somebody asks for it.
-        if changed or also is not None or scope.recall is not None:
+        if keeper is not None and changed:
+            key = keeper.key(kind, name, version, packed, also, changed)
+        elif also is not None or scope.recall is not None:
             key = question_key(kind, name, version, packed, also)
         else:
             key = ""
+        self.also = also
         context = scope.context
         self.start: Start = Start(
             id,
@@ -325,6 +329,15 @@ def recalling(recall: Recall) -> Iterator[Recall | None]:
     scope = _scope.get()
     with _scoped(scope._replace(recall=recall)):
         yield scope.recall
+
+
+def asked_key(kind: Kind, name: str, input: Any, version: str) -> str:
+    """The key under which such a call would be on record if it were made here."""
+    packed, parent = pack(input), _current.get()
+    keeper = parent._keeper if parent is not None else _keeper_here()
+    if keeper is None:
+        return question_key(kind, name, version, packed, None)
+    return keeper.key(kind, name, version, packed, None, keeper.body(packed)[1])
 
 
 def settings_here() -> Settings:

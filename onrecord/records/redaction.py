@@ -81,9 +81,10 @@ class Redactor:
             (Suspicion((name,)).of, _FINDERS[name]) for name in _FINDERS if name in rules
         ]
         if naming.names:
-            look = Suspicion(_FIELDS if "fields" in rules else (), naming.names).of
+            look = Suspicion(_FIELDS if "fields" in rules else (), naming.names)
             more = (headers, patterns.url_passwords) if "fields" in rules else ()
-            self._finders += ((look, find) for find in (naming.values, *more))
+            values = lambda text: naming.values(text, look.places(text))  # noqa: E731
+            self._finders += ((look.of, find) for find in (values, *more))
         self._cards = "cards" in rules
         self._looks = Suspicion(rules, naming.names).of if self._finders else _never
         self.suspicious = _always if self._own else self._looks
@@ -200,10 +201,15 @@ class Redactor:
             end = last
         return "".join((*pieces, text[end:])), len(spans)
 
-    def _pseudonym(self, kind: str, secret: str) -> str:
+    @property
+    def secret(self) -> bytes:
+        """What pseudonyms are keyed with."""
         if not self._secret:
             self._secret = self._get_secret()
-        hashed = hashlib.blake2b(_bytes(secret), digest_size=4, key=self._secret)
+        return self._secret
+
+    def _pseudonym(self, kind: str, secret: str) -> str:
+        hashed = hashlib.blake2b(_bytes(secret), digest_size=4, key=self.secret)
         return f"<{kind}:{hashed.hexdigest()}>"
 
     def _get_secret(self) -> bytes:

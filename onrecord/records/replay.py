@@ -317,9 +317,11 @@ _SHOWN = 2000
 def _asked(call: Call) -> Asked:
     start = call.start
     packed = pack(call.input)
-    whole = question_key(start.kind, start.name, start.version, packed, None) == start.key
+    key = ""
+    if call.also is not None:
+        key = question_key(start.kind, start.name, start.version, packed, call.also)
     version = "" if start.kind == "search" else start.version
-    return Asked(cast(Leaf, start.kind), start.name, version, packed, "" if whole else start.key)
+    return Asked(cast(Leaf, start.kind), start.name, version, packed, key)
 
 
 def _compared(line: Line) -> dict[str, Any]:

@@ -31,10 +31,13 @@ class Suspicion:
         if "keys" in rules:
             after.append("s(?<=skooh//~s)")  # https://hooks
         digits = [pattern for rule in rules for pattern in _DIGITS.get(rule, ())]
-        self._names = re.compile(f"~(?:{'|'.join(after)})".encode()).search if after else _nothing
+        named = re.compile(f"~(?:{'|'.join(after) or '(?!)'})".encode())
+        self._names = named.search if after else _nothing
+        self._each_name = named.finditer
         self._digits = (
             re.compile(f"#(?:{'|'.join(digits)})".encode()).search if digits else _nothing
         )
+        self._ascii = all(word.isascii() for name in names for word in name)
         self._numbers = "cards" in rules
         self._any_at = "emails" in rules
         self._at = "emails" in rules or "fields" in rules
@@ -48,6 +51,15 @@ class Suspicion:
             or (_LOOK in symbols and self._closer(data))
             or (0xCF in data and self._numbers and _BIG(data) is not None)
         )
+
+    def places(self, text: str) -> list[int]:
+        """Where in a text something stands that may come right after one of the names."""
+        if not self._ascii:
+            return [match.start() for match in _SIGN.finditer(text)]
+        # One byte a character, so that places in the bytes are places in the text.
+        symbols = text.encode("ascii", "replace").translate(_FOLD)[::-1]
+        last = len(symbols) - 1
+        return [last - match.start() for match in self._each_name(symbols)][::-1]
 
     def _closer(self, data: bytes) -> bool:
         if self._at and 0x40 in data and (self._any_at or b"://" in data):
@@ -103,6 +115,7 @@ def _fold(code: int) -> int:
     return code + 32 if "A" <= char <= "Z" else code
 
 
+_SIGN = re.compile("[:=>]")
 _LOOK = ord("!")  # a byte that needs a closer look
 _VALUES = frozenset((0xCA, 0xCB, 0xCC, 0xCD, 0xCE, 0xCF, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF))
 _FOLD = bytes(map(_fold, range(256)))

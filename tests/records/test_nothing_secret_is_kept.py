@@ -15,6 +15,12 @@ from onrecord.records.recording import call
 from onrecord.records.store import Store
 from tests.records.secrets_made import KINDS, made, placed, traces
 
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 RULES = ["fields", "keys", "cards", "ibans", "emails", "phones"]
 
 
@@ -84,3 +90,31 @@ def test_a_huge_body_leaves_its_size(project: Path) -> None:
     assert "not kept" in record.input and record.redacted
     assert len(everything_under(project / ".onrecord")) < 1_000_000
     assert sys.getsizeof(record.input) < 200
+
+
+def test_a_key_does_not_tell_what_was_removed(project: Path) -> None:
+    """Otherwise whoever has the records could try card numbers until the key is right."""
+    from onrecord.records.record import pack, question_key
+
+    secret = {"q": "my card is 4111 1111 1111 1111"}
+    for at in range(2):
+        with call("flow", "ask", secret if at == 0 else dict(secret)):
+            pass
+    with call("flow", "ask", {"q": "nothing to hide"}):
+        pass
+    plain, again, first = Store.open().records()
+    assert first.key == again.key != question_key("flow", "ask", "", pack(secret), None)
+    assert plain.key == question_key("flow", "ask", "", pack({"q": "nothing to hide"}), None)
+
+
+@pytest.mark.anyio
+async def test_an_answer_to_a_secret_question_is_found_again() -> None:
+    from onrecord.messages import text_message
+    from onrecord.models.calling import complete
+    from onrecord.models.model import Request
+
+    model = on.Scripted(["it is valid"])
+    request = Request((text_message("user", "is 4111 1111 1111 1111 valid?"),))
+    for _ in range(2):
+        assert (await complete(on.cached(model), request)).text == "it is valid"
+    assert len(model.requests) == 1

@@ -427,6 +427,14 @@ def test_every_name_can_be_typed_in_every_way() -> None:
         assert ALL.redact_text(f"{name}: abcdef")[1] == 1, name
 
 
+def test_names_of_other_alphabets() -> None:
+    redactor = Redactor(("fields",), ("Schlüssel", "Größe", "пароль", "密码", "città"), KEY)
+    for name in ("Schlüssel", "Größe", "пароль", "密码", "città", "meine_Größe"):
+        assert redactor.redact({name: "abcdef"})[1] == 1, name
+        assert redactor.redact_text(f"{name}: abcdef, password: hunter2")[1] == 2, name
+        assert redactor.suspicious(msgspec.msgpack.encode({name: "abcdef"})), name
+
+
 def test_deep_values_end() -> None:
     deep: Any = f"card {CARD}"
     for _ in range(400):

@@ -82,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         folder = (start or Path.cwd()).absolute()
         root, values = _from_file(folder)
         settings = _convert(values, str(root / _FILE))
+        _check_numbers(settings, str(root / _FILE))
         for variable, text in environ.items():
             name = variable.removeprefix(_PREFIX).lower()
             if not variable.startswith(_PREFIX) or not text:
@@ -91,12 +92,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 several = name in _SEVERAL  # written with commas between them
                 value = [part.strip() for part in text.split(",")] if several else text
                 changed = _convert({name: value}, f"variable {variable}")
+                _check_numbers(changed, f"variable {variable}")
                 settings = msgspec.structs.replace(settings, **{name: getattr(changed, name)})
         return msgspec.structs.replace(settings, home=root / settings.home.expanduser())
 
 
 _FILE = "onrecord.toml"
 _PREFIX = "ONRECORD_"
+# The least and the most of each number.
+_BOUNDS = {
+    "max_file_mb": (1e-6, 1e6),
+    "max_body_mb": (1e-6, 4000.0),
+    "journal_mb": (0.1, 1e9),
+    "fold_seconds": (0.0, 86400.0),
+    "keep_days": (1e-4, 36500.0),
+}
 _SEVERAL = ("redact", "redact_fields")
 
 
@@ -129,6 +139,17 @@ def _check_name(name: str, where: str) -> None:
         close = _closest(name)
         hint = f"Did you mean '{close}'?" if close else there
         raise SettingsError(f"there is no setting '{name}'", where=where, cure=hint)
+
+
+def _check_numbers(settings: Settings, where: str) -> None:
+    for name, (least, most) in _BOUNDS.items():
+        value = getattr(settings, name)
+        if value is not None and not least <= value <= most:
+            raise SettingsError(
+                f"the setting '{name}' cannot be {value:g}",
+                where=where,
+                cure=f"It is a number between {least:g} and {most:g}.",
+            )
 
 
 def _closest(name: str) -> str | None:

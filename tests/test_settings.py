@@ -90,3 +90,27 @@ def test_the_drawn_tree_of_errors_is_the_real_one() -> None:
     for name, (_, number) in drawn.items():
         if number >= 0 and name != "OnrecordError":
             assert real[name][1] == number, name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "keep_days = -1",
+        "keep_days = 0",
+        "keep_days = nan",
+        "journal_mb = inf",
+        "max_body_mb = nan",
+        "fold_seconds = 1e300",
+        "fold_seconds = -1",
+        "journal_mb = 0",
+    ],
+)
+def test_an_impossible_number_is_named(project: Path, line: str) -> None:
+    (project / "onrecord.toml").write_text(f"{line}\n")
+    with pytest.raises(SettingsError, match=line.partition(" ")[0]):
+        Settings.load()
+
+
+def test_several_values_of_a_variable_stand_between_commas(project: Path) -> None:
+    settings = Settings.load(environ={"ONRECORD_REDACT": "fields, keys"})
+    assert settings.redact == ("fields", "keys")

@@ -29,7 +29,7 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 
-Limit = Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1)]
+Limit = Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1, max=1_000_000)]
 Before = Annotated[
     str | None, typer.Option(help="Older than this one: the last id of the page before.")
 ]

@@ -33,6 +33,10 @@ def write(path: Path, lines: Iterable[bytes]) -> None:
     Raises StorageError.
     """
     path = path.resolve()  # what a link points to is replaced, and not the link
+    if path.exists() and not path.is_file():  # a device, a pipe: nothing to replace
+        with path.open("wb") as device:
+            device.writelines(lines)
+        return
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
+import math
 import os
 import struct
 import sys
@@ -27,7 +29,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from onrecord.errors import UsageError
+from onrecord.errors import StorageError, UsageError
 from onrecord.messages import Completion, TextDelta, Usage
 from onrecord.models.calling import complete, pieces
 from onrecord.models.model import Event, Model, Request
@@ -57,6 +59,7 @@ class Cached:
         self._everyone = everyone
         self._similar = similar
         self._stores: dict[Path, Store] = {}
+        self._told = False
 
     @property
     def version(self) -> str:
@@ -65,21 +68,31 @@ class Cached:
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """The answer on record, streamed; else the model's. Raises ModelError and UsageError."""
-        store = await asyncio.to_thread(self._store)
-        found = await self._equal(store, request)
-        if found is None:
-            async with _alone(store.home, self._lock_key(request)):
-                await asyncio.to_thread(store.fold)
-                found = await self._equal(store, request) or await self._like(store, request)
+        found: Record | None = None
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                store = await asyncio.to_thread(self._store)
+                found = await self._equal(store, request)
                 if found is None:
-                    yield await complete(self.wrapped[0], request)
-                    return
+                    await held.enter_async_context(_alone(store.home, self._lock_key(request)))
+                    await asyncio.to_thread(store.fold)
+                    found = await self._equal(store, request) or await self._like(store, request)
+            except (StorageError, OSError) as error:  # the application goes on, and pays
+                self._tell(error)
+            if found is None:
+                yield await complete(self.wrapped[0], request)
+                return
         if (this := current()) is not None and this.start.name == self.name:
             this.source = found.id
         answer = msgspec.convert(found.output, Completion)
         for words in pieces(answer.text):
             yield TextDelta(words)
         yield msgspec.structs.replace(answer, usage=Usage(), cost=0)
+
+    def _tell(self, error: Exception) -> None:
+        if not self._told:
+            self._told = True
+            _log.warning("%s is asked without a look at the records: %s", self.name, error)
 
     def __repr__(self) -> str:
         return f"cached({self.wrapped[0]!r})"
@@ -147,9 +160,10 @@ def cached(
     (`on.calibrate_similarity`). An answer from which the rules of redaction removed something is
     made again.
     """
-    if ttl is not None and (ttl.total_seconds() if isinstance(ttl, timedelta) else ttl) <= 0:
+    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+    if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds < math.inf):
         raise UsageError(
-            "an answer cannot be younger than new", cure="Give ttl in seconds, above 0."
+            f"ttl={ttl!r} is no age of an answer", cure="Give ttl in seconds, above 0."
         )
     if similar is not None and not isinstance(similar, Similarity):
         raise UsageError(
@@ -159,6 +173,7 @@ def cached(
     return Cached(model, ttl, everyone, similar)
 
 
+_log = logging.getLogger("onrecord")
 _BYTE_LOCKS = sys.platform == "linux"
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05
 

@@ -193,6 +193,11 @@ class Flow(Recorded[P, R]):
             )
         if changed not in ("refuse", "repeat"):
             raise UsageError(f"changed={changed!r} is neither 'refuse' nor 'repeat'")
+        if not isinstance(run, str) or not isinstance(answers, Mapping):
+            raise UsageError(
+                "a run is resumed by its id, with answers by the ids of their questions",
+                cure="FLOW.resume.run('01a1…', answers={question.id: 'yes'})",
+            )
         past = await asyncio.to_thread(Past.take, settings, run)
         try:
             past.check(self.name)

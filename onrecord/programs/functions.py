@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ParamSpec
 
+from onrecord.errors import UsageError
 from onrecord.programs.restoring import hints, is_loose
 
 P = ParamSpec("P")
@@ -24,7 +25,15 @@ def asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
 
     @functools.wraps(function)
     async def threaded(*args: P.args, **kwargs: P.kwargs) -> Any:
-        return await asyncio.to_thread(function, *args, **kwargs)
+        value = await asyncio.to_thread(function, *args, **kwargs)
+        if inspect.iscoroutine(value):
+            value.close()
+            raise UsageError(
+                f"the plain function '{function.__name__}' returned an asynchronous call that "
+                "nobody waited for",
+                cure="Call it with .run(...), or make the function asynchronous and await it.",
+            )
+        return value
 
     return threaded
 

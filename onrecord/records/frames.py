@@ -107,7 +107,7 @@ def read_frames(data: bytes, offset: int) -> Iterator[tuple[Frame, int]]:
     """The whole frames from `offset` on, each with the offset behind it.
 
     Ends before the first frame that is cut off or does not match its checksum: behind a torn frame
-    nothing can be trusted.
+    nothing can be trusted. A whole frame of a kind that is not known is passed over.
     """
     size, head, view = len(data), HEAD.size, memoryview(data)
     while offset + head <= size:
@@ -118,8 +118,9 @@ def read_frames(data: bytes, offset: int) -> Iterator[tuple[Frame, int]]:
             return
         try:
             frame = _decode(payload)
-        except msgspec.MsgspecError:
-            return
+        except msgspec.MsgspecError:  # whole, and nothing we know: what follows is none the worse
+            offset = end
+            continue
         yield frame, end
         offset = end
 

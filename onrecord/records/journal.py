@@ -77,6 +77,7 @@ class Journal:
         """End this process's segments; the next `append` begins another."""
         with self._lock:
             if self._untold:
+                self._wait_until = 0.0  # the last chance to say so
                 try:
                     self._prepare(0)
                 except OSError:

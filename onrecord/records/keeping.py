@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 
 import msgspec
@@ -24,6 +25,7 @@ class Keeper:
         self.settings = settings
         self.journal = Journal(home / "journal", room=room, fsync=settings.fsync)
         self.write = self.journal.append
+        atexit.register(self.journal.close)  # what was lost is still to be told
         self._redactor = Redactor(
             settings.redact, settings.redact_fields, key=lambda: pseudonym_key(home)
         )

@@ -42,7 +42,7 @@ def run_of(store: Store, beginning: str) -> str:
     query = sa.select(c.run).where(*begins).distinct().limit(2)
     with connected(store) as connection:
         runs = list(connection.scalars(query))
-    if len(runs) != 1:
+    if len(runs) != 1 or not beginning:
         problem = "no record has" if not runs else "more than one run has"
         raise UnknownNameError(
             f"{problem} an id that begins with '{beginning}'",

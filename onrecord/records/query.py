@@ -87,19 +87,21 @@ outermost call of the run; `day` is that of the start, in UTC."""
 def moment(text: str, now: datetime.datetime | None = None) -> int:
     """A point in time as nanoseconds since 1970: "2026-11-21", "2026-11-21T10:00", or an age such
     as "90d", "12h", "30m". Times without a zone are local. Raises UsageError."""
-    here = now or datetime.datetime.now().astimezone()
-    if age := _AGE.fullmatch(text.strip()):
-        seconds = float(age[1]) * _SECONDS[age[2]]
-        return max(int((here.timestamp() - seconds) * 1e9), 0)
     try:
-        read = datetime.datetime.fromisoformat(text.strip())
-    except ValueError:
+        ns = _moment(text.strip(), now or datetime.datetime.now().astimezone())
+    except (ValueError, OverflowError):
         raise UsageError(
             f"'{text}' is no point in time",
             cure="Write a date (2026-11-21), a time (2026-11-21T10:00) or an age (90d, 12h, 30m).",
         ) from None
-    ns = int(read.astimezone(read.tzinfo or here.tzinfo).timestamp() * 1e9)
     return max(min(ns, _LAST), 0)
+
+
+def _moment(text: str, here: datetime.datetime) -> int:
+    if age := _AGE.fullmatch(text):
+        return int((here.timestamp() - float(age[1]) * _SECONDS[age[2]]) * 1e9)
+    read = datetime.datetime.fromisoformat(text)
+    return int((read if read.tzinfo else read.replace(tzinfo=here.tzinfo)).timestamp() * 1e9)
 
 
 _LAST = 2**63 - 1  # what a database can compare: the year 2262

@@ -73,7 +73,11 @@ def select(
     columns = _WHOLE if bodies else _OUTLINE
     chosen = sa.select(*columns).where(*conditions).order_by(order).limit(limit)
     # Plain tuples: 100,000 of them are read four times as fast as SQLAlchemy's rows.
-    rows = connection.execute(chosen).cursor.fetchall()
+    result = connection.execute(chosen)
+    try:
+        rows = result.cursor.fetchall()
+    except Exception as error:  # what SQLAlchemy would have made of it
+        raise sa.exc.DatabaseError(None, None, error) from None
     if not bodies:
         return [_record(row, None, None) for row in rows]
     long = _long_bodies(connection, rows)

@@ -140,7 +140,11 @@ def simplified(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
-        return value if -(2**63) <= value < 2**64 else str(value)
+        if -(2**63) <= value < 2**64:
+            return value
+        # Python writes out no more than 4,300 digits.
+        bits = value.bit_length()
+        return str(value) if bits < 10_000 else f"<a whole number of {bits:,} bits>"
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if depth == _DEEPEST:

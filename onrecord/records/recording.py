@@ -13,7 +13,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +22,21 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from onrecord.calling import emit, listening
+from onrecord.errors import UsageError
 from onrecord.messages import Usage
 from onrecord.records.attending import Attendant
 from onrecord.records.frames import End, Start, key_of
 from onrecord.records.keeping import Keeper
-from onrecord.records.record import Kind, Record, State, new_id, pack, question_key, unpacked
+from onrecord.records.record import (
+    Kind,
+    Record,
+    State,
+    new_id,
+    pack,
+    question_key,
+    simplified,
+    unpacked,
+)
 from onrecord.records.tree import drawn, total_cost
 from onrecord.settings import Settings
 
@@ -299,7 +309,7 @@ def context(
     session: str | None = None,
     tenant: str | None = None,
     release: str | None = None,
-    tags: tuple[str, ...] = (),
+    tags: Iterable[str] = (),
 ) -> Iterator[None]:
     """Say on whose behalf: `with on.context(user="u-17", session="s-4", tags=("beta",)):`.
 
@@ -307,14 +317,16 @@ def context(
     tags add up. Cached answers are never given across users and tenants, and `onrecord records
     erase --user u-17` finds them all.
     """
+    if isinstance(tags, str):
+        raise UsageError("tags are several texts, not one", cure=f"Write tags=({tags!r},).")
     scope = _scope.get()
     outer = scope.context
     inner = Context(
-        user=outer.user if user is None else user,
-        session=outer.session if session is None else session,
-        tenant=outer.tenant if tenant is None else tenant,
-        release=outer.release if release is None else release,
-        tags=tuple(dict.fromkeys((*outer.tags, *tags))),
+        user=outer.user if user is None else _text(user),
+        session=outer.session if session is None else _text(session),
+        tenant=outer.tenant if tenant is None else _text(tenant),
+        release=outer.release if release is None else _text(release),
+        tags=tuple(dict.fromkeys((*outer.tags, *map(_text, tags)))),
     )
     with _scoped(scope._replace(context=inner)):
         yield
@@ -499,6 +511,11 @@ def _keeper(folder: str, *variables: bytes | None) -> Keeper | None:
         return _keepers[settings.home]
 
 
+def _text(value: object) -> str:
+    """A number that names a user is a name, too; half a surrogate pair is no text."""
+    return str(simplified(str(value)))
+
+
 def _state(error: BaseException) -> State:
     return "paused" if is_pause(error) else "failed"
 
@@ -508,4 +525,7 @@ def _described(error: BaseException) -> str | None:
         return None
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
         return "cancelled"
-    return f"{type(error).__name__}: {error}"
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # an error that cannot be told must not hide itself
+        return type(error).__name__

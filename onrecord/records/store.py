@@ -118,8 +118,15 @@ class Store:
 
     def each(self, query: Query = _EVERY) -> Iterator[Record]:
         """All records of a query, oldest first, read a page at a time."""
-        with self._errors(), reading_from(self.engine) as connection:
-            yield from reading.pages(connection, query)
+        last: str | None = None
+        while page := self._page(query, last):
+            yield from page
+            last = page[-1].id
+
+    def _page(self, query: Query, after: str | None) -> list[Record]:
+        return self._read(
+            lambda c: reading.select(c, query, limit=1000, after=after, newest_first=False)
+        )
 
     def find(
         self,
@@ -238,8 +245,8 @@ class Store:
         begins = sa.and_(RECORD.c.id >= id, RECORD.c.id < id + "g")
         query = sa.select(RECORD.c.run).where(begins).distinct().limit(2)
         runs = self._read(lambda c: list(c.scalars(query)))
-        if len(runs) != 1:
-            raise self._unknown("no record has" if not runs else "more than one run has", id)
+        if len(runs) != 1 or not id:
+            raise self._unknown("more than one run has" if id and runs else "no record has", id)
         return str(runs[0])
 
     def _unknown(self, problem: str, id: str) -> UnknownNameError:

@@ -311,3 +311,21 @@ async def test_a_similar_question_gets_the_answer_of_its_like(
     with context(user="bob"):
         await complete(careful, asking("how many wolves are there then"))
     assert len(model.requests) == 4
+
+
+@pytest.mark.parametrize("ttl", ["1h", float("nan"), float("inf")])
+def test_a_ttl_that_is_no_time_is_named(ttl: object) -> None:
+    with pytest.raises(UsageError, match="no age"):
+        cached(Counting(), ttl=ttl)  # type: ignore[arg-type]
+
+
+async def test_a_store_that_cannot_be_used_costs_money_and_no_answer(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project / "onrecord.toml").write_text('store = "postgresql://nobody@127.0.0.1:9/none"\n')
+    model = Counting()
+    careful = cached(model)
+    for _ in range(2):
+        assert (await complete(careful, asking("a"))).text == "echo a"
+    assert len(model.requests) == 2
+    assert caplog.text.count("without a look at the records") == 1

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.errors import NewerVersionError, UnknownNameError
+from onrecord.errors import NewerVersionError, UnknownNameError, UsageError
 from onrecord.messages import Usage
 from onrecord.programs.flow import flow, step
-from onrecord.records.frames import MAGIC, NOTHING, End, Start, read_frames
+from onrecord.records.frames import MAGIC, NOTHING, End, Start, framed, read_frames
 from onrecord.records.journal import Journal, segments
 from onrecord.records.record import content_key, new_id, pack, plain
 from onrecord.records.recording import call, recording
@@ -414,3 +414,85 @@ def test_models_and_their_likes_are_known_by_name_and_version() -> None:
     one, same, other = on.Scripted("a"), on.Scripted("a"), on.Scripted("b")
     assert content_key("x", one) == content_key("x", same) != content_key("x", other)
     assert plain({"model": one})["model"] == {"name": "scripted:test", "version": one.version}
+
+
+def test_a_context_may_be_named_by_numbers_and_spoils_nothing(project: Path) -> None:
+    from onrecord.records.query import Query
+    from onrecord.records.recording import context
+
+    with context(user=5, session=7.5, release=b"x", tags=[1, "a"]):  # type: ignore[arg-type, list-item]
+        total.run(1)
+    with context(user="\ud800"):
+        total.run(2)
+    with pytest.raises(UsageError, match="several"), context(tags="abc"):
+        pass
+    total.run(3)
+    store = Store(project / ".onrecord")
+    assert len(store.runs()) == 3 and store.torn == 0
+    (found,) = [each for each in store.records(Query(user="5")) if each.parent is None]
+    assert (found.session, found.release, found.tags) == ("7.5", "b'x'", ("1", "a"))
+
+
+def test_a_frame_of_an_unknown_kind_hides_nothing_behind_it(project: Path) -> None:
+    import struct
+    import zlib
+
+    journal = Journal(project / ".onrecord" / "journal")
+    journal.append(start(name="before"))
+    journal.close()
+    payload = msgspec.msgpack.encode(["from the future", 1, 2])
+    ((path, *_),) = segments(journal.folder)
+    data = path.read_bytes() + struct.pack("<II", len(payload), zlib.crc32(payload)) + payload
+    data += framed(start(name="behind"))
+    path.write_bytes(data)
+    store = Store(project / ".onrecord")
+    assert {each.name for each in store.records()} == {"before", "behind"} and store.torn == 0
+
+
+class Untellable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_an_error_that_cannot_be_told_is_still_the_callers(project: Path) -> None:
+    @flow
+    async def fails() -> None:
+        raise Untellable
+
+    with pytest.raises(Untellable):
+        fails.run()
+    (run,) = Store(project / ".onrecord").runs()
+    assert (run.state, run.error) == ("failed", "Untellable")
+
+
+def test_a_number_that_cannot_be_written_out_is_told_by_its_size(project: Path) -> None:
+    @flow
+    async def echo(n: int) -> int:
+        return n
+
+    assert echo.run(10**5000) == 10**5000
+    (run,) = Store(project / ".onrecord").runs()
+    assert run.output == "<a whole number of 16,610 bits>"
+
+
+def test_a_plain_flow_that_forgets_to_wait_is_told_so(project: Path) -> None:
+    @flow
+    def forgetful() -> object:
+        return double(1)
+
+    with pytest.raises(UsageError, match=r"with \.run"):
+        forgetful.run()
+
+
+def test_a_page_of_a_damaged_store_is_read_from_the_one_built_anew(project: Path) -> None:
+    for _ in range(30):
+        total.run(10)
+    store = Store(project / ".onrecord")
+    store.close()
+    path = project / ".onrecord" / "records.db"
+    data = bytearray(path.read_bytes())
+    data[-8 * 4096 :] = os.urandom(8 * 4096)
+    path.write_bytes(data)
+    from onrecord.records.query import Query
+
+    assert len(list(store.each(Query()))) == 330

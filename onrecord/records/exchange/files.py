@@ -145,6 +145,10 @@ def _columns(pa: Any) -> list[Any]:
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the name `path` when the block is done, and goes away when it fails."""
+    if path.exists() and not path.is_file():  # a device, a pipe: nothing to replace
+        with path.open("wb") as file:
+            yield file
+        return
     new: str | None = None
     try:
         handle, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -32,6 +32,7 @@ import logging
 import os
 import re
 import secrets
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -305,6 +306,8 @@ def _own(rule: str) -> Callable[[str], str]:
         try:
             if not functions:
                 module, _, names = rule.partition(":")
+                if _is_being_imported(module):
+                    raise ImportError("it is still being imported")
                 function: Any = importlib.import_module(module)
                 for name in names.split("."):
                     function = getattr(function, name)
@@ -319,6 +322,13 @@ def _own(rule: str) -> Callable[[str], str]:
         return FAILED
 
     return call
+
+
+def _is_being_imported(module: str) -> bool:
+    """Whether some thread imports this module just now: to wait for it could be to wait for
+    ourselves, when what it does while it is imported is recorded."""
+    found = sys.modules.get(module)
+    return bool(getattr(getattr(found, "__spec__", None), "_initializing", False))
 
 
 def _bytes(text: str) -> bytes:

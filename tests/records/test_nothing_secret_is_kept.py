@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,23 @@ async def test_an_answer_to_a_secret_question_is_found_again() -> None:
     for _ in range(2):
         assert (await complete(on.cached(model), request)).text == "it is valid"
     assert len(model.requests) == 1
+
+
+def test_a_rule_whose_module_makes_calls_while_it_is_imported(project: Path) -> None:
+    (project / "rules.py").write_text(
+        "import onrecord as on\n"
+        "@on.flow\nasync def warm(text: str) -> str:\n    return text\n"
+        "warm.run('words of the import')\n"
+        "def rule(text: str) -> str:\n    return text.replace('Ada', 'somebody')\n"
+    )
+    (project / "onrecord.toml").write_text('redact = ["rules:rule"]\n')
+    script = "import onrecord as on, rules; print(rules.warm.run('Ada asks'))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=project
+    )
+    assert done.stdout == "Ada asks\n", done.stderr
+    kept = [record.input for record in Store.open().runs()]
+    assert kept == [
+        {"text": "somebody asks"},
+        {"<redacted: rule failed>": "<redacted: rule failed>"},
+    ]

@@ -41,7 +41,7 @@ def erase(engine: sa.Engine, journal: Path, home: Path, query: Query) -> Receipt
 def _erase_rows(engine: sa.Engine, query: Query) -> tuple[set[str], int]:
     c = RECORD.c
     with engine.begin() as connection:
-        doomed = sa.select(c.id).where(*matching(connection, query))
+        doomed = sa.select(c.id).where(*matching(connection, query, by_id=False))
         ids = set(connection.scalars(doomed))
         bodies = 0
         for some in _some(sorted(ids)):

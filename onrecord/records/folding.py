@@ -284,6 +284,7 @@ _BATCH = 10_000
 _BATCH_BYTES = 16_000_000
 _MANY = 5000
 _NOTHING_USED = Usage()
+_MOST_TOKENS = 10**12
 _pack = msgspec.msgpack.Encoder().encode
 _END = (
     sa.update(RECORD)
@@ -355,6 +356,8 @@ def _started(frame: Start, writer: str, bodies: Bodies) -> Row:
 
 def _ended(frame: End, bodies: Bodies) -> Row:
     usage = frame.usage or _NOTHING_USED
+    if max(msgspec.structs.astuple(usage)) > _MOST_TOKENS:  # nobody counted these
+        usage = _NOTHING_USED
     return {
         "ended_ns": frame.ended_ns,
         "output": bodies.kept(bytes(frame.output), frame.id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from typing import get_args
 
 import msgspec
 
@@ -18,7 +19,7 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `run`: the id of a run. `kinds`, `states`: one of them. `name`, `release`, `session`, `user`,
     `tenant`: exactly this. `tags`: all of them. `since_ns`, `until_ns`: started at or after, before
     (nanoseconds since 1970). `error` and `text`: words in the error; in the input, output or error
-    (upper and lower case are told apart). `ids`: one of these.
+    (upper and lower case are told apart). `ids`: one of these. Raises UsageError.
     """
 
     run: str | None = None
@@ -35,6 +36,21 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     release: str | None = None
     text: str | None = None
     ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = {"kinds": get_args(Kind), "states": get_args(State)}
+        for name in ("kinds", "states", "tags", "ids"):
+            values = getattr(self, name)
+            if isinstance(values, str):
+                raise UsageError(
+                    f"the {name} of a query are several, not one", cure=f"Write ({values!r},)."
+                )
+            for value in values:
+                if name in known and value not in known[name]:
+                    raise UsageError(
+                        f"there is no {name[:-1]} {value!r}",
+                        cure=f"Choose from {', '.join(known[name])}.",
+                    )
 
 
 class Total(msgspec.Struct, frozen=True):

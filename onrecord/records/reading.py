@@ -16,8 +16,14 @@ from onrecord.records.record import Record, unpacked
 from onrecord.records.schema import BODY, COMMON, RARE, RECORD, REFERENCE, TAG
 
 
-def matching(connection: sa.Connection, query: Query) -> list[sa.ColumnElement[bool]]:
-    """What must hold of the rows of RECORD that a query asks for."""
+def matching(
+    connection: sa.Connection, query: Query, *, by_id: bool = True
+) -> list[sa.ColumnElement[bool]]:
+    """What must hold of the rows of RECORD that a query asks for.
+
+    `by_id`: times are looked for among the ids first, which ascend with them. A record that was
+    brought in with another id is then missed: not good enough for erasing.
+    """
     c = RECORD.c
     conditions: list[sa.ColumnElement[bool]] = []
     for name in ("run", "name", "session", "user", "tenant", "release"):
@@ -35,10 +41,13 @@ def matching(connection: sa.Connection, query: Query) -> list[sa.ColumnElement[b
     if query.ids:
         conditions.append(c.id.in_(query.ids))
     if query.since_ns is not None:
-        # Ids ascend with time: the index on them finds the place, the column has the last word.
-        conditions += [c.id >= _id_at(query.since_ns), c.started_ns >= query.since_ns]
+        conditions.append(c.started_ns >= query.since_ns)
+        if by_id:
+            conditions.append(c.id >= _id_at(query.since_ns))
     if query.until_ns is not None:
-        conditions += [c.id < _id_at(query.until_ns + 2 * _HOUR), c.started_ns < query.until_ns]
+        conditions.append(c.started_ns < query.until_ns)
+        if by_id:
+            conditions.append(c.id < _id_at(query.until_ns + 2 * _HOUR))
     for tag in query.tags:
         tagged = sa.select(TAG.c.record).where(TAG.c.tag == tag)
         conditions.append(c.id.in_(tagged))

@@ -9,6 +9,7 @@ segments that are still there.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from onrecord.errors import OnrecordError, UnknownNameError
+from onrecord.errors import OnrecordError, UnknownNameError, UsageError
 from onrecord.records import erasing, reading
 from onrecord.records.database import (
     FILE,
@@ -86,7 +87,11 @@ class Store:
         return self._safely(lambda: self._fold(wait, stopped))
 
     def runs(self, limit: int = 20, before: str | None = None) -> list[Record]:
-        """The outermost calls, newest first; `before` is the id of the last one seen."""
+        """The outermost calls, newest first; `before` is the id of the last one seen.
+
+        Raises UsageError for a page that cannot be.
+        """
+        _check_page(limit, before)
         return self._read(
             lambda c: reading.select(c, Query(), limit=limit, before=before, roots=True)
         )
@@ -113,7 +118,11 @@ class Store:
     def records(
         self, query: Query = _EVERY, limit: int = 100, before: str | None = None
     ) -> list[Record]:
-        """The records of a query, newest first; `before` is the id of the last one seen."""
+        """The records of a query, newest first; `before` is the id of the last one seen.
+
+        Raises UsageError for a page that cannot be.
+        """
+        _check_page(limit, before)
         return self._read(lambda c: reading.select(c, query, limit=limit, before=before))
 
     def each(self, query: Query = _EVERY) -> Iterator[Record]:
@@ -309,6 +318,17 @@ class Store:
         return _Errors(self.engine)
 
 
+def _check_page(limit: int, before: str | None) -> None:
+    if not 0 < limit <= _LONGEST_PAGE:
+        raise UsageError(
+            f"a page cannot have {limit} records", cure=f"From 1 to {_LONGEST_PAGE:,}."
+        )
+    if before is not None and not _ID.fullmatch(str(before)):
+        raise UsageError(f"before={before!r} is no id", cure="Pass the id of the last record seen.")
+
+
+_LONGEST_PAGE = 10_000_000
+_ID = re.compile("[0-9a-f]{32}")
 _WHOLE = (RECORD.c.state == "done", RECORD.c.source.is_(None), RECORD.c.redacted.is_(False))
 _ANSWERS = (*_WHOLE, RECORD.c.kind == "model")
 

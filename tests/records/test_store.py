@@ -355,3 +355,21 @@ def test_moments() -> None:
     assert moment("2026-11-21T12:00:00Z", now) == int(now.timestamp()) * 10**9
     with pytest.raises(UsageError, match="no point in time"):
         moment("yesterday", now)
+
+
+def test_a_question_that_makes_no_sense_is_refused(open_store: Callable[..., Store]) -> None:
+    store = open_store()
+    for wrong in ({"kinds": "flow"}, {"kinds": ("foo",)}, {"states": ("zz",)}, {"ids": "abc"}):
+        with pytest.raises(UsageError):
+            Query(**wrong)  # type: ignore[arg-type]
+    for page in ({"limit": 0}, {"limit": -1}, {"limit": 10**30}, {"before": "zz"}, {"before": 5}):
+        with pytest.raises(UsageError):
+            store.records(**page)  # type: ignore[arg-type]
+
+
+def test_absurd_counts_of_others_do_not_break_the_bill(open_store: Callable[..., Store]) -> None:
+    store = open_store()
+    absurd = Usage(input=2**63 - 1)
+    store.take(record(at, kind="model", usage=absurd if at else Usage(input=7)) for at in range(3))
+    (total,) = store.totals(by=("model",))
+    assert total.calls == 3 and total.usage == Usage(input=7)

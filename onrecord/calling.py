@@ -122,11 +122,6 @@ def emit(event: object) -> None:
         listener(event)
 
 
-def listening() -> bool:
-    """Whether anybody streams the call under way."""
-    return _listener.get() is not None
-
-
 def run(coroutine: Coroutine[Any, Any, R]) -> R:
     """Drive a coroutine on the background loop and block until its value is there.
 
@@ -146,6 +141,10 @@ _CLEAN_UP_SECONDS = 10.0
 _listener: contextvars.ContextVar[Callable[[object], None] | None] = contextvars.ContextVar(
     "onrecord_listener", default=None
 )
+
+listening = _listener.get
+"""Who streams the call under way, or None. The variable's own method: every call asks."""
+
 _beside: contextvars.ContextVar[bool] = contextvars.ContextVar("onrecord_beside", default=False)
 
 

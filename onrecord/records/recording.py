@@ -453,7 +453,7 @@ class Off:
     def __enter__(self) -> Off:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         pass
 
     def _forget(self, value: object) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from onrecord.calling import emit
+from onrecord.calling import emit, listening
 from onrecord.errors import ModelError
 from onrecord.messages import Completion, Media, TextDelta, ToolCall, ToolResult, Usage
 from onrecord.models.model import Embedder, Event, Model, Request, counts
@@ -122,9 +122,11 @@ class _Bill:
 async def _drained(events: AsyncIterator[Event], model: Model) -> Completion:
     """The last event of an answer; the deltas before it go to whoever listens."""
     completion: Completion | None = None
+    listener = listening()
     async for event in events:
         if isinstance(event, TextDelta):
-            emit(event)
+            if listener is not None:
+                listener(event)
         else:
             completion = event
     if completion is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -49,8 +50,12 @@ def _attribute(text: str) -> str:
 def _unframed(name: str, text: str) -> str:
     # The sign put in its place is one that quotations are compared without regard to
     # (citations.py).
-    tag = re.compile(rf"<(?=[\s/]*{re.escape(name)}\b)", re.IGNORECASE)
-    return tag.sub("‹", text)
+    return _tag(name).sub("‹", text) if "<" in text else text
+
+
+@functools.lru_cache(maxsize=256)
+def _tag(name: str) -> re.Pattern[str]:
+    return re.compile(rf"<(?=[\s/]*{re.escape(name)}\b)", re.IGNORECASE)
 
 
 _NONE = "(no passages)"

@@ -17,6 +17,7 @@ import copy
 import hashlib
 import inspect
 import logging
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast, overload
@@ -273,19 +274,19 @@ class _Text:
         module = Path(function.__code__.co_filename)
         self.where = f"{module}:{function.__code__.co_firstlineno}"
         self.docstring = inspect.cleandoc(function.__doc__ or "").strip()
-        self.places = (module.parent / "prompts" / f"{name}.md", Path("prompts") / f"{name}.md")
+        self.places = (str(module.parent / "prompts" / f"{name}.md"), f"prompts/{name}.md")
         self._seen: tuple[object, Template] | None = None
 
     def template(self) -> Template | None:
         """The template of the first file there is, or None."""
         for path in self.places:
             try:
-                status = path.stat()
+                status = os.stat(path)  # noqa: PTH116  # every call waits for this
             except OSError:
                 continue
             stamp = (path, status.st_mtime_ns, status.st_size)
             if self._seen is None or self._seen[0] != stamp:
-                self._seen = stamp, Template.read(path)
+                self._seen = stamp, Template.read(Path(path))
             return self._seen[1]
         return None
 

@@ -95,10 +95,30 @@ class Usage(msgspec.Struct, frozen=True):
         return Usage(*map(operator.add, astuple(self), astuple(other)))
 
 
-class Completion(msgspec.Struct, frozen=True):
+class ToolSchema(msgspec.Struct, frozen=True):
+    """A tool as a model is told of it; `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class TokenProbability(msgspec.Struct, frozen=True, array_like=True):
+    """A token of an answer, the natural logarithm of its probability, and those of the likeliest
+    tokens in its place, where they were asked for."""
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a model answered.
 
-    `cost` is in integer micro-dollars (1,000,000 = 1 USD); None where it is not known.
+    `cost` is in integer micro-dollars (1,000,000 = 1 USD); None where it is not known. `logprobs`:
+    the tokens of the answer, where `Parameters.logprobs` asked for them and the model gives them.
+    `warnings`: what was not done as asked (an input cut to fit, a parameter left out), one sentence
+    each.
     """
 
     message: Message
@@ -106,6 +126,8 @@ class Completion(msgspec.Struct, frozen=True):
     usage: Usage = Usage()
     finish: Finish = "stop"
     cost: int | None = None
+    logprobs: tuple[TokenProbability, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -183,6 +205,12 @@ class TextDelta(msgspec.Struct, frozen=True, tag="text_delta"):
     """An event of a stream: the next words of a model's answer."""
 
     text: str
+
+
+class Partial(msgspec.Struct, frozen=True, tag="partial"):
+    """An event of a stream: as much of a typed answer as is there, as plain JSON values."""
+
+    value: Any
 
 
 class Question(msgspec.Struct, frozen=True):

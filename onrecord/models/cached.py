@@ -124,7 +124,7 @@ class Cached:
     def _key(self, request: Request) -> str:
         """The key under which the model itself is recorded when it answers."""
         model = self.wrapped[0]
-        return asked_key("model", model.name, request, model.version)
+        return asked_key("model", model.name, request, model.version, request.fences)
 
     def _lock_key(self, request: Request) -> str:
         whose = () if self._everyone else (here().user, here().tenant)

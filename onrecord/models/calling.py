@@ -31,7 +31,7 @@ async def complete(model: Model, request: Request) -> Completion:
     Deltas go to whoever streams the call under way. Raises ModelError, and LimitError where the
     call does not fit into a budget around it.
     """
-    with call("model", model.name, request, version=model.version) as this:
+    with call("model", model.name, request, version=model.version, fences=request.fences) as this:
         if (known := this.recall()) is not None:
             this.output = again = msgspec.convert(known.output, Completion)
             for words in pieces(again.text):

@@ -9,31 +9,65 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from onrecord.messages import Completion, Message, TextDelta, Usage
+from onrecord.messages import Completion, Message, TextDelta, ToolSchema, Usage
 
 
 class Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How to answer. None leaves the choice to the model."""
+    """How to answer. None leaves the choice to the model.
+
+    A model that cannot do what a parameter asks for refuses the request, or says in the answer's
+    `warnings` what it left out.
+
+        temperature           0: the likeliest token each time (greedy); 1: as the model was
+                              trained; above: more surprising
+        top_k, top_p, min_p   draw only among the k likeliest tokens; among the likeliest whose
+                              probabilities sum up to p; among those at least p times as likely as
+                              the likeliest
+        max_tokens            how long the answer may get; min_tokens: how long it must
+        stop                  texts that end the answer; they are not part of it
+        seed                  equal seeds draw equal tokens, as far as the model promises that
+        num_beams             follow so many answers at once and give the likeliest (beam search);
+                              length_penalty: above 0 longer ones win more often, below 0 shorter
+        repetition_penalty    above 1: tokens that were there already get less likely (CTRL, 2019)
+        presence_penalty, frequency_penalty    the same as a sum: once, and for each time
+        logprobs              ask for the log-probability of each token, and of this many
+                              alternatives in its place (0: of the token alone)
+    """
 
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    min_tokens: int | None = None
+    num_beams: int | None = None
+    length_penalty: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: int | None = None
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """One question to a model.
 
     `messages` is exactly what a generating model is sent. `inputs` holds the typed values that the
     messages were written from: a model that works on values and not on words (the extractive one)
     reads them instead. `schema` is the JSON schema the answer has to fit, or None for plain text.
+    `tools` are what the model may call; `tool_choice` is "auto", "none", "required" or the name of
+    the one that it must call. `fences` are random texts in the messages, new for every call: two
+    requests that differ only in them are the same question.
     """
 
     messages: tuple[Message, ...]
     parameters: Parameters = Parameters()
     schema: dict[str, Any] | None = None
     inputs: Mapping[str, Any] = {}
+    tools: tuple[ToolSchema, ...] = ()
+    tool_choice: str = "auto"
+    fences: tuple[str, ...] = ()
 
 
 Event = TextDelta | Completion

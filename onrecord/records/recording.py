@@ -36,6 +36,7 @@ from onrecord.records.record import (
     question_key,
     simplified,
     unpacked,
+    without,
 )
 from onrecord.records.tree import drawn, total_cost
 from onrecord.settings import Settings
@@ -93,7 +94,15 @@ class Call:
         "whole",
     )
 
-    def __init__(self, kind: Kind, name: str, input: Any, version: str, also: object) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        name: str,
+        input: Any,
+        version: str,
+        also: object,
+        fences: tuple[str, ...] = (),
+    ) -> None:
         parent = _current.get()
         self._scope = scope = _scope.get()
         id = new_id()
@@ -111,10 +120,12 @@ class Call:
             body, changed = keeper.body(packed)
         else:
             body, changed = msgspec.Raw(packed), False
+        if fences:
+            packed = without(packed, fences)
         # Where the frame holds all that the key is made of, it is made when somebody asks for it.
         if keeper is not None and changed:
             key = keeper.key(kind, name, version, packed, also, changed)
-        elif also is not None or scope.recall is not None:
+        elif also is not None or scope.recall is not None or fences:
             key = question_key(kind, name, version, packed, also)
         else:
             key = ""
@@ -246,13 +257,20 @@ class Call:
 
 
 def call(
-    kind: Kind, name: str, input: Any, *, version: str = "", also: object = None
+    kind: Kind,
+    name: str,
+    input: Any,
+    *,
+    version: str = "",
+    also: object = None,
+    fences: tuple[str, ...] = (),
 ) -> Call | Off:
     """A call to be recorded, to be used as `with call(...) as this:`.
 
     `version` is that of the code or model that answers; `also` is what determines the output beside
-    them and the input, so that it belongs into the key. Where nothing is recorded and nobody looks
-    on, what comes back takes everything and does nothing.
+    them and the input, so that it belongs into the key. `fences` are random texts in the input that
+    do not. Where nothing is recorded and nobody looks on, what comes back takes everything and does
+    nothing.
     """
     parent = _current.get()
     if (
@@ -263,7 +281,7 @@ def call(
         and not listening()
     ):
         return _OFF
-    return Call(kind, name, input, version, also)
+    return Call(kind, name, input, version, also, fences)
 
 
 class Recording:
@@ -343,13 +361,14 @@ def recalling(recall: Recall) -> Iterator[Recall | None]:
         yield scope.recall
 
 
-def asked_key(kind: Kind, name: str, input: Any, version: str) -> str:
+def asked_key(kind: Kind, name: str, input: Any, version: str, fences: tuple[str, ...] = ()) -> str:
     """The key under which such a call would be on record if it were made here."""
     packed, parent = pack(input), _current.get()
     keeper = parent._keeper if parent is not None else _keeper_here()
+    asked = without(packed, fences)
     if keeper is None:
-        return question_key(kind, name, version, packed, None)
-    return keeper.key(kind, name, version, packed, None, keeper.body(packed)[1])
+        return question_key(kind, name, version, asked, None)
+    return keeper.key(kind, name, version, asked, None, keeper.body(packed)[1])
 
 
 def settings_here() -> Settings:

@@ -244,3 +244,21 @@ async def test_a_mistyped_price_is_told_before_anything_is_sent(project: Path) -
     with pytest.raises(SettingsError, match="imput"):
         await complete(model, asking())
     assert model.asked == []
+
+
+def fenced(fence: str, words: str) -> Request:
+    text = f"Summarise what stands between {fence} and {fence}: {fence} {words} {fence}"
+    return Request((text_message("user", text),), fences=(fence,))
+
+
+async def test_random_fences_do_not_make_an_equal_question_another_one(project: Path) -> None:
+    with on.recording() as run:
+        for request in (
+            fenced("a1b2c3", "leave"),
+            fenced("f9e8d7", "leave"),
+            fenced("0a0a0a", "pay"),
+        ):
+            await complete(on.Scripted("Yes.", name="scripted:same"), request)
+    keys = [record.key for record in run.records]
+    assert keys[0] == keys[1] != keys[2]
+    assert "f9e8d7" in str(run.records[1].input)

@@ -73,7 +73,8 @@ def _stem(word: str) -> str:
 
 
 def _plurals(word: str) -> str:
-    if word.endswith(("sses", "ies")):
+    # Of words that are nothing but a suffix, SQLite takes the shorter one; the paper does not say.
+    if (word.endswith("sses") and len(word) > 4) or (word.endswith("ies") and len(word) > 3):
         return word[:-2]
     if word.endswith("s") and not word.endswith("ss"):
         return word[:-1]
@@ -81,7 +82,7 @@ def _plurals(word: str) -> str:
 
 
 def _past_and_gerund(word: str) -> str:
-    if word.endswith("eed"):
+    if word.endswith("eed") and len(word) > 3:
         return word[:-1] if _measure(word[:-3]) > 0 else word
     for suffix in ("ed", "ing"):
         rest = word[: -len(suffix)]
@@ -94,7 +95,7 @@ def _restored(word: str) -> str:
     """`hopp` to `hop`, `fil` to `file`, `conflat` to `conflate`."""
     if word.endswith(("at", "bl", "iz")):
         return word + "e"
-    if word[-1:] == word[-2:-1] and word[-1] not in "lsz" and _pattern(word)[-1] == "c":
+    if word[-1:] == word[-2:-1] and word[-1] not in "lszaeiou":
         return word[:-1]
     if _measure(word) == 1 and _is_short(word):
         return word + "e"

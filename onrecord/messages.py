@@ -1,4 +1,6 @@
-"""The values that cross module and process borders. All frozen, none with behaviour of its own.
+"""The values that cross module and process borders.
+
+All frozen. They can be added up, read as text and shown in a notebook, and do nothing else.
 
 JSON both ways with `msgspec.json`; the field names are final.
 """
@@ -112,7 +114,7 @@ class TokenProbability(msgspec.Struct, frozen=True, array_like=True):
     top: tuple[tuple[str, float], ...] = ()
 
 
-class Completion(msgspec.Struct, frozen=True, omit_defaults=True):
+class Completion(msgspec.Struct, frozen=True):
     """What a model answered.
 
     `cost` is in integer micro-dollars (1,000,000 = 1 USD); None where it is not known. `logprobs`:

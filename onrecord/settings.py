@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,11 +95,29 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 changed = _convert({name: value}, f"variable {variable}")
                 _check_numbers(changed, f"variable {variable}")
                 settings = msgspec.structs.replace(settings, **{name: getattr(changed, name)})
+        if settings.store and not _STORE.match(settings.store):
+            raise SettingsError(
+                "the setting 'store' is not the address of a database",
+                cure="Write postgresql://user:password@host/database, or leave it empty for "
+                "SQLite.",
+            )
         return msgspec.structs.replace(settings, home=root / settings.home.expanduser())
+
+
+def make_home(home: Path) -> None:
+    """Make the folder of a project's records and collections, where it is not there yet. Only its
+    owner may look inside: it holds what people wrote. Raises OSError."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700)
+    except FileExistsError:
+        if not home.is_dir():
+            raise
 
 
 _FILE = "onrecord.toml"
 _PREFIX = "ONRECORD_"
+_STORE = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://.")
 # The least and the most of each number.
 _BOUNDS = {
     "max_file_mb": (1e-6, 1e6),

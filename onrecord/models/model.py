@@ -1,7 +1,8 @@
-"""Who answers: the two protocols of this folder, and the one place where a model is called."""
+"""Who answers: the protocols of this folder, and the values that go in and come out."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, TypeGuard
 
@@ -50,7 +51,7 @@ class Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
     logprobs: int | None = None
 
 
-class Request(msgspec.Struct, frozen=True, omit_defaults=True):
+class Request(msgspec.Struct, frozen=True):
     """One question to a model.
 
     `messages` is exactly what a generating model is sent. `inputs` holds the typed values that the
@@ -87,8 +88,23 @@ class Model(Protocol):
     def stream(self, request: Request) -> AsyncIterator[Event]:
         """Answer `request`: zero or more TextDelta, then exactly one Completion.
 
-        Raises ModelError (and nothing else on purpose) when there is no answer.
+        Raises ModelError (and nothing else on purpose) when there is no answer. Budgets take the
+        worst case of a call that failed, unless the error's `sent` is False: then nothing can have
+        been charged for it beyond its `usage`.
         """
+
+
+class Wrapper(Model, Protocol):
+    """A model that answers by asking others: from a cache, again after a failure, the next one.
+
+    It asks them with `onrecord.models.calling.complete` and in no other way. Each of those calls is
+    recorded, priced and reserved there, so the wrapper's own call takes nothing from a budget and
+    costs nothing.
+    """
+
+    @property
+    def wrapped(self) -> tuple[Model, ...]:
+        """The models that it may ask: at least one."""
 
 
 class Embedder(Protocol):
@@ -130,3 +146,26 @@ def counts(embedder: Embedder) -> TypeGuard[CountingEmbedder]:
     Asks for the one method only: a look at `dimensions` may be a request to a server.
     """
     return callable(getattr(embedder, "embed_counted", None))
+
+
+def wraps(model: Model) -> TypeGuard[Wrapper]:
+    """Whether a model only asks others: its `wrapped` is a tuple of models.
+
+    Whatever else somebody keeps under that name, a client or a list, makes no wrapper: its model is
+    paid for like any other.
+    """
+    wrapped = getattr(model, "wrapped", None)
+    return isinstance(wrapped, tuple) and bool(wrapped) and all(map(_is_model, wrapped))
+
+
+def pieces(text: str) -> list[str]:
+    """A text in the pieces in which it is streamed when it is there already: word by word."""
+    return _PIECES.findall(text)
+
+
+def _is_model(value: object) -> bool:
+    named = (getattr(value, "name", None), getattr(value, "version", None))
+    return all(isinstance(each, str) for each in named) and callable(getattr(value, "stream", None))
+
+
+_PIECES = re.compile(r"\s*\S+|\s+\Z")

@@ -17,21 +17,18 @@ from onrecord.settings import Settings
 class Keeper:
     """The journal of a project, and the rules for what goes into it."""
 
-    def __init__(self, settings: Settings) -> None:
-        home = settings.home
-        # Half of the room is for segments that are folded already: the store is rebuilt from them.
-        room = int(settings.journal_mb * 1e6) // 2
-        self.home = home
+    def __init__(self, settings: Settings, journal: Journal) -> None:
+        self.home = home = settings.home
         self.settings = settings
-        self.journal = Journal(home / "journal", room=room, fsync=settings.fsync)
-        self.write = self.journal.append
-        atexit.register(self.journal.close)  # what was lost is still to be told
+        self.journal = journal
+        self.write = journal.append
         self._redactor = Redactor(
             settings.redact, settings.redact_fields, key=lambda: pseudonym_key(home)
         )
         self._bodies = settings.bodies
         self._largest = int(settings.max_body_mb * 1e6)
         self._sources: set[str] = set()
+        self._tags: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.attend: Callable[[], None] = lambda: None
         """Called at every call that starts: see folding.py."""
 
@@ -58,12 +55,36 @@ class Keeper:
             also = (also, self._redactor.secret)
         return question_key(kind, name, version, packed, also)
 
+    def tags(self, tags: tuple[str, ...]) -> tuple[str, ...]:
+        """What is kept of tags. User, session and tenant are kept as they are: they say whose
+        records are to be found, and erased."""
+        if tags not in self._tags:
+            if len(self._tags) == _TAGS:
+                self._tags.clear()
+            self._tags[tags] = tuple(self._redactor.redact_text(tag)[0] for tag in tags)
+        return self._tags[tags]
+
     def text(self, text: str) -> str:
         """What is kept of a text that is no body: an error's message."""
+        if len(text) > self._largest:
+            text = f"{text[: self._largest]}…"
         return self._redactor.redact_text(text)[0] if self._bodies else text.partition(":")[0]
 
     def source(self, version: str, text: str) -> None:
         """Keep the code that a version stands for, once a process."""
-        if version not in self._sources and self._bodies:
+        if version in self._sources or not self._bodies:
+            return
+        if self.write(Source(version, self.text(text))):
             self._sources.add(version)
-            self.write(Source(version, self.text(text)))
+
+
+def journal_of(settings: Settings) -> Journal:
+    """The journal of a project, closed when the process ends."""
+    # Half of the room is for segments that are folded already: the store is rebuilt from them.
+    room = int(settings.journal_mb * 1e6) // 2
+    journal = Journal(settings.home / "journal", room=room, fsync=settings.fsync)
+    atexit.register(journal.close)  # what was lost is still to be told
+    return journal
+
+
+_TAGS = 1000

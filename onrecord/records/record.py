@@ -11,8 +11,10 @@ import time
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from onrecord.messages import Usage
+from onrecord.records.outlining import outline
 
 Kind = Literal[
     "flow",
@@ -137,14 +139,44 @@ def without(packed: bytes, fences: tuple[str, ...]) -> bytes:
     return packed
 
 
+def identity(value: object) -> str:
+    """The text that stands for a user, session, tenant, release or tag: a number that names a user
+    is a name, too; half a surrogate pair is no text; and what is too long for a database's index is
+    its beginning and its hash."""
+    text = str(simplified(str(value))).replace("\0", "\ufffd")
+    if len(text) <= _LONGEST_NAME:
+        return text
+    hash = _blake2b(text.encode(), digest_size=16).hexdigest()
+    return f"{text[: _LONGEST_NAME - len(hash) - 1]}…{hash}"
+
+
+def counted(usage: Usage) -> Usage:
+    """The usage, where its counts are numbers that somebody can have counted; else no tokens."""
+    if all(type(count) is int and 0 <= count <= _MOST_TOKENS for count in astuple(usage)):
+        return usage
+    return _NOTHING_USED
+
+
 def unpacked(packed: bytes) -> Any:
     """The plain JSON values that `pack` packed."""
-    return plain(_decode(packed))
+    try:
+        return plain(_decode(packed))
+    except RecursionError:  # it was packed with fewer calls around it than there are here
+        return "<nested too deeply>"
 
 
-def simplified(value: Any, depth: int = 0) -> Any:
+def simplified(value: Any) -> Any:
     """The slow way to plain values, for what msgspec refuses: keys that are no text, numbers over
-    64 bits, half surrogate pairs, cycles, objects that fail when they are looked at."""
+    64 bits, half surrogate pairs, cycles, objects that fail when they are looked at.
+
+    What holds itself is told in words there, and so is what is behind a million values.
+    """
+    return _simplified(value, [], [_MOST])
+
+
+def _simplified(value: Any, around: list[int], left: list[int]) -> Any:
+    """`around`: the ids of what holds this value, outermost first; `left`: how many values more."""
+    left[0] -= 1
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
@@ -155,16 +187,31 @@ def simplified(value: Any, depth: int = 0) -> Any:
         return str(value) if bits < 10_000 else f"<a whole number of {bits:,} bits>"
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if depth == _DEEPEST:
+    if len(around) == _DEEPEST or left[0] < 0:
         return "…"
-    if isinstance(value, dict):
-        return {str(simplified(k, depth + 1)): simplified(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [simplified(item, depth + 1) for item in value]
+    if id(value) in around:
+        return f"<the {type(value).__qualname__} around this>"
+    around.append(id(value))
     try:
-        return simplified(_plain_other(value), depth + 1)
+        return _simplified_inside(value, around, left)
     except Exception:
         return f"<{type(value).__qualname__}>"
+    finally:
+        around.pop()
+
+
+def _simplified_inside(value: Any, around: list[int], left: list[int]) -> Any:
+    if isinstance(value, dict):
+        kept: dict[str, Any] = {}
+        for name, item in value.items():
+            text = str(_simplified(name, around, left))
+            while text in kept:  # 1 and "1" are two keys
+                text += "'"
+            kept[text] = _simplified(item, around, left)
+        return kept
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_simplified(item, around, left) for item in value]
+    return _simplified(_plain_other(value), around, left)
 
 
 def _plain_other(value: Any) -> Any:
@@ -185,7 +232,7 @@ def _plain_other(value: Any) -> Any:
         return {"name": name, "version": version}
     # A value with an address in its repr would make an equal question look like a new one.
     text = repr(value)
-    return type(value).__qualname__ if " at 0x" in text else text
+    return outline(value) if " at 0x" in text else text
 
 
 def _begin_anew() -> None:
@@ -196,6 +243,10 @@ def _begin_anew() -> None:
 
 
 _DEEPEST = 30
+_MOST = 1_000_000
+_LONGEST_NAME = 400
+_MOST_TOKENS = 10**12
+_NOTHING_USED = Usage()
 _PLAIN: dict[str, Any] = {"enc_hook": _plain_other, "str_keys": True, "builtin_types": ()}
 _encode = msgspec.msgpack.Encoder(enc_hook=_plain_other, order="deterministic").encode
 _decode = msgspec.msgpack.Decoder().decode

@@ -14,10 +14,10 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -26,20 +26,24 @@ from onrecord.errors import UsageError
 from onrecord.messages import Usage
 from onrecord.records.attending import Attendant
 from onrecord.records.frames import End, Start, key_of
-from onrecord.records.keeping import Keeper
+from onrecord.records.journal import Journal
+from onrecord.records.keeping import Keeper, journal_of
 from onrecord.records.record import (
     Kind,
     Record,
     State,
+    counted,
+    identity,
     new_id,
     pack,
     question_key,
-    simplified,
     unpacked,
     without,
 )
 from onrecord.records.tree import drawn, total_cost
 from onrecord.settings import Settings
+
+T = TypeVar("T")
 
 
 class Found(NamedTuple):
@@ -131,6 +135,9 @@ class Call:
             key = ""
         self.also = also
         context = scope.context
+        tags = context.tags
+        if tags and keeper is not None:
+            tags = keeper.tags(tags)
         self.start: Start = Start(
             id,
             run,
@@ -143,7 +150,7 @@ class Call:
             context.release,
             context.session,
             context.user,
-            context.tags,
+            tags,
             context.tenant,
             version,
         )
@@ -179,6 +186,11 @@ class Call:
     def home(self) -> Path | None:
         """The folder that its record is kept under; None where none is kept."""
         return self._keeper.home if self._keeper is not None else None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is under way without a record: its start could not be written."""
+        return self._keeper is not None and not self._written
 
     def recall(self) -> Found | None:
         """The output of this call where it is known already; the call need not be made then."""
@@ -222,7 +234,12 @@ class Call:
         traceback: TracebackType | None,
     ) -> None:
         ended_ns = self.start.started_ns + time.monotonic_ns() - self._began_ns
-        _current.reset(self._token)
+        try:
+            self._end(ended_ns, error)
+        finally:
+            _left(_current, self._token)
+
+    def _end(self, ended_ns: int, error: BaseException | None) -> None:
         state: State = "done"
         if error is not None:
             state, self.error = _state(error), _described(error)
@@ -234,6 +251,8 @@ class Call:
                 self.error = keeper.text(self.error)
         else:
             body = msgspec.Raw(packed)
+        if self.usage is not None:
+            self.usage = counted(self.usage)
         end = End(
             self.start.id,
             ended_ns,
@@ -340,11 +359,11 @@ def context(
     scope = _scope.get()
     outer = scope.context
     inner = Context(
-        user=outer.user if user is None else _text(user),
-        session=outer.session if session is None else _text(session),
-        tenant=outer.tenant if tenant is None else _text(tenant),
-        release=outer.release if release is None else _text(release),
-        tags=tuple(dict.fromkeys((*outer.tags, *map(_text, tags)))),
+        user=outer.user if user is None else identity(user),
+        session=outer.session if session is None else identity(session),
+        tenant=outer.tenant if tenant is None else identity(tenant),
+        release=outer.release if release is None else identity(release),
+        tags=tuple(dict.fromkeys((*outer.tags, *map(identity, tags)))),
     )
     with _scoped(scope._replace(context=inner)):
         yield
@@ -454,6 +473,7 @@ class Off:
     id = run = key = ""
     home = None
     start = input = source = error = None
+    is_lost = False
 
     @property
     def settings(self) -> Settings:
@@ -498,7 +518,14 @@ def _scoped(scope: _Scope) -> Iterator[None]:
     try:
         yield
     finally:
-        _scope.reset(token)
+        _left(_scope, token)
+
+
+def _left(variable: contextvars.ContextVar[T], token: contextvars.Token[T]) -> None:
+    """Give a variable its value back. A generator that nobody reads to its end is closed in another
+    context, where there is nothing to give back."""
+    with suppress(ValueError):
+        variable.reset(token)
 
 
 def _keeper_here() -> Keeper | None:
@@ -508,8 +535,8 @@ def _keeper_here() -> Keeper | None:
 
 
 _VARIABLES = (b"ONRECORD_HOME", b"ONRECORD_RECORD")
-_keepers: dict[Path, Keeper] = {}
-_keepers_lock = threading.Lock()
+_journals: dict[Path, Journal] = {}
+_journals_lock = threading.Lock()
 
 
 @functools.lru_cache(maxsize=64)
@@ -522,17 +549,13 @@ def _keeper(folder: str, *variables: bytes | None) -> Keeper | None:
     settings = _settings(folder, *variables)
     if not settings.record:
         return None
-    with _keepers_lock:  # one writer a process and home
-        if settings.home not in _keepers:
-            _keepers[settings.home] = keeper = Keeper(settings)
-            if settings.fold_seconds > 0:
-                keeper.attend = Attendant(settings).attend
-        return _keepers[settings.home]
-
-
-def _text(value: object) -> str:
-    """A number that names a user is a name, too; half a surrogate pair is no text."""
-    return str(simplified(str(value)))
+    with _journals_lock:  # one writer a process and home; each project has rules of its own
+        if settings.home not in _journals:
+            _journals[settings.home] = journal_of(settings)
+        keeper = Keeper(settings, _journals[settings.home])
+    if settings.fold_seconds > 0:
+        keeper.attend = Attendant(settings).attend
+    return keeper
 
 
 def _state(error: BaseException) -> State:

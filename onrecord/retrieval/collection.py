@@ -32,7 +32,7 @@ from onrecord.retrieval.ingesting import Ingest, Ingested, Plan, versions
 from onrecord.retrieval.scanning import Scan, check_paths, plan_documents, plan_paths, plan_stored
 from onrecord.retrieval.searching import Found, Query, Searcher, check
 from onrecord.retrieval.splitting.structure import Structure
-from onrecord.settings import Settings
+from onrecord.settings import Settings, make_home
 
 
 class Collection:
@@ -174,6 +174,7 @@ class Collection:
     async def _writing(self) -> AsyncIterator[Database]:
         """The collection's database, for one writer at a time, whichever process asks."""
         try:
+            make_home(self.folder.parent.parent)
             self.folder.mkdir(parents=True, exist_ok=True)
             async with _locked(self.folder / "ingest.lock"):
                 store = Database(self.folder / DATABASE, create=True)

@@ -136,6 +136,18 @@ def run(coroutine: Coroutine[Any, Any, R]) -> R:
         raise
 
 
+@contextlib.contextmanager
+def overhearing(listener: Callable[[object], None]) -> Iterator[None]:
+    """Events of the block go to `listener`, and from there to nobody else: it passes on what whoever
+    listened before (`listening`) has to hear."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # collected unfinished, in another context
+            _listener.reset(token)
+
+
 _END = object()
 _CLEAN_UP_SECONDS = 10.0
 _listener: contextvars.ContextVar[Callable[[object], None] | None] = contextvars.ContextVar(

@@ -106,12 +106,12 @@ class ModelError(OnrecordError):
     """A model did not give an answer.
 
     `sent`: the model may have worked on it, so that more may be charged than `usage` says: the
-    tokens that were reported before it failed, None where none were. `retry_after`: the seconds
-    that the server asks to wait.
+    tokens that were reported before it failed, None where none were. Only who knows better sets it
+    to False (no connection, a refusal). `retry_after`: the seconds that the server asks to wait.
     """
 
     exit_status = 5
-    sent: bool = False
+    sent: bool = True
     usage: Usage | None = None
     retry_after: float | None = None
 

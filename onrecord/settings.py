@@ -101,6 +101,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 cure="Write postgresql://user:password@host/database, or leave it empty for "
                 "SQLite.",
             )
+        if settings.home == Path():  # "" and "."
+            raise SettingsError(
+                "the setting 'home' is the project's folder itself, which the records would fill",
+                where=str(root / _FILE),
+                cure="Name a folder in it, such as .onrecord.",
+            )
         return msgspec.structs.replace(settings, home=root / settings.home.expanduser())
 
 

@@ -11,11 +11,19 @@ from typing import Any
 
 import pytest
 
+from tests.servers.hub_server import hub_server
 from tests.servers.mlflow_server import mlflow_server
 from tests.servers.otlp_collector import otlp_collector
 from tests.servers.postgres import _cluster, postgres, postgres_cluster
 
-__all__ = ["_cluster", "mlflow_server", "otlp_collector", "postgres", "postgres_cluster"]
+__all__ = [
+    "_cluster",
+    "hub_server",
+    "mlflow_server",
+    "otlp_collector",
+    "postgres",
+    "postgres_cluster",
+]
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 

@@ -50,8 +50,8 @@ PUBLIC = """
 """.split()
 
 HEAVY = """
-    alembic docx faiss fastapi filelock genai_prices httpx jinja2 mlflow numpy onnxruntime
-    openpyxl pathspec pptx psycopg pyarrow pydantic pypdfium2 rich scipy selectolax sqlalchemy
+    alembic anthropic docx faiss fastapi filelock genai_prices gensim httpx httpx2 huggingface_hub jinja2 matplotlib mlflow numpy onnxruntime
+    openpyxl pathspec pptx psycopg pyarrow pydantic pypdfium2 rich scipy selectolax sklearn sentencepiece sqlalchemy
     sqlite3 tokenizers torch transformers typer uvicorn yaml
 """.split()
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from onrecord.cli.output import AsJson, CollectionName, Where, print_json, say
+from onrecord.cli.output import AsJson, CollectionName, Where, complain, print_json, say
 from onrecord.messages import Cited
 from onrecord.records.recording import recording
-from onrecord.records.tree import dollars, duration
+from onrecord.records.wording import dollars, duration
 
 
 def ask(
@@ -36,7 +36,7 @@ def ask(
     wanted = model or Settings.load().model
     choice = choose.run(wanted)
     if wanted == "auto":
-        typer.echo(choice.reason, err=True)
+        complain(choice.reason)
     with recording() as run:
         cited = answer.run(question, docs, model=choice.model, k=k, where=where)
     asked = run.records[-1]

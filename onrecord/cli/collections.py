@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onrecord.cli.output import AsJson, CollectionName, Where, plural, print_json, say
+from onrecord.cli.output import AsJson, CollectionName, Where, complain, plural, print_json, say
 from onrecord.errors import LoadError
 from onrecord.messages import Passage
 from onrecord.records.recording import recording
-from onrecord.records.tree import duration
+from onrecord.records.wording import duration
 
 if TYPE_CHECKING:
     from onrecord.retrieval.ingesting import Ingested
@@ -88,10 +88,10 @@ def _say_ingested(name: str, result: Ingested) -> None:
         f"{duration(result.seconds)}."
     )
     for failure in result.failed[:_MOST_SHOWN]:
-        typer.echo(f"could not read {failure.path}: {failure.reason}", err=True)
+        complain(f"could not read {failure.path}: {failure.reason}")
     if len(result.failed) > _MOST_SHOWN:
         more = len(result.failed) - _MOST_SHOWN
-        typer.echo(f"... and {more:,} more; --json names them all", err=True)
+        complain(f"... and {more:,} more; --json names them all")
 
 
 def _say_passage(number: int, passage: Passage) -> None:

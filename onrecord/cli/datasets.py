@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from onrecord.cli.output import AsJson, plural, print_json, say
-from onrecord.cli.records_options import Run, filtered, within
+from onrecord.cli.records_options import Which, options, which_of
+from onrecord.cli.records_store import opened
 from onrecord.errors import UsageError
-from onrecord.records.query import Query
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,10 +32,8 @@ Place = Annotated[
 
 
 @app.command()
-@filtered
-def rows(
-    query: Query, out: Out, format: Format = "chat", run: Run = None, json: AsJson = False
-) -> None:
+@options(which=which_of)
+def rows(which: Which, out: Out, format: Format = "chat", json: AsJson = False) -> None:
     """Write training rows from model calls, as `datasets` and trl load them.
 
     Left out are answers that were repaired, cut off, redacted or called bad; equal questions count
@@ -44,15 +42,14 @@ def rows(
     from onrecord.evaluation.rows import Format as Formats
     from onrecord.evaluation.rows import rows as training_rows
     from onrecord.evaluation.rows import write_rows
-    from onrecord.records.store import Store
 
     if format not in get_args(Formats):
         raise UsageError(
             f"there is no format '{format}'", cure=f"Choose from {', '.join(get_args(Formats))}."
         )
-    store = Store.open()
+    store = opened()
     chosen = cast("Formats", format)
-    made = training_rows(within(store, query, run), format=chosen, store=store)
+    made = training_rows(which.of(store), format=chosen, store=store)
     count = write_rows(out, made)
     if json:
         print_json({"rows": count, "left_out": made.left_out, "path": out})
@@ -62,18 +59,17 @@ def rows(
 
 
 @app.command()
-@filtered
-def dataset(query: Query, place: Place, run: Run = None, json: AsJson = False) -> None:
+@options(which=which_of)
+def dataset(which: Which, place: Place, json: AsJson = False) -> None:
     """Save the outermost flows (or --kind) that ended well as a dataset: a case for each question.
 
     A case expects the output, or its correction by feedback. A dataset with a name is kept in
     .onrecord/datasets/, and loses its cases when their records are erased.
     """
     from onrecord.evaluation.dataset import Dataset
-    from onrecord.records.store import Store
 
-    store = Store.open()
-    made = Dataset.from_records(within(store, query, run), store=store)
+    store = opened()
+    made = Dataset.from_records(which.of(store), store=store)
     path = made.save(place)
     if json:
         facts = {"cases": len(made), "version": made.version, "left_out": made.left_out}

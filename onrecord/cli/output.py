@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 import typer
 
 from onrecord.records.record import plain
+from onrecord.records.wording import visible
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")
@@ -27,16 +27,21 @@ Where = Annotated[
 def say(text: str = "") -> None:
     """Print a line for a person.
 
-    What stands in a document must not command the terminal: control characters are shown as �.
+    What stands in a document must not command the terminal: control characters are escaped.
     """
     typer.echo(printable(text))
 
 
-def printable(text: str) -> str:
-    """A text as standard output can show it: nothing in it commands the terminal, and an encoding
-    without line-drawing characters gets plain ones."""
-    text = _CONTROL.sub("\ufffd", text)
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+def complain(text: str) -> None:
+    """Print a line about what went wrong, on standard error."""
+    typer.echo(printable(text, sys.stderr), err=True)
+
+
+def printable(text: str, stream: IO[str] | None = None) -> str:
+    """A text as a stream (default: standard output) can show it: nothing in it commands the
+    terminal, and an encoding without line-drawing characters gets plain ones."""
+    text = visible(text)
+    encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
@@ -58,4 +63,3 @@ def plural(number: int, noun: str) -> str:
 
 # One character for one: columns stay where they are.
 _PLAIN = str.maketrans("│├└─…→✗↺▕▏▎▍▌▐▋▊▉█░┊“”µ", '||`-~>x<||||######:!""u')
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

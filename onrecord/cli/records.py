@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 import typer
@@ -13,8 +14,9 @@ import typer
 from onrecord.cli import datasets, records_exchange
 from onrecord.cli.output import AsJson, print_json, say
 from onrecord.cli.records_bill import cost, erase, status
-from onrecord.cli.records_options import filtered
+from onrecord.cli.records_options import RUN, Which, examples, options, which_of
 from onrecord.cli.records_screen import say_line, width
+from onrecord.cli.records_store import opened
 from onrecord.cli.records_watch import watch
 from onrecord.errors import UnknownNameError, UsageError
 from onrecord.records.query import Query
@@ -23,70 +25,87 @@ from onrecord.records.record import Record
 if TYPE_CHECKING:
     from onrecord.records.store import Store
     from onrecord.records.tree import Tree
+    from onrecord.records.waiting import Waiting
 
 app = typer.Typer(
     help="See every call that was made: what went in, what came out, how long, at what cost.",
     invoke_without_command=True,
 )
 
-Limit = Annotated[int, typer.Option("--limit", "-n", help="How many.", min=1, max=1_000_000)]
+_PANEL = "Which part of the list"
+Limit = Annotated[
+    int,
+    typer.Option("--limit", "-n", help="How many.", min=1, max=1_000_000, rich_help_panel=_PANEL),
+]
 Before = Annotated[
-    str | None, typer.Option(help="Older than this one: the last id of the page before.")
+    str | None,
+    typer.Option(
+        help="Older than this one: the last id of the page before.", rich_help_panel=_PANEL
+    ),
 ]
 Calls = Annotated[
     bool,
-    typer.Option("--calls", help="List single calls, wherever in a run they are, instead of runs."),
+    typer.Option(
+        "--calls",
+        help="List single calls, wherever in a run they are, instead of runs.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 
 
-@app.callback()
-@filtered
-def records(
-    context: typer.Context,
-    query: Query,
-    limit: Limit = 20,
-    before: Before = None,
-    calls: Calls = False,
-    json: AsJson = False,
-) -> None:
+class Page(NamedTuple):
+    """Which part of a list: `limit` runs, or single calls, older than the one named `before`."""
+
+    limit: int
+    before: str | None
+    calls: bool
+
+
+def page_of(limit: Limit = 20, before: Before = None, calls: Calls = False) -> Page:
+    """The page that the options of a command name."""
+    return Page(limit, before, calls)
+
+
+@app.callback(epilog=examples("records", "records --since 12h --failed", "records show @1"))
+@options(which=which_of, page=page_of)
+def records(context: typer.Context, which: Which, page: Page, json: AsJson = False) -> None:
     """See every call that was made: what went in, what came out, how long, at what cost.
 
     Without a command, the list of runs: see `onrecord records list --help`.
     """
     context.obj = json
     if context.invoked_subcommand is None:
-        _list(query, limit, before, calls, json)
-    elif query != Query() or before is not None or calls:
+        _list(which, page, json)
+    elif which != Which(Query(), None) or page.before is not None or page.calls:
         raise UsageError(
             "these options stand before the command",
             cure=f"Write them behind it: onrecord records {context.invoked_subcommand} …",
         )
 
 
-@app.command("list")
-@filtered
-def list_runs(
-    context: typer.Context,
-    query: Query,
-    limit: Limit = 20,
-    before: Before = None,
-    calls: Calls = False,
-    json: AsJson = False,
-) -> None:
+@app.command(
+    "list",
+    epilog=examples("records list --state paused", "records list --calls --kind model --since 12h"),
+)
+@options(which=which_of, page=page_of)
+def list_runs(context: typer.Context, which: Which, page: Page, json: AsJson = False) -> None:
     """List the runs, newest first.
 
     A run is an outermost call with everything inside of it, and is found by that call: --failed
     lists the runs that failed as a whole. With --calls, every single call that fits is listed.
+    A paused run is listed with its questions, and with how it goes on.
     """
-    _list(query, limit, before, calls, json or bool(context.obj))
+    _list(which, page, json or bool(context.obj))
 
 
-@app.command()
+@app.command(
+    epilog=examples("records show", "records show @2 --ids", "records show 4f2c81 --graph")
+)
 def show(
     context: typer.Context,
     run: Annotated[
         str | None,
-        typer.Argument(help="The id of a run, or how it begins (default: the newest run)."),
+        typer.Argument(help=f"{RUN} (default: the newest run).", show_default=False),
     ] = None,
     call: Annotated[
         bool, typer.Option("--call", help="Show one call, the one with this id, whole.")
@@ -114,12 +133,11 @@ def show(
     counted. JSON holds every call, and its input and output unless --no-bodies.
     """
     from onrecord.records.graph import mermaid
-    from onrecord.records.looking import run_of
+    from onrecord.records.pointing import run_of
     from onrecord.records.sketching import skeleton, sketch
-    from onrecord.records.store import Store
     from onrecord.records.tree import Tree
 
-    store = Store.open()
+    store = opened()
     json = json or bool(context.obj)
     if call:
         _show_call(_one_call(store, run or ""), json)
@@ -135,24 +153,45 @@ def show(
         _draw(store, tree, all, bodies, ids)
 
 
-app.command()(watch)
-app.command()(cost)
-app.command()(erase)
-app.command()(status)
-app.command()(datasets.dataset)
-app.command()(datasets.rows)
-app.command()(records_exchange.export)
-app.command("import")(records_exchange.import_)
+_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("watch", watch, ("records watch", "records watch --kind model --failed")),
+    ("cost", cost, ("records cost --by model,day --since 7d", "records cost --run @1 --by name")),
+    ("erase", erase, ("records erase --user u-17", "records erase --older-than 90d --yes")),
+    ("status", status, ("records status", "records status --json")),
+    (
+        "dataset",
+        datasets.dataset,
+        ("records dataset leave --name ask", "records dataset new.jsonl"),
+    ),
+    ("rows", datasets.rows, ("records rows --out rows.jsonl --name openai:gpt-5-mini",)),
+    (
+        "export",
+        records_exchange.export,
+        (
+            "records export --to jsonl records.jsonl --run @1",
+            "records export --to otlp http://localhost:4318",
+        ),
+    ),
+    (
+        "import",
+        records_exchange.import_,
+        ("records import traces.json", "records import --mlflow http://localhost:5000"),
+    ),
+)
+for _name, _command, _examples in _COMMANDS:
+    app.command(_name, epilog=examples(*_examples))(_command)
 
 _MOST_WITH_BODIES = 100
 _MOST_ROWS = 400
 
 
-def _list(query: Query, limit: int, before: str | None, calls: bool, json: bool) -> None:
+def _list(which: Which, wanted: Page, json: bool) -> None:
     from onrecord.records.looking import latest_attempts, page, whole
-    from onrecord.records.store import Store
+    from onrecord.records.waiting import waiting
 
-    store = Store.open()
+    store = opened()
+    query = which.of(store)
+    limit, before, calls = wanted
     found = page(store, query, calls=calls, limit=limit + 1, before=before)
     following = found[limit - 1].id if len(found) > limit else None
     found = found[:limit]
@@ -161,8 +200,12 @@ def _list(query: Query, limit: int, before: str | None, calls: bool, json: bool)
         print_json({"calls" if calls else "runs": records, "next": following})
         return
     attempts = {} if calls else latest_attempts(store, found)
+    latest = [attempts.get(record.id, record) for record in found]
+    asked = {} if calls else waiting(store, latest)
     for record in found:
         _say_listed(record, attempts.get(record.id))
+        for question in asked.get(record.run, ()):
+            _say_waiting(record, question)
     if following is not None:
         say(f"\nMore: {_same_command(following)}")
     if not found:
@@ -178,6 +221,15 @@ def _say_listed(record: Record, attempt: Record | None) -> None:
         line.append(Piece(f", resumed, {state}", NOT_WELL.get(attempt.state, "good")))
     before = [Piece(f"{record.id}  "), Piece(f"{moment_of(record.started_ns)}  ", "dim")]
     say_line([*before, *line], fitting=True)
+
+
+def _say_waiting(run: Record, question: Waiting) -> None:
+    from onrecord.records.drawing import Piece
+
+    # On lines of their own, and never cut: this is what an answer is written with.
+    say_line([Piece("    asks  ", "dim"), Piece(question.text, "warn")])
+    answer = f"{run.name}.resume.run({run.run!r}, answers={{{question.id!r}: …}})"
+    say_line([Piece("    goes on with  ", "dim"), Piece(answer)])
 
 
 def _nothing(query: Query, before: str | None, calls: bool) -> str:
@@ -210,14 +262,18 @@ def _newest(store: Store) -> str:
 
 
 def _one_call(store: Store, id: str) -> Record:
-    from onrecord.records.looking import run_of
+    from onrecord.records.pointing import run_of
     from onrecord.records.sketching import skeleton
 
     run = run_of(store, id)
-    found = [each.id for each in skeleton(store, run) if each.id.startswith(id)]
+    if id.startswith("@"):
+        id = run
+    calls = [each.id for each in skeleton(store, run)]
+    found = [each for each in calls if each.startswith(id)]
+    found = found or [each for each in calls if id in each]
     if len(found) != 1:
         raise UnknownNameError(
-            f"the ids of {len(found):,} calls begin with '{id}'",
+            f"the ids of {len(found):,} calls begin with '{id}', or have it in them",
             cure=f"`onrecord records show {run} --ids` shows them whole.",
         )
     return store.record(found[0])

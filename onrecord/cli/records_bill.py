@@ -10,11 +10,13 @@ import msgspec
 import typer
 
 from onrecord.cli.output import AsJson, plural, print_json, say
-from onrecord.cli.records_options import Run, filtered, within
+from onrecord.cli.records_options import Which, options, which_of
 from onrecord.cli.records_screen import say_line, say_table
+from onrecord.cli.records_store import is_there, opened, told_waiting
 from onrecord.errors import UsageError
 from onrecord.records.query import GROUPS, Query, Total, moment
-from onrecord.records.tree import bill, duration
+from onrecord.records.wording import bill, duration
+from onrecord.settings import Settings
 
 if TYPE_CHECKING:
     from onrecord.records.health import Health
@@ -28,26 +30,17 @@ OlderThan = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-@filtered
-def cost(
-    context: typer.Context,
-    query: Query,
-    by: By = None,
-    run: Run = None,
-    json: AsJson = False,
-) -> None:
+@options(which=which_of)
+def cost(context: typer.Context, which: Which, by: By = None, json: AsJson = False) -> None:
     """Add up calls, times, tokens and costs: `--by model,day`.
 
     By model (the default), only calls of models and embedders count; by anything else, all calls.
     Reused calls were taken from a record: they cost nothing. Times are of calls that ended: half
     of them took no longer than p50, 95 % no longer than p95. Days are those of UTC.
     """
-    from onrecord.records.store import Store
-
     groups = [name.strip() for each in by or ["model"] for name in each.split(",")]
-    store = Store.open()
-    query = within(store, query, run)
-    totals = store.totals(query, groups)
+    store = opened()
+    totals = store.totals(which.of(store), groups)
     if json or context.obj:
         costs = [each.cost for each in totals]
         unpriced = sum(each.unpriced for each in totals)
@@ -58,11 +51,10 @@ def cost(
         _say_totals(groups, totals)
 
 
-@filtered
+@options(which=which_of)
 def erase(
     context: typer.Context,
-    query: Query,
-    run: Run = None,
+    which: Which,
     older_than: OlderThan = None,
     yes: Yes = False,
     json: AsJson = False,
@@ -73,18 +65,17 @@ def erase(
     could not be reached; a copy of it, without whom it was about, is kept in .onrecord/receipts.
     """
     from onrecord.records.receipts import save_receipt
-    from onrecord.records.store import Store
 
     json = json or bool(context.obj)
     if older_than is not None:
-        query = _until(query, older_than)
-    if query == Query() and run is None:
+        which = which._replace(query=_until(which.query, older_than))
+    if which == Which(Query(), None):
         raise UsageError(
             "this would erase every record",
             cure="Say which: --user, --session, --run, --older-than …",
         )
-    store = Store.open()
-    query = within(store, query, run)
+    store = opened()
+    query = which.of(store)
     if not yes:
         _confirm(store, query)
     receipt = store.erase(query)
@@ -100,11 +91,21 @@ def erase(
 def status(context: typer.Context, json: AsJson = False) -> None:
     """Tell how the store of records is: what it holds, what waits, what was lost."""
     from onrecord.records.health import health
-    from onrecord.records.store import Store
 
-    found = health(Store.open(fold=False))
+    store = opened(fold=False)
+    with told_waiting():
+        found = health(store)
+    settings = Settings.load()
+    if empty := not is_there(settings):
+        places = {
+            "where": str(settings.home / "records.db"),
+            "journal": str(settings.home / "journal"),
+        }
+        found = msgspec.structs.replace(found, **places, size=None)
     if json or context.obj:
         print_json(found)
+    elif empty:
+        say(f"No records yet ({settings.home}). `onrecord demo` makes some.")
     else:
         _say_health(found)
 
@@ -115,8 +116,8 @@ def _say_totals(groups: Sequence[str], totals: Sequence[Total]) -> None:
         [
             *(_named(total.group[name]) for name in groups),
             *_counts([total]),
-            duration(total.seconds_p50),
-            duration(total.seconds_p95),
+            _took(total.seconds_p50),
+            _took(total.seconds_p95),
             bill(total.cost, 0) + (" +" if total.unpriced else ""),
         ]
         for total in totals
@@ -127,6 +128,10 @@ def _say_totals(groups: Sequence[str], totals: Sequence[Total]) -> None:
     say_table(heads, rows, left=len(groups), last=last)
     if unpriced:
         say(f"+ {plural(unpriced, 'call')} whose price is not known")
+
+
+def _took(seconds: float | None) -> str:
+    return "-" if seconds is None else duration(seconds)
 
 
 def _named(value: str | None) -> str:
@@ -202,6 +207,8 @@ def _say_health(found: Health) -> None:
     fact("torn", f"{plural(found.torn, 'byte')} passed over", "warn" if found.torn else "")
     for path in found.damaged:
         fact("damaged", f"{path} was put aside", "bad")
+    for note in found.notes:
+        fact("note", note, "warn")
 
 
 def megabytes(size: int) -> str:

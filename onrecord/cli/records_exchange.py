@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from onrecord.calling import run as wait_for
 from onrecord.cli.output import AsJson, plural, print_json, say
-from onrecord.cli.records_options import Run, filtered, within
+from onrecord.cli.records_options import Which, options, which_of
+from onrecord.cli.records_store import opened
 from onrecord.errors import LoadError, ModelUnavailableError, UsageError
 from onrecord.records.query import Query
 
 if TYPE_CHECKING:
     from onrecord.records.exchange.importing import Imported
+    from onrecord.records.exchange.sending import Exported
     from onrecord.records.store import Store
 
 To = Annotated[
@@ -28,15 +30,17 @@ Where = Annotated[
         show_default=False,
     ),
 ]
-Headers = Annotated[
-    list[str] | None, typer.Option("--header", help="For otlp: NAME=VALUE, repeatable.")
-]
-Experiment = Annotated[str, typer.Option(help="For mlflow: the experiment.")]
-Again = Annotated[bool, typer.Option("--again", help="Also what the server refused before.")]
-NoBodies = Annotated[bool, typer.Option("--no-bodies", help="For otlp: no inputs and outputs.")]
-Patience = Annotated[
-    float, typer.Option(help="For otlp: seconds to try again while the server is away.", min=0)
-]
+
+
+def _how(help: str, *names: str, min: float | None = None) -> Any:
+    return typer.Option(*names, help=help, min=min, rich_help_panel="How they are sent")
+
+
+Headers = Annotated[list[str] | None, _how("For otlp: NAME=VALUE, repeatable.", "--header")]
+Experiment = Annotated[str, _how("For mlflow: the experiment.")]
+Again = Annotated[bool, _how("Also what the server refused before.", "--again")]
+NoBodies = Annotated[bool, _how("For otlp: no inputs and outputs.", "--no-bodies")]
+Patience = Annotated[float, _how("For otlp: seconds to try again while the server is away.", min=0)]
 Files = Annotated[list[Path] | None, typer.Argument(help="Files of traces, or of records.")]
 Mlflow = Annotated[str | None, typer.Option(help="The address of an MLflow server.")]
 From = Annotated[
@@ -44,49 +48,51 @@ From = Annotated[
 ]
 
 
-@filtered
-def export(
-    query: Query,
-    to: To,
-    where: Where = None,
-    run: Run = None,
+class How(NamedTuple):
+    """How records are handed to a server."""
+
+    headers: dict[str, str]
+    experiment: str
+    again: bool
+    bodies: bool
+    patience: float
+
+
+def how_of(
     header: Headers = None,
     experiment: Experiment = "onrecord",
     again: Again = False,
     no_bodies: NoBodies = False,
     patience: Patience = 60.0,
-    json: AsJson = False,
-) -> None:
+) -> How:
+    """What the options of a command say. Raises UsageError."""
+    return How(_pairs(header), experiment, again, not no_bodies, patience)
+
+
+@options(which=which_of, how=how_of)
+def export(which: Which, how: How, to: To, where: Where = None, json: AsJson = False) -> None:
     """Hand records to other tools: a file, an OTLP collector, an MLflow server.
 
     otlp and mlflow send what the address has not acknowledged yet, at least once: run it again
     after a failure, or every minute. What was sent twice has the same ids.
     """
-    from onrecord.records.exchange.mlflow_traces import export_mlflow
-    from onrecord.records.exchange.sending import Delivery, export_otlp
-    from onrecord.records.store import Store
-
-    store = Store.open()
-    query = within(store, query, run)
+    _check_used(to, how)
+    store = opened()
+    query = which.of(store)
     if to in ("jsonl", "parquet"):
         _to_file(store, query, to, where, json)
         return
-    if to == "otlp":
-        delivery = Delivery(bodies=not no_bodies, patience=patience)
-        sending = export_otlp(
-            store, where, query=query, headers=_pairs(header), again=again, delivery=delivery
-        )
-        done = wait_for(sending)
-    elif where is None:
-        raise UsageError("which MLflow server?", cure="Name its address: http://localhost:5000")
-    else:
-        done = export_mlflow(store, where, experiment, query=query, again=again)
+    done = _to_server(store, query, to, where, how)
     if json:
         print_json(done)
     else:
         say(f"{plural(done.sent, 'record')} sent, {done.failed:,} refused, {done.left:,} left.")
         for problem in done.problems:
             say(f"  {problem}")
+        if done.aside:
+            say(
+                f"{plural(done.aside, 'record')} that the server refused before: --again sends them."
+            )
     if done.failed or done.left:
         raise typer.Exit(ModelUnavailableError.exit_status)
 
@@ -95,7 +101,7 @@ def import_(
     files: Files = None,
     form: From = "otlp",
     mlflow: Mlflow = None,
-    experiment: Experiment = "onrecord",
+    experiment: Annotated[str, typer.Option(help="For --mlflow: the experiment.")] = "onrecord",
     json: AsJson = False,
 ) -> None:
     """Bring in traces of other tools: OTLP or MLflow files, an MLflow server, exported records.
@@ -123,6 +129,46 @@ def import_(
             say(f"  {skipped.where}: {skipped.reason}")
     if traces.count:
         raise typer.Exit(LoadError.exit_status)
+
+
+def _check_used(to: str, how: How) -> None:
+    """Raises UsageError for options that this form has no use for: whoever gave them expects them
+    to do something."""
+    usual = How({}, "onrecord", False, True, 60.0)
+    for name, option, forms in (
+        ("headers", "--header", ("otlp",)),
+        ("experiment", "--experiment", ("mlflow",)),
+        ("again", "--again", ("otlp", "mlflow")),
+        ("bodies", "--no-bodies", ("otlp",)),
+        ("patience", "--patience", ("otlp",)),
+    ):
+        if to not in forms and getattr(how, name) != getattr(usual, name):
+            raise UsageError(
+                f"{option} does nothing with --to {to}",
+                cure=f"It is for {' and '.join(forms)}: leave it out.",
+            )
+
+
+def _to_server(store: Store, query: Query, to: str, where: str | None, how: How) -> Exported:
+    from onrecord.records.exchange.mlflow_traces import export_mlflow
+    from onrecord.records.exchange.sending import Delivery, export_otlp
+
+    if to == "mlflow":
+        if where is None:
+            cure = "Name its address: http://localhost:5000"
+            raise UsageError("which MLflow server?", cure=cure)
+        return export_mlflow(store, where, how.experiment, query=query, again=how.again)
+    delivery = Delivery(bodies=how.bodies, patience=how.patience)
+    return wait_for(
+        export_otlp(
+            store,
+            where,
+            query=query,
+            headers=how.headers,
+            again=how.again,
+            delivery=delivery,
+        )
+    )
 
 
 def _to_file(store: Store, query: Query, to: str, where: str | None, json: bool) -> None:

@@ -1,11 +1,17 @@
-"""Which records a command is about: the options that commands of `onrecord records` share."""
+"""Which records a command is about: the options that commands of `onrecord records` share.
+
+    @options(which=which_of)
+    def cost(which: Which, by: By = None) -> None: ...
+
+A function makes one value of a group of options; a command that takes the value has the options.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_args
 
 import msgspec
 import typer
@@ -17,7 +23,7 @@ from onrecord.records.record import Kind, State
 if TYPE_CHECKING:
     from onrecord.records.store import Store
 
-C = TypeVar("C", bound=Callable[..., None])
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 def _filter(help: str, *names: str) -> Any:
@@ -37,7 +43,42 @@ Tenant = Annotated[str | None, _filter("Of this tenant.")]
 Release = Annotated[str | None, _filter("Of this release.")]
 Words = Annotated[str | None, _filter("With this in the input, output or error.")]
 ErrorWords = Annotated[str | None, _filter("With this in the error.")]
-Run = Annotated[str | None, _filter("Of this run: its id, or how it begins.")]
+RUN = "A run: @1 is the newest, @2 the one before; or an id, its beginning, or a piece of it"
+Run = Annotated[str | None, _filter(f"{RUN}.")]
+
+
+def examples(*commands: str) -> str:
+    """What stands below the options of a command: how it is called."""
+    lines = "\n\n".join(f"`onrecord {each}`" for each in commands)
+    return f"Example{'s' * (len(commands) != 1)}:\n\n{lines}"
+
+
+def options(**groups: Callable[..., Any]) -> Callable[[C], C]:
+    """Give a command the options of the functions in `groups`; what each function makes of them is
+    the command's parameter of that name."""
+
+    def decorate(command: C) -> C:
+        own = inspect.signature(command, eval_str=True).parameters
+        of_groups = {
+            name: inspect.signature(make, eval_str=True).parameters for name, make in groups.items()
+        }
+
+        @functools.wraps(command)
+        def with_values(**given: Any) -> Any:
+            for name, make in groups.items():
+                given[name] = make(**{option: given.pop(option) for option in of_groups[name]})
+            return command(**given)
+
+        merged = {name: each for name, each in own.items() if name not in groups}
+        for of_group in of_groups.values():
+            merged |= of_group
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        signature = inspect.Signature([each.replace(kind=keyword) for each in merged.values()])
+        with_values.__signature__ = signature  # type: ignore[attr-defined]  # typer asks for it
+        with_values.__annotations__ = {name: each.annotation for name, each in merged.items()}
+        return with_values  # type: ignore[return-value]  # as callable as before, with more options
+
+    return decorate
 
 
 def query_of(
@@ -74,34 +115,25 @@ def query_of(
     )
 
 
-def filtered(command: C) -> C:
-    """Give a command the options of `query_of`: it gets the Query they make, as `query`."""
-    own = inspect.signature(command, eval_str=True).parameters
-    options = inspect.signature(query_of, eval_str=True).parameters
+class Which(NamedTuple):
+    """The records that the options of a command name."""
 
-    @functools.wraps(command)
-    def with_query(**given: Any) -> None:
-        query = query_of(**{option: given.pop(option) for option in options})
-        command(query=query, **given)
+    query: Query
+    run: str | None
 
-    merged = {name: each for name, each in own.items() if name != "query"} | dict(options)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    signature = inspect.Signature([each.replace(kind=keyword) for each in merged.values()])
-    with_query.__signature__ = signature  # type: ignore[attr-defined]  # typer asks for it
-    with_query.__annotations__ = {name: each.annotation for name, each in merged.items()}
-    return with_query  # type: ignore[return-value]  # as callable as before, with more options
+    def of(self, store: Store) -> Query:
+        """As one query: of the run that `run` points at, if any. Raises UnknownNameError."""
+        if self.run is None:
+            return self.query
+        from onrecord.records.pointing import run_of
+
+        return msgspec.structs.replace(self.query, run=run_of(store, self.run))
 
 
-def within(store: Store, query: Query, run: str | None) -> Query:
-    """The query, of one run only: that of the id which begins with `run`. None: as it is.
-
-    Raises UnknownNameError.
-    """
-    if run is None:
-        return query
-    from onrecord.records.looking import run_of
-
-    return msgspec.structs.replace(query, run=run_of(store, run))
+@options(query=query_of)
+def which_of(query: Query, run: Run = None) -> Which:
+    """The records that the options of a command name: those of `query_of`, and --run."""
+    return Which(query, run)
 
 
 def _known(noun: str, given: Sequence[str] | None, choices: Sequence[str]) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ import typer
 
 from onrecord.cli.output import printable, say
 from onrecord.records.drawing import Piece, Style, cut, padded, wide
-from onrecord.records.tree import flat
+from onrecord.records.wording import flat
 
 
 def say_line(line: Iterable[Piece], *, fitting: bool = False) -> None:
@@ -20,7 +20,7 @@ def say_line(line: Iterable[Piece], *, fitting: bool = False) -> None:
 
     `fitting`: on a terminal, what does not fit into its width is cut off.
     """
-    pieces = [Piece(printable(flat_ends(text)), style) for text, style in line]
+    pieces = [Piece(printable(text).translate(_ENDS), style) for text, style in line]
     if fitting and sys.stdout.isatty():
         pieces = _cut(pieces, shutil.get_terminal_size().columns)
     if not _colours():
@@ -32,13 +32,20 @@ def say_line(line: Iterable[Piece], *, fitting: bool = False) -> None:
 def say_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: int, last: Sequence[str] = ()
 ) -> None:
-    """Print a table: `left` columns of names, then columns of numbers; `last` below a line."""
+    """Print a table: `left` columns of names, then columns of numbers; `last` below a line.
+
+    Names are cut so that the table fits into a terminal; elsewhere only those that are very long.
+    """
     rows = [[flat(cell) for cell in row] for row in rows]
     everything = [heads, *rows, *([last] if last else [])]
-    widths = [max(len(row[at]) for row in everything) for at in range(len(heads))]
+    widths = [max(wide(row[at]) for row in everything) for at in range(len(heads))]
+    _narrow(widths, left)
 
     def written(row: Sequence[str]) -> str:
-        cells = [padded(cell, widths[at], right=at >= left) for at, cell in enumerate(row)]
+        cells = [
+            padded(cut(cell, widths[at]), widths[at], right=at >= left)
+            for at, cell in enumerate(row)
+        ]
         return "  ".join(cells).rstrip()
 
     say_line([Piece(written(heads), "dim")])
@@ -50,13 +57,21 @@ def say_table(
 
 
 def width() -> int:
-    """The columns of the terminal, 80 at least; 100 where there is none."""
-    return min(max(shutil.get_terminal_size((100, 24)).columns, 80), 200)
+    """The columns of the terminal, 40 at least; 100 where there is none."""
+    return min(max(shutil.get_terminal_size((100, 24)).columns, 40), 200)
 
 
-def flat_ends(text: str) -> str:
-    """A text without the line breaks and tabs that would tear a line apart."""
-    return text.replace("\n", " ").replace("\t", " ")
+def _narrow(widths: list[int], left: int) -> None:
+    """Take columns of names in until the table fits, the widest first; never below _NAME."""
+    widths[:left] = [min(each, _LONGEST_NAME) for each in widths[:left]]
+    if not sys.stdout.isatty():
+        return
+    over = sum(widths) + 2 * (len(widths) - 1) - shutil.get_terminal_size().columns
+    for _ in range(over):
+        widest = max(range(left), key=widths.__getitem__)
+        if widths[widest] <= _NAME:
+            return
+        widths[widest] -= 1
 
 
 def _cut(pieces: Iterable[Piece], room: int) -> list[Piece]:
@@ -78,6 +93,9 @@ def _styled(text: str, style: Style) -> str:
     return typer.style(text, **_LOOKS[style]) if _LOOKS[style] else text
 
 
+_ENDS = {ord("\n"): " ", ord("\t"): " "}  # they would tear a line apart
+_LONGEST_NAME = 60
+_NAME = 12
 _LOOKS: dict[Style, dict[str, Any]] = {
     "": {},
     "dim": {"dim": True},

@@ -10,17 +10,17 @@ import msgspec
 import typer
 
 from onrecord.cli.output import AsJson
-from onrecord.cli.records_options import Run, filtered, within
+from onrecord.cli.records_options import Which, options, which_of
 from onrecord.cli.records_screen import say_line
-from onrecord.records.query import Query
+from onrecord.cli.records_store import is_there, opened, told_waiting
 from onrecord.records.record import Record
+from onrecord.settings import Settings
 
 
-@filtered
+@options(which=which_of)
 def watch(
     context: typer.Context,
-    query: Query,
-    run: Run = None,
+    which: Which,
     long: Annotated[
         float, typer.Option(help="Tell of calls under way after this many seconds.", min=0)
     ] = 2.0,
@@ -31,15 +31,20 @@ def watch(
     Every call is told when it ends, and after some seconds also that it is still under way. --json
     prints one JSON document a line.
     """
-    from onrecord.records.store import Store
     from onrecord.records.watching import Watch
 
     json = json or bool(context.obj)
-    store = Store.open()
-    watching = Watch(store, within(store, query, run), long)
-    if not json:
-        typer.echo("Watching; Ctrl-C ends it.", err=True)
     try:
+        begun = is_there(settings := Settings.load())
+        if not begun and not json:
+            typer.echo("No records yet; waiting for the first.", err=True)
+        while not is_there(settings):  # the first call makes it
+            time.sleep(_EVERY)
+        store = opened()
+        with told_waiting():
+            watching = Watch(store, which.of(store), long, from_the_first=not begun)
+        if not json:
+            typer.echo("Watching; Ctrl-C ends it.", err=True)
         while True:
             for record in watching.news():
                 _tell(record, json)

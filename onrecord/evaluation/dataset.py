@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
-from onrecord.errors import LoadError, UnknownNameError, UsageError
+from onrecord.errors import LoadError, StorageError, UnknownNameError, UsageError
 from onrecord.evaluation import jsonl
 from onrecord.evaluation.picking import Feedback, Said, asked, newest_first
 from onrecord.records.query import Query
 from onrecord.records.record import Record, content_key
+from onrecord.records.recording import RESUMED
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ class Dataset:
         Raises StorageError, UsageError for a name that cannot be one.
         """
         path = _path(place)
+        if path != Path(place):
+            _make_folder(path.parent)
         jsonl.write(path, (jsonl.line(case) for case in self.cases))
         return path
 
@@ -187,13 +190,15 @@ class _Gathering:
     def dataset(self) -> Dataset:
         for page in newest_first(self._store, self._query):
             for record in page:
-                if not (self._outermost and record.parent is not None):
+                if not self._outermost or _is_outermost(record):
                     self._take(record)
         oldest_first = sorted(self._cases.values(), key=_made)
         return Dataset(oldest_first, left_out=self._left_out)
 
     def _take(self, record: Record) -> None:
         said = self._feedback.on(record.id)
+        if said == Said() and _is_outermost(record):
+            said = self._feedback.on(record.run)  # on the run, however often it was resumed
         if record.redacted and (not said.corrected or record.input is None):
             return self._leave("redacted: the output on record is not what was given")
         if said.rejected:
@@ -210,12 +215,17 @@ class _Gathering:
         self._left_out[reason] = self._left_out.get(reason, 0) + 1
 
 
+def _is_outermost(record: Record) -> bool:
+    """Whether a call began a run, or went on with one."""
+    return record.parent is None or (record.parent == record.run and RESUMED in record.tags)
+
+
 def _case(record: Record, said: Said) -> Case:
     metadata: dict[str, Any] = {"name": record.name}
     if record.release is not None:
         metadata["release"] = record.release
-    if record.tags:
-        metadata["tags"] = list(record.tags)
+    if tags := [tag for tag in record.tags if tag != RESUMED or record.parent is None]:
+        metadata["tags"] = tags
     if said.good is not None:
         metadata["good"] = said.good
     return Case(
@@ -250,6 +260,17 @@ def _corrected(case: Case) -> bool:
 
 def _folder() -> Path:
     return Settings.load().home / "datasets"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"the folder of datasets cannot be made: {error.strerror or error}",
+            where=str(folder),
+            cure="Check that the disk is not full and that you may write there.",
+        ) from None
 
 
 def _path(place: str | Path) -> Path:

@@ -30,16 +30,21 @@ def line(value: Any) -> bytes:
 def write(path: Path, lines: Iterable[bytes]) -> None:
     """Put lines into a file, at once: it holds all of them, or what it held before.
 
-    Raises StorageError.
+    Raises StorageError, also where the folder is not there: a mistyped path makes none.
     """
     path = path.resolve()  # what a link points to is replaced, and not the link
     if path.exists() and not path.is_file():  # a device, a pipe: nothing to replace
         with path.open("wb") as device:
             device.writelines(lines)
         return
+    if not path.parent.exists():
+        raise StorageError(
+            f"there is no folder '{path.parent}' to write the file to",
+            where=str(path),
+            cure="Make the folder, or check how it is written.",
+        )
     part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
             file.writelines(lines)
         if path.exists():

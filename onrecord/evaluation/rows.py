@@ -46,7 +46,8 @@ def rows(
     Only whole answers that ended well, each question once: the newest answer, or the one that
     people corrected (the correction is what is learnt). Left out and counted: redacted answers,
     ones that were repaired or cut off, that came from a cache, that somebody called bad (the answer
-    or a call around it), images and sound, calls inside another model call (a wrapper's).
+    or a call around it), images and sound, what a wrapper (`cached`) passed on from the model call
+    inside it, which is the row, and model calls inside of others that answered something else.
     `preference` takes corrected answers only: the correction before the answer. `store`: default
     the project's.
 
@@ -134,17 +135,27 @@ class _Making:
         self._feedback = Feedback(store)
         self._seen: set[str] = set()
         # Of equal questions the corrected answer counts, whichever is the newest.
-        self._corrected = {
-            record.key: id
+        corrected = [
+            record
             for id, record in sorted(self._feedback.about.items())
             if record.kind == "model" and self._feedback.on(id).corrected
-        }
+        ]
+        self.runs.look_at(corrected)
+        own = map(self._own, corrected)
+        self._corrected = {record.key: record.id for record in own}
+
+    def _own(self, record: Record) -> Record:
+        """The call that made an answer, where a wrapper passed it on."""
+        id = self.runs.own(record.id)
+        return record if id == record.id else self._store.record(id)
 
     def row(self, record: Record) -> Row:
         if record.redacted:
             raise Untrainable("redacted: the output on record is not what was given")
         if record.source is not None:  # a similar question's answer may be among them
             raise Untrainable("not made, but taken from another record")
+        if self.runs.is_wrapper(record):
+            raise Untrainable("passed on by a wrapper, whose model's own call is taken")
         around = self.runs.around(record)
         if around is not None and around.kind == "model":
             raise Untrainable("inside another model call, whose answer is taken")
@@ -167,8 +178,9 @@ class _Making:
         around = self.runs.around(record)
         in_step = around is not None and around.kind == "step"
         messages = talk.messages
+        place = self.runs.place(record)
         for id, other in self.runs.others(record):
-            if other.continues(talk) and id > record.id:
+            if other.continues(talk) and id > place:
                 if in_step and other.said_after(talk) == "user":
                     raise Untrainable("an answer that was repaired afterwards")
                 if self._format == "chat":
@@ -180,11 +192,11 @@ class _Making:
     def _answer(self, record: Record, talk: Talk) -> tuple[Message, str]:
         """What should have been answered, and the id of the feedback that says so."""
         if record.run in self._feedback.runs:
-            above = self.runs.above(record)
+            above, own = self.runs.above(record), self.runs.places(record)
             for id in (record.id, *above):
                 said = self._feedback.on(id)
                 if said.corrected:
-                    output = talk.answer.text if id == record.id else self._output(id)
+                    output = talk.answer.text if id in own else self._output(id)
                     text = _corrected(talk.answer.text, output, said.correction)
                     return text_message("assistant", text), said.corrected
                 if said.rejected:
@@ -231,6 +243,7 @@ class _Runs:
         self._calls: dict[str, dict[str, _Around]] = {}
         self._models: dict[str, list[str]] = {}  # model calls, by parent
         self._talks: dict[str, list[tuple[str, Talk]]] = {}
+        self._wrappers: dict[str, str] = {}  # by the calls inside that they pass on
 
     def look_at(self, page: Sequence[Record]) -> None:
         """Take the runs of these records; those of the last page are kept where they go on."""
@@ -243,10 +256,33 @@ class _Runs:
             for id, call in calls.items():
                 if call.kind == "model" and call.parent is not None and call.state == "done":
                     self._models.setdefault(call.parent, []).append(id)
+        self._wrappers = dict(self._passed_on())
+
+    def is_wrapper(self, record: Record) -> bool:
+        """Whether a model call only passed on the answer of one inside it."""
+        return record.id in self._wrappers.values()
+
+    def places(self, record: Record) -> list[str]:
+        """The ids of the call itself and of the wrappers that passed its answer on, outwards."""
+        ids = [record.id]
+        while ids[-1] in self._wrappers:
+            ids.append(self._wrappers[ids[-1]])
+        return ids
+
+    def place(self, record: Record) -> str:
+        """The id of the call itself, or of the outermost wrapper that passed its answer on."""
+        return self.places(record)[-1]
+
+    def own(self, id: str) -> str:
+        """The id of the call that made the answer which this one passed on, if it did."""
+        passed_on = {wrapper: inside for inside, wrapper in self._wrappers.items()}
+        while id in passed_on:
+            id = passed_on[id]
+        return id
 
     def around(self, record: Record) -> _Around | None:
-        """The call that a call was made in."""
-        return self._calls[record.run].get(record.parent or "")
+        """The call that a call, with its wrappers, was made in."""
+        return self._calls[record.run].get(self._parent(record))
 
     def above(self, record: Record) -> Iterator[str]:
         """The ids of all calls around one, the nearest first."""
@@ -258,13 +294,33 @@ class _Runs:
 
     def others(self, record: Record) -> list[tuple[str, Talk]]:
         """The other model calls that ended well under the same parent, oldest first."""
-        parent = record.parent or ""
+        parent, place = self._parent(record), self.place(record)
         ids = self._models.get(parent, [])
         if len(ids) < 2:
             return []
         if parent not in self._talks:
             self._talks[parent] = sorted(self._talks_of(ids))
-        return [each for each in self._talks[parent] if each[0] != record.id]
+        return [each for each in self._talks[parent] if each[0] != place]
+
+    def _parent(self, record: Record) -> str:
+        return self._calls[record.run][self.place(record)].parent or ""
+
+    def _passed_on(self) -> Iterator[tuple[str, str]]:
+        """Model calls and the ones around them that asked the same and gave the same answer; of
+        several in one, the newest."""
+        calls = {id: call for run in self._calls.values() for id, call in run.items()}
+        around = {
+            id: inside
+            for id, inside in self._models.items()
+            if calls[id].kind == "model" and calls[id].state == "done"
+        }
+        wanted = sorted({*around, *(id for inside in around.values() for id in inside)})
+        talks = dict(self._talks_of(wanted))
+        for wrapper, inside in around.items():
+            said = talks.get(wrapper)
+            same = [id for id in inside if said is not None and _is_same(talks.get(id), said)]
+            if same:
+                yield max(same), wrapper
 
     def _talks_of(self, ids: Sequence[str]) -> Iterator[tuple[str, Talk]]:
         for some in batches(ids):
@@ -296,6 +352,10 @@ def _corrected(answer: str, output: Any, correction: Any) -> str:
         if in_json and not isinstance(correction, str):
             return msgspec.json.encode(correction).decode()
     raise Untrainable("corrected, and not in the form of the model's answer")
+
+
+def _is_same(talk: Talk | None, other: Talk) -> bool:
+    return talk is not None and (talk.messages, talk.answer) == (other.messages, other.answer)
 
 
 def _keys(row: Row) -> set[str]:

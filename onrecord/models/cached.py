@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import logging
 import math
@@ -31,10 +32,11 @@ import msgspec
 
 from onrecord.errors import StorageError, UsageError
 from onrecord.messages import Completion, TextDelta, Usage
-from onrecord.models.calling import complete, pieces
-from onrecord.models.model import Event, Model, Request
+from onrecord.models.calling import complete
+from onrecord.models.model import Event, Model, Request, pieces
 from onrecord.models.names import model as model_named
 from onrecord.models.similar import Similarity, similar_question
+from onrecord.records.ledger import in_time
 from onrecord.records.record import Record, content_key
 from onrecord.records.recording import asked_key, current, here
 from onrecord.settings import Settings
@@ -49,13 +51,13 @@ class Cached:
     def __init__(
         self,
         model: str | Model,
-        ttl: float | timedelta | None = None,
+        seconds: float | None = None,
         everyone: bool = False,
         similar: Similarity | None = None,
     ) -> None:
         self.wrapped = (model_named(model),)
         self.name = f"cached:{self.wrapped[0].name}"
-        self._ttl = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+        self._seconds = seconds
         self._everyone = everyone
         self._similar = similar
         self._stores: dict[Path, Store] = {}
@@ -71,12 +73,8 @@ class Cached:
         found: Record | None = None
         async with contextlib.AsyncExitStack() as held:
             try:
-                store = await asyncio.to_thread(self._store)
-                found = await self._equal(store, request)
-                if found is None:
-                    await held.enter_async_context(_alone(store.home, self._lock_key(request)))
-                    await asyncio.to_thread(store.fold)
-                    found = await self._equal(store, request) or await self._like(store, request)
+                async with in_time():  # whoever asks the same may take longer than we have
+                    found = await self._known(request, held)
             except (StorageError, OSError) as error:  # the application goes on, and pays
                 self._tell(error)
             if found is None:
@@ -88,6 +86,15 @@ class Cached:
         for words in pieces(answer.text):
             yield TextDelta(words)
         yield msgspec.structs.replace(answer, usage=Usage(), cost=0)
+
+    async def _known(self, request: Request, held: contextlib.AsyncExitStack) -> Record | None:
+        """The answer on record; where there is none, the key's lock is held, to ask the model."""
+        store = await asyncio.to_thread(self._store)
+        if (found := await self._equal(store, request)) is not None:
+            return found
+        await held.enter_async_context(_alone(store.home, self._lock_key(request)))
+        await asyncio.to_thread(store.fold)
+        return await self._equal(store, request) or await self._like(store, request)
 
     def _tell(self, error: Exception) -> None:
         if not self._told:
@@ -119,7 +126,7 @@ class Cached:
         )
 
     def _since(self) -> int:
-        return 0 if self._ttl is None else time.time_ns() - int(self._ttl * 1e9)
+        return 0 if self._seconds is None else time.time_ns() - int(self._seconds * 1e9)
 
     def _key(self, request: Request) -> str:
         """The key under which the model itself is recorded when it answers."""
@@ -170,11 +177,12 @@ def cached(
             "a similar question is only as good as its threshold, and this one is not calibrated",
             cure="Measure it: similar = on.calibrate_similarity.run(pairs).",
         )
-    return Cached(model, ttl, everyone, similar)
+    return Cached(model, seconds, everyone, similar)
 
 
 _log = logging.getLogger("onrecord")
 _BYTE_LOCKS = sys.platform == "linux"
+_HELD = (errno.EAGAIN, errno.EACCES)  # POSIX leaves it to the system which
 _FIRST_WAIT, _LONGEST_WAIT = 0.002, 0.05
 
 
@@ -203,6 +211,8 @@ def _lock_byte(file: int, at: int) -> bool:
             fcntl.fcntl(file, fcntl.F_OFD_SETLK, wanted)
         else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _HELD:  # there are no such locks here: nobody will let go of one
+            raise
         return False
     return True

@@ -7,7 +7,6 @@ asked -> what it took is settled, priced and recorded; a failure is settled and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from onrecord.calling import emit, listening
 from onrecord.errors import ModelError
 from onrecord.messages import Completion, Media, TextDelta, ToolCall, ToolResult, Usage
-from onrecord.models.model import Embedder, Event, Model, Request, counts
+from onrecord.models.model import Embedder, Event, Model, Request, counts, pieces, wraps
 from onrecord.models.prices import Prices, check_prices, cost_of, price, worst_price
 from onrecord.records.ledger import Hold, held, longest_answer
 from onrecord.records.limits import Worst
@@ -29,22 +28,24 @@ async def complete(model: Model, request: Request) -> Completion:
     """Ask a model, and record the question, the answer, the tokens and the cost.
 
     Deltas go to whoever streams the call under way. Raises ModelError, and LimitError where the
-    call does not fit into a budget around it.
+    call does not fit into a budget around it. Where a budget needs a bound of the answer and the
+    request names none, the budget's is sent along, and is part of the question on record.
     """
+    bound = longest_answer()
+    request = _bounded(request, bound)
     with call("model", model.name, request, version=model.version, fences=request.fences) as this:
         if (known := this.recall()) is not None:
             this.output = again = msgspec.convert(known.output, Completion)
             for words in pieces(again.text):
                 emit(TextDelta(words))
             return again
-        if hasattr(model, "wrapped"):  # what a wrapper asks for is on records of its own
+        if wraps(model):  # what it asks for is on records of its own
             this.output = completion = await _drained(model.stream(request), model)
             return completion
         prices = _prices(this)
-        bound = longest_answer()
         async with held(_worst(model, request, bound, prices)) as hold:
             with _Bill(this, hold, model, prices) as bill:
-                answer = await _drained(model.stream(_bounded(request, bound)), model)
+                answer = await _drained(model.stream(request), model)
                 cost = cost_of(model, answer, prices)
                 bill.settle(answer.usage, cost)
         this.output = completion = msgspec.structs.replace(answer, cost=cost)
@@ -78,11 +79,6 @@ async def embed(
         return vectors
 
 
-def pieces(text: str) -> list[str]:
-    """A text in the pieces in which it is streamed when it is given again: word by word."""
-    return _PIECES.findall(text)
-
-
 class _Bill:
     """What a call took: on its record, and settled in the budgets around it."""
 
@@ -97,7 +93,9 @@ class _Bill:
     def settle(self, usage: Usage, cost: int | None) -> None:
         self._this.usage, self._this.cost = usage, cost
         tokens = usage.input + usage.output
-        self._hold.settle(tokens if tokens or cost == 0 else None, cost)
+        # A free server that counts nothing has taken tokens all the same; what is embedded, none.
+        known = tokens > 0 or self._asked.name.startswith("embedded:")
+        self._hold.settle(tokens if known else None, cost)
 
     def __enter__(self) -> _Bill:
         return self
@@ -107,13 +105,12 @@ class _Bill:
             return
         name, server = self._asked.name, self._asked.version
         if isinstance(error, ModelError):
-            usage = error.usage or Usage()
             self._this.usage = error.usage
-            if not error.sent:
+            if not error.sent:  # it took what it says, and counts as a call: every attempt does
                 if error.usage is None:
-                    self._hold.give_back()
+                    self._hold.settle(0, 0)
                 else:
-                    self.settle(usage, price(name, usage, self._prices, server))
+                    self.settle(error.usage, price(name, error.usage, self._prices, server))
                 return
         # It was sent, and nobody knows what was charged for it: the worst case stays spent.
         self._this.cost = 0 if worst_price(name, 1, 1, self._prices, server) == 0 else None
@@ -168,9 +165,12 @@ def _worst_embedding(embedder: Embedder, texts: Sequence[str], prices: Prices) -
 def _most_tokens(request: Request) -> tuple[int, bool]:
     """As many tokens as a request can be, and whether it holds more than words.
 
-    A tokenizer makes at most one token of a byte; what a server writes around a message is a few.
+    A tokenizer makes at most one token of a byte. A server writes a few around each message, and
+    may begin with a system message of its own, and with how to call tools.
     """
-    most = len(msgspec.json.encode(request.schema)) if request.schema else 0
+    most = _TEMPLATE + (len(msgspec.json.encode(request.schema)) if request.schema else 0)
+    if request.tools:
+        most += _TOOLS + len(msgspec.json.encode(request.tools))
     media = False
     for message in request.messages:
         most += _AROUND
@@ -185,7 +185,11 @@ def _most_tokens(request: Request) -> tuple[int, bool]:
     return most, media
 
 
-_PIECES = re.compile(r"\s*\S+|\s+\Z")
 _UNLIMITED = Worst(None, 0)
 _AROUND = 16
-_MEDIA = 10_000  # tokens of an image or a minute of sound, well above what providers say
+_TEMPLATE = 256
+_TOOLS = 1024
+# Tokens of an image: gpt-4o-mini counts 2,833 and 5,667 for each of at most 8 tiles, which is
+# 48,169. They are for the bill alone, and may be more than the model's context holds. Of sound
+# (Gemini, 32 a second) it is 26 minutes.
+_MEDIA = 50_000

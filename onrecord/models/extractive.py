@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onrecord.messages import Passage
+from onrecord.models.calling import embed
 from onrecord.models.model import Embedder
 from onrecord.sentences import sentence_spans
 from onrecord.words import rarity, stems, words
@@ -61,7 +62,9 @@ async def best_quotation(
     sentences = _candidates(question, passages)
     if not sentences:
         return _refusal("The search found no passage.")
-    vectors = await embedder.embed([question, *(sentence.text for sentence in sentences)])
+    texts = [question, *(sentence.text for sentence in sentences)]
+    # How many, not which: the passages stand on the record of the question already.
+    vectors = await embed(embedder, texts, shown={"texts": len(texts)})
     return quotation(question, passages, sentences, vectors[1:] @ vectors[0])
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from onrecord.models import connections
 from onrecord.models.openai_api import OpenAIModel
+from onrecord.models.prices import is_local
 
 if TYPE_CHECKING:
     import httpx
@@ -53,20 +52,9 @@ def _addresses() -> list[tuple[str, str]]:
     """Base URLs to look at, best first, each with the key to use there."""
     named = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
     usual = [(f"http://127.0.0.1:{port}/v1", "") for port in _PORTS]
-    if not named or not _is_local(named):
+    if not named or not is_local(named):
         return usual
     return [(named, os.environ.get("OPENAI_API_KEY", "")), *usual]
-
-
-def _is_local(url: str) -> bool:
-    """Whether a URL names this machine or a neighbour: a bare host name, or a private address."""
-    try:
-        host = urlsplit(url).hostname or ""
-        return ipaddress.ip_address(host).is_private
-    except ValueError:
-        return bool(host) and (
-            "." not in host or host.endswith((".local", ".internal", ".localhost"))
-        )
 
 
 def _names(listed: Any) -> list[str]:

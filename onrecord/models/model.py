@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Literal, Protocol, TypeGuard
 
 import msgspec
 import numpy as np
@@ -51,6 +51,11 @@ class Parameters(msgspec.Struct, frozen=True, omit_defaults=True):
     logprobs: int | None = None
 
 
+Way = Literal["schema", "tool", "prompted"]
+"""How a model is held to the form of its answer: by a JSON schema that its server enforces, by a
+call of the one tool `answer`, or by words alone."""
+
+
 class Request(msgspec.Struct, frozen=True):
     """One question to a model.
 
@@ -59,7 +64,9 @@ class Request(msgspec.Struct, frozen=True):
     reads them instead. `schema` is the JSON schema the answer has to fit, or None for plain text.
     `tools` are what the model may call; `tool_choice` is "auto", "none", "required" or the name of
     the one that it must call. `fences` are random texts in the messages, new for every call: two
-    requests that differ only in them are the same question.
+    requests that differ only in them are the same question. `structure` says in which way the
+    answer is held to a form, None where it is plain text: a model need not look at it, for `schema`
+    and `tools` say the same.
     """
 
     messages: tuple[Message, ...]
@@ -69,6 +76,7 @@ class Request(msgspec.Struct, frozen=True):
     tools: tuple[ToolSchema, ...] = ()
     tool_choice: str = "auto"
     fences: tuple[str, ...] = ()
+    structure: Way | None = None
 
 
 Event = TextDelta | Completion
@@ -105,6 +113,18 @@ class Wrapper(Model, Protocol):
     @property
     def wrapped(self) -> tuple[Model, ...]:
         """The models that it may ask: at least one."""
+
+
+class Structuring(Model, Protocol):
+    """A model that says how it can be held to the form of its answer. Optional: see `structures`.
+
+    A way that it then cannot go all the same, for one schema or at all, is a ModelRefusedError that
+    speaks of the schema or the tools: the next way is tried.
+    """
+
+    @property
+    def structures(self) -> tuple[Way, ...]:
+        """The ways that are worth trying, the best one first."""
 
 
 class Embedder(Protocol):
@@ -158,6 +178,21 @@ def wraps(model: Model) -> TypeGuard[Wrapper]:
     return isinstance(wrapped, tuple) and bool(wrapped) and all(map(_is_model, wrapped))
 
 
+def structures(model: Model) -> tuple[Way, ...]:
+    """The ways in which a model can be held to the form of its answer, the best one first.
+
+    What it says itself; of a wrapper that says nothing, the ways that all its models can go; else a
+    schema, then words.
+    """
+    said: tuple[Way, ...] | None = getattr(model, "structures", None)
+    if said:
+        return said
+    if not wraps(model):
+        return _USUAL_WAYS
+    first, *others = map(structures, model.wrapped)
+    return tuple(way for way in first if all(way in each for each in others)) or ("prompted",)
+
+
 def pieces(text: str) -> list[str]:
     """A text in the pieces in which it is streamed when it is there already: word by word."""
     return _PIECES.findall(text)
@@ -168,4 +203,5 @@ def _is_model(value: object) -> bool:
     return all(isinstance(each, str) for each in named) and callable(getattr(value, "stream", None))
 
 
+_USUAL_WAYS: tuple[Way, ...] = ("schema", "prompted")
 _PIECES = re.compile(r"\s*\S+|\s+\Z")

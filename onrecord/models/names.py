@@ -122,10 +122,12 @@ def _unknown(name: str, noun: str, known: Iterable[str]) -> UnknownNameError:
 # A whole name is called without arguments, a provider with the part behind the colon.
 _MODELS = {
     "embedded:extractive": "onrecord.models.embedded:Extractive",
+    "hf": "onrecord.models.transformers_model:named",
     "openai": "onrecord.models.openai_api:OpenAIModel",
     "scripted": "onrecord.models.scripted:named",
 }
 _EMBEDDERS = {
     "embedded:minilm": "onrecord.models.minilm:MiniLM",
-    "openai": "onrecord.models.openai_api:OpenAIEmbedder",
+    "hf": "onrecord.models.transformers_embedder:named",
+    "openai": "onrecord.models.openai_embedder:OpenAIEmbedder",
 }

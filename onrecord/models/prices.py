@@ -23,6 +23,7 @@ import msgspec
 
 from onrecord.errors import SettingsError
 from onrecord.messages import Completion, Usage
+from onrecord.models.usage import MixedUsage
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -40,16 +41,17 @@ def price(model: str, usage: Usage, prices: Prices = NO_PRICES, server: str = ""
 
     `model` is our name of it (`openai:gpt-5-mini`), `server` the address that answered. `prices`
     are the settings' and win: of the exact name, else of the longest beginning with a `*` behind
-    it. Embedded, scripted and `hf:` models cost nothing, nor does a server on this machine or its
-    own network, whatever it may forward to; an address that `genai-prices` does not know has no
-    price. A usage without a token is one that nobody reported. Raises SettingsError on prices that
-    are none.
+    it. Embedded, scripted and `hf:` models cost nothing, nor does a server on this machine,
+    whatever it may forward to. Another one on the own network may be a gateway to anybody: it has
+    no price but the settings', nor has an address that `genai-prices` does not know. A usage
+    without a token is one that nobody reported. Raises SettingsError on prices that are none.
     """
     tiers = _tiers(model, prices, server)
     if tiers is None:
         return None
     rates = _tier(tiers, usage.input)
-    if not (usage.input or usage.output) and not rates.flat:
+    unknown = isinstance(usage, MixedUsage) or not (usage.input or usage.output)
+    if unknown and not rates.flat:
         return None
     cost = rates.cost(usage)
     return None if cost is None else (2 * cost + rates.scale) // (2 * rates.scale)
@@ -102,15 +104,30 @@ def check_prices(prices: Prices) -> None:
 
 def is_local(url: str) -> bool:
     """Whether a URL names this machine or a neighbour: a private address, or a bare host name."""
+    host, address = _host(url)
+    if address is None:
+        return bool(host) and ("." not in host or host.endswith(_NEAR))
+    return address.is_private or address in _CARRIER
+
+
+def is_here(url: str) -> bool:
+    """Whether a URL names this machine: a loopback address, or `localhost`."""
+    host, address = _host(url)
+    if address is None:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
+def _host(url: str) -> tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address | None]:
+    """The host of a URL ("" where it has none), and its address where it is one and no name."""
     try:
         host = urlsplit(url).hostname or ""
     except ValueError:
-        return False
+        return "", None
     try:
-        address = ipaddress.ip_address(host)
+        return host, ipaddress.ip_address(host)
     except ValueError:
-        return bool(host) and ("." not in host or host.endswith(_NEAR))
-    return address.is_private or address in _CARRIER
+        return host, None
 
 
 class _Rates(msgspec.Struct, frozen=True):
@@ -307,8 +324,10 @@ def _listed(model: str, server: str) -> _Listed | _Tiers | None:
     """Whose prices hold for a model: nobody's (it is free), a listed one's, or not known."""
     provider, _, name = model.partition(":")
     addressed = server.startswith(("http://", "https://"))
-    if provider in _OURS or (addressed and is_local(server)):
+    if provider in _OURS or (addressed and is_here(server)):
         return _FREE
+    if addressed and is_local(server):
+        return None
     snapshot = _snapshot()
     try:
         found = snapshot.find_provider(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from onrecord.errors import ModelError, UnknownNameError
 from onrecord.messages import Completion, TextDelta, Usage, text_message
-from onrecord.models.model import Event, Request
+from onrecord.models.failures import note
+from onrecord.models.model import Event, Request, pieces
 
 Reply = str | Completion | Exception | Callable[[Request], str]
 
@@ -38,7 +38,7 @@ class Scripted:
         """The next reply of the script. Raises ModelError when there is none left."""
         self.requests.append(request)
         completion = self._complete(request, self._next())
-        for word in re.findall(r"\s*\S+|\s+\Z", completion.text):
+        for word in pieces(completion.text):
             yield TextDelta(word)
         yield completion
 
@@ -48,11 +48,12 @@ class Scripted:
     def _next(self) -> Reply:
         asked = len(self.requests)
         if not self._endless and asked > len(self._replies):
-            raise ModelError(
+            over = ModelError(
                 f"the script has {len(self._replies)} replies and this is request {asked}",
                 where=self.name,
                 cure="Add a reply, or find out why the model is asked once more than expected.",
             )
+            raise note(over, sent=False)
         return self._replies[0 if self._endless else asked - 1]
 
     def _complete(self, request: Request, reply: Reply) -> Completion:

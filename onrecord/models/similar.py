@@ -3,14 +3,18 @@
 A similarity is a number, and no number means "the same" by itself. So a threshold is chosen on
 labelled pairs of questions (the same, or not), and its false-hit rate is measured on pairs it was
 not chosen on. Without that the cache does not start.
+
+What is compared is the question alone, as it is in the pairs. Everything that stands around it has
+to be equal: the prompt's text, its other inputs, the passages, the parameters.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,8 +22,9 @@ from numpy.typing import NDArray
 
 from onrecord.calling import Operation
 from onrecord.errors import UsageError
+from onrecord.messages import Part, Text
 from onrecord.models.calling import embed
-from onrecord.models.model import Embedder, Model, Request
+from onrecord.models.model import Embedder, Model, Parameters, Request
 from onrecord.models.names import embedder as embedder_named
 from onrecord.records.record import Record, content_key
 from onrecord.records.recording import call, here
@@ -57,9 +62,15 @@ async def calibrate_similarity(
     """Choose the lowest threshold whose false-hit rate is at most `false_hits`, and measure it.
 
     `pairs`: two questions, and whether the same answer fits both. At least 20 that are the same and
-    20 that are not; what matters are pairs that look alike and are not the same. Raises UsageError
-    where there are fewer, or where no threshold is good enough.
+    20 that are not; what matters are pairs that look alike and are not the same. `false_hits`: at
+    least 0, below 1. Raises UsageError where there are fewer pairs, where a question is longer than
+    the embedder reads, or where no threshold is good enough.
     """
+    if not 0 <= false_hits < 1:
+        raise UsageError(
+            f"false_hits={false_hits!r} is no share of false hits that could be allowed",
+            cure="Name one from 0 to below 1, such as 0.01.",
+        )
     labelled = list(pairs)
     same = np.array([bool(label) for _, _, label in labelled])
     if min(same.sum(), (~same).sum()) < _FEWEST:
@@ -68,8 +79,10 @@ async def calibrate_similarity(
             cure=f"Label at least {_FEWEST} of each; only then a rate means something.",
         )
     chosen = embedder_named(embedder)
-    first = await embed(chosen, [pair[0] for pair in labelled])
-    second = await embed(chosen, [pair[1] for pair in labelled])
+    questions = [question for pair in labelled for question in pair[:2]]
+    _check_lengths(questions, chosen)
+    vectors = await embed(chosen, questions)
+    first, second = vectors[::2], vectors[1::2]
     cosines = np.sum(first * second, axis=1)
     threshold = _threshold(cosines, same, false_hits)
     hits = _held_out_hits(cosines, same, false_hits)
@@ -99,18 +112,22 @@ async def similar_question(
     everyone: bool,
 ) -> Record | None:
     """The record that answers the most similar question asked of this model, if one is similar
-    enough. Only the last message may differ; user and tenant count as in `Store.find`."""
+    enough. Only the question may differ; user and tenant count as in `Store.find`. There is none
+    like a question of which the embedder would read the beginning only."""
     question, around = _parted(request)
-    if not question:
-        return None
     chosen = embedder_named(similarity.embedder)
     if chosen.version != similarity.version:
         raise UsageError(
             f"the similarity was calibrated for another version of {similarity.embedder}",
             cure="Calibrate it again: on.calibrate_similarity.run(pairs).",
         )
+    if not _readable(question, chosen):
+        return None
     with call("search", "similar questions", {"question": question}) as this:
-        await _index(chosen, store, model)
+        # Whoever asks next has it done, for everybody's questions: so on nobody's behalf, in a run
+        # of its own, outside of all budgets.
+        indexing = _index(chosen, store, model)
+        await asyncio.create_task(indexing, context=contextvars.Context())
         vector = (await embed(chosen, [question]))[0]
         space = _space(chosen, model, around)
         whose = None if everyone else (here().user, here().tenant)
@@ -123,38 +140,104 @@ async def similar_question(
 
 
 def _parted(request: Request) -> tuple[str, Any]:
-    """The last message's text, and everything else that determines the answer.
+    """The question of a request, and everything else that determines its answer.
 
-    A prompt's `inputs` are left out: they are what its messages were written from.
+    It is a prompt's first text, and where the messages were written by hand the last of them. The
+    other inputs are left out: they are in the messages that were written from them.
     """
-    if not request.messages or request.messages[-1].role != "user":
-        return "", None
-    *before, last = request.messages
-    return last.text, (before, request.parameters, request.schema)
+    texts = [value for value in request.inputs.values() if isinstance(value, str)]
+    question = texts[0] if texts else ""
+    if not request.inputs and request.messages and request.messages[-1].role == "user":
+        question = request.messages[-1].text
+    holes = [question, *request.fences]
+    around = [
+        (message.role, [_with_holes(part, holes) for part in message.parts])
+        for message in request.messages
+    ]
+    # As they come from a record: a temperature of 0 is one of 0.0 there.
+    parameters = msgspec.convert(msgspec.to_builtins(request.parameters), Parameters)
+    return question, (around, parameters, request.schema, request.tools, request.tool_choice)
+
+
+def _with_holes(part: Part, holes: list[str]) -> Any:
+    """What stands between the holes of a text; any other part is as it is.
+
+    So two requests have equal surroundings only where one becomes the other when its question is
+    exchanged.
+    """
+    return _between(part.text, holes) if isinstance(part, Text) else part
+
+
+def _between(text: str, holes: list[str]) -> Any:
+    if not holes:
+        return text
+    hole, *others = holes
+    return [_between(piece, others) for piece in (text.split(hole) if hole else [text])]
+
+
+def _readable(question: str, embedder: Embedder) -> bool:
+    """Whether there is a question, and the embedder reads all of it."""
+    return bool(question.strip()) and len(embedder.tokens(question)) <= embedder.max_tokens
+
+
+def _check_lengths(questions: list[str], embedder: Embedder) -> None:
+    for question in questions:
+        if not _readable(question, embedder):
+            raise UsageError(
+                f"the question {question[:40]!r} is empty, or longer than the {embedder.max_tokens}"
+                " tokens that the embedder reads",
+                cure="Leave its pair out: such questions are never taken for similar.",
+            )
 
 
 def _space(embedder: Embedder, model: Model, around: Any) -> str:
-    return content_key(embedder.name, embedder.version, model.name, model.version, around)
+    return content_key(_by(embedder), model.name, model.version, around)
+
+
+def _by(embedder: Embedder) -> str:
+    """Whose vectors, and of what."""
+    return content_key(embedder.name, embedder.version, "question")
+
+
+class _New(NamedTuple):
+    """An answer on record whose question has no vector yet; `question` "": it can have none."""
+
+    record: str
+    space: str
+    question: str
 
 
 async def _index(embedder: Embedder, store: Store, model: Model) -> None:
-    """Embed the questions of this model's answers that have no vector yet."""
-    by = content_key(embedder.name, embedder.version)
-    records = await asyncio.to_thread(_unindexed, store, by, model)
-    parted = [_parted(msgspec.convert(record.input, Request)) for record in records]
-    if not parted:
-        return
-    vectors = await embed(embedder, [question for question, _ in parted])
+    """Embed the questions of this model's answers that have no vector yet.
+
+    The record of it says how many, not which: they are other people's.
+    """
+    new = await asyncio.to_thread(_unindexed, embedder, store, model)
+    questions = [each.question for each in new if each.question]
+    found: Iterator[Any] = iter(())
+    if questions:
+        found = iter(await embed(embedder, questions, shown={"questions": len(questions)}))
     rows = [
         {
-            "record": record.id,
-            "embedder": by,
-            "space": _space(embedder, model, around),
-            "vector": np.asarray(vector, dtype="<f4").tobytes(),
+            "record": each.record,
+            "embedder": _by(embedder),
+            "space": each.space,
+            "vector": np.asarray(next(found), dtype="<f4").tobytes() if each.question else b"",
         }
-        for record, (_, around), vector in zip(records, parted, vectors, strict=True)
+        for each in new
     ]
     await asyncio.to_thread(store.add_vectors, rows)
+
+
+def _unindexed(embedder: Embedder, store: Store, model: Model) -> list[_New]:
+    new = []
+    for record in store.without_vector(_by(embedder), model.name, model.version, _MOST):
+        question, around = _parted(msgspec.convert(record.input, Request))
+        if _readable(question, embedder):
+            new.append(_New(record.id, _space(embedder, model, around), question))
+        else:  # in no space, so that it is never found, and never looked at again
+            new.append(_New(record.id, "", ""))
+    return new
 
 
 def _best(
@@ -165,10 +248,6 @@ def _best(
     cosines = vectors @ vector
     best = int(cosines.argmax())
     return ids[best], float(cosines[best])
-
-
-def _unindexed(store: Store, by: str, model: Model) -> list[Record]:
-    return store.without_vector(by, model.name, model.version, _MOST)
 
 
 def _answered(

@@ -6,7 +6,7 @@ true is 0; nothing raises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -17,18 +17,23 @@ from onrecord.messages import Usage
 Block = Mapping[str, Any]
 
 
+class MixedUsage(Usage, frozen=True):
+    """The tokens of a call in which another model took part: no one price holds for them."""
+
+
 def usage_of(payload: Mapping[str, Any]) -> Usage:
     """The tokens that a response, an event of a stream or a bare usage block reports.
 
     Reads OpenAI (chat completions, responses, embeddings, realtime, images) and what follows it
     (vLLM, Ollama, Mistral, DeepSeek, xAI, Groq, OpenRouter, Perplexity, ...), Anthropic, Gemini,
     Ollama's own protocol, Cohere and Bedrock Converse. Shares never exceed their whole: `cached` +
-    `cache_write` <= `input`, `reasoning` <= `output`.
+    `cache_write` <= `input`, `reasoning` <= `output`. A MixedUsage where an advisor was asked, too.
     """
     block = _block(payload)
     for marks, read in _SHAPES:
         if not marks.isdisjoint(block):
-            return _consistent(read(block))
+            usage = _consistent(read(block))
+            return MixedUsage(*astuple(usage)) if _advice(block) else usage
     return Usage()
 
 
@@ -38,7 +43,9 @@ def merged(before: Usage, after: Usage) -> Usage:
     Streams report totals so far (Anthropic's `message_start` and `message_delta`, Gemini's chunks):
     the larger count is the later one.
     """
-    return _consistent(Usage(*map(max, astuple(before), astuple(after))))
+    whole = _consistent(Usage(*map(max, astuple(before), astuple(after))))
+    mixed = isinstance(before, MixedUsage) or isinstance(after, MixedUsage)
+    return MixedUsage(*astuple(whole)) if mixed else whole
 
 
 def reported_cost(payload: Mapping[str, Any]) -> int | None:
@@ -133,14 +140,25 @@ def _tokens(block: Block) -> Usage:
         audio_output=_count(answered.get("audio_tokens")),
         image_output=_count(answered.get("image_tokens")),
     )
-    return sum(map(_tokens, _compactions(block)), usage)
+    # Its totals hold the output of all turns of the model, but the input of the first alone.
+    turns = sum(map(_tokens, _iterations(block, "message")), Usage())
+    summaries = map(_tokens, _iterations(block, "compaction"))
+    return sum((*summaries, *map(_tokens, _advice(block))), merged(usage, turns))
 
 
-def _compactions(block: Block) -> Iterable[Block]:
-    """What Anthropic spent on summaries of a long conversation: charged, and not in its totals."""
-    for part in _parts(block.get("iterations")):
-        if part.get("type") == "compaction":
-            yield {name: part[name] for name in part if name != "iterations"}
+def _advice(block: Block) -> list[Block]:
+    """What Anthropic's advisor, a dearer model, was asked within a call: charged at its prices."""
+    return _iterations(block, "advisor_message")
+
+
+def _iterations(block: Block, kind: str) -> list[Block]:
+    """What Anthropic says of each turn within a call: summaries of a long conversation
+    (compaction) and advice are charged, and not in its totals."""
+    return [
+        {name: part[name] for name in part if name != "iterations"}
+        for part in _parts(block.get("iterations"))
+        if part.get("type") == kind
+    ]
 
 
 def _gemini(block: Block) -> Usage:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 
 from onrecord.calling import Operation
-from onrecord.errors import ReplayError, ResumeError, UsageError
+from onrecord.errors import ReplayError, ResumeError, StorageError, UsageError
 from onrecord.messages import Question
 from onrecord.programs.functions import Code, asynchronous, binder
 from onrecord.programs.past import Past
@@ -31,6 +31,7 @@ from onrecord.records.recording import (
     call,
     context,
     current,
+    here,
     recalling,
 )
 from onrecord.settings import Settings
@@ -68,7 +69,8 @@ class Recorded(Operation[P, R]):
         code, attempt = self._code, under_way.get()
         if attempt is not None and attempt.over:
             raise PauseSignal
-        with call(self.kind, self.name, self._input(args, kwargs), version=code.version) as this:
+        input, also = self._input(args, kwargs), code.held() if code.is_closure else None
+        with call(self.kind, self.name, input, version=code.version, also=also) as this:
             if code.kept_in is not this.home:
                 self._keep_source(this)
             known = this.recall()
@@ -103,11 +105,23 @@ class Recorded(Operation[P, R]):
         if self.idempotent:
             this.output = result = await self._function(*args, **kwargs)
         else:
+            self._check_kept(this)
             with once(self.name):
                 this.output = result = await self._function(*args, **kwargs)
         if self._code.is_loose and not is_plain(result):
             this.remember_type(type(result).__name__)
         return result
+
+    def _check_kept(self, this: Any) -> None:
+        """Raises StorageError where a resumed flow could not know that this call was begun."""
+        attempt = under_way.get()
+        if this.is_lost and attempt is not None and not attempt.is_lost:
+            raise StorageError(
+                f"{self.kind} {self.name} must not be repeated, and its start cannot be recorded: "
+                "it was not begun",
+                where=str(this.home),
+                cure="Make room on the disk (or of the setting journal_mb), then resume the flow.",
+            )
 
     def _not_given(self, this: Any, known: Found, why: str) -> Found | None:
         """What to do where the output on record cannot be turned into what it was."""
@@ -205,10 +219,11 @@ class Flow(Recorded[P, R]):
             if (done := past.done()) is not None:
                 return cast("R", self._result(done.output, past))
             resumption = Resumption(past.history, answers, changed, past.source, past.notes)
+            resumption.check_whole()
             resumption.check_version(self.version, self._code.source)
             return await self._again(past, resumption, given)
         finally:
-            past.release()
+            await asyncio.to_thread(past.release)
 
     async def _again(self, past: Past, resumption: Resumption, given: Mapping[str, Any]) -> R:
         owner = getattr(self._function, "args", ())
@@ -221,6 +236,8 @@ class Flow(Recorded[P, R]):
                 user=root.user,
                 session=root.session,
                 tenant=root.tenant,
+                # What runs now does the work: a release that is named here is the right one.
+                release=here().release or root.release,
                 tags=root.tags,
             ),
             recalling(resumption) as beyond,
@@ -229,7 +246,7 @@ class Flow(Recorded[P, R]):
             this = Call("flow", self.name, arguments.recorded, self.version, None)
             this.rejoin(root.run, root.id)
             resumption.begin(this)
-            attempt = Attempt(root.run, resumption)
+            attempt = Attempt(root.run, resumption, past.publish)
             result = await self._attempt(attempt, this, arguments.args, arguments.kwargs)
         resumption.report()
         return result
@@ -249,6 +266,9 @@ class Flow(Recorded[P, R]):
     ) -> R:
         code = self._code
         with attempt, this:
+            attempt.is_lost = this.is_lost and attempt.resumption is None
+            if attempt.publish is not None:
+                await asyncio.to_thread(attempt.publish)
             if code.kept_in is not this.home:
                 self._keep_source(this)
             try:

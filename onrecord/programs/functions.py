@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import inspect
+import types
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from onrecord.errors import UsageError
 from onrecord.programs.restoring import hints, is_loose
+from onrecord.programs.versions import code_hash, rebound, source_of
 
 P = ParamSpec("P")
 
@@ -98,24 +101,51 @@ class Code:
         self._function = inspect.unwrap(function)
         self.kept_in: Path | None = None
         """The home whose records hold the source."""
+        self.is_closure = bool(getattr(self._function, "__closure__", None))
+        """Whether there may be something that `held` gives: most functions are not even asked."""
 
     @functools.cached_property
     def source(self) -> str | None:
-        """The function's source, where it can be read (not in some interactive sessions)."""
-        try:
-            return inspect.getsource(self._function)
-        except (OSError, TypeError):
-            return None
+        """The function's source, where it can be read (not in some interactive sessions) and is
+        that of the code that runs (the file may have been edited since)."""
+        return source_of(self._function)
 
     @functools.cached_property
     def version(self) -> str:
         """The hash of the source, else of the compiled code."""
         if self.source is not None:
             content = self.source.encode("utf-8", "surrogatepass")
-        else:
-            code = self._function.__code__
-            content = code.co_code + repr((code.co_consts, code.co_names)).encode()
-        return hashlib.blake2b(content, digest_size=16).hexdigest()
+            return hashlib.blake2b(content, digest_size=16).hexdigest()
+        code = getattr(self._function, "__code__", None)
+        if isinstance(code, types.CodeType):
+            return code_hash(code)
+        return hashlib.blake2b(repr(self._function).encode(), digest_size=16).hexdigest()
+
+    def held(self) -> dict[str, str | int | float] | None:
+        """The texts and numbers that the function holds from the function that it was made in, by
+        their names: they tell functions of one code apart. What it counts on with is none.
+
+        Others (lists, objects, flags) may change between two attempts at a run, and are not known
+        to determine the output: these functions are told apart by the order of their calls.
+        """
+        found: dict[str, str | int | float] = {}
+        for name, cell in self._cells:
+            with contextlib.suppress(ValueError):  # nothing was assigned yet
+                value = cell.cell_contents
+                if isinstance(value, str | int | float) and not isinstance(value, bool):
+                    found[name] = value
+        return found or None
+
+    @functools.cached_property
+    def _cells(self) -> tuple[tuple[str, types.CellType], ...]:
+        cells = getattr(self._function, "__closure__", None)
+        if not cells:
+            return ()
+        code = self._function.__code__
+        own = rebound(code)
+        return tuple(
+            each for each in zip(code.co_freevars, cells, strict=True) if each[0] not in own
+        )
 
     @functools.cached_property
     def hints(self) -> dict[str, Any]:

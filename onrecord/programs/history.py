@@ -7,7 +7,7 @@ for which time), whatever attempt made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from onrecord.errors import ResumeError
 from onrecord.records.record import Record
@@ -67,25 +67,29 @@ class History:
         self.root = root = roots[0]
         inside: dict[str, list[Record]] = {}
         again = []
+        known = {each.id for each in records}
+        self.strays: list[Record] = []
+        """Calls made inside of calls whose records are gone: nobody knows their places."""
         for record in sorted(records, key=lambda each: each.id):
             if _is_attempt(record, root):
                 again.append(record)
             elif record.parent is not None and not _never_began(record):
                 inside.setdefault(record.parent, []).append(record)
+                if record.parent not in known and record.kind != "feedback":
+                    self.strays.append(record)
         self.attempts = [root, *again]
         self.top = Node()
         self.of: dict[str, Node] = {}
         """The node of each record."""
         self.by_key: dict[str, list[Node]] = {}
+        self.by_name: dict[tuple[str, str], list[Node]] = {}
         self._concurrent: dict[str, set[str]] = {}
         for attempt in self.attempts:
             self._join(self.top, attempt)
-            waiting = [attempt]
-            while waiting:
-                parent = waiting.pop()
-                below = inside.get(parent.id, [])
-                self._sort_in(self.of[parent.id], below)
-                waiting.extend(reversed(below))
+            self._walk(attempt, inside)
+        self._sort_in(Node(), self.strays)
+        for stray in self.strays:
+            self._walk(stray, inside)
 
     def origin(self, record: Record) -> str:
         """The id of the call that really made a record's output."""
@@ -105,6 +109,26 @@ class History:
             ]
             self._concurrent[record.parent] = _overlapping(siblings)
         return record.id not in self._concurrent[record.parent]
+
+    def in_order(self, same: Sequence[Node]) -> list[Node]:
+        """Calls of one question as they are to be given again, when they are asked for again.
+
+        One after the other they were tries: the one that has finished is the answer. Beside each
+        other they may be calls on behalf of two objects that look alike on record: what one of
+        them was given is not for the other, and they are told apart by their order.
+        """
+        if _overlapping([each.records[0] for each in same]):
+            return list(same)
+        return sorted(same, key=lambda each: each.finished is None)
+
+    def _walk(self, record: Record, inside: Mapping[str, list[Record]]) -> None:
+        """Find the nodes of all calls inside of a call whose node is known."""
+        waiting = [record]
+        while waiting:
+            parent = waiting.pop()
+            below = inside.get(parent.id, [])
+            self._sort_in(self.of[parent.id], below)
+            waiting.extend(reversed(below))
 
     def _sort_in(self, node: Node, records: list[Record]) -> None:
         """Find the nodes of the calls that one attempt made inside of a call."""
@@ -128,6 +152,7 @@ class History:
                 same.append(free)
                 node.by_name.setdefault((record.kind, record.name), []).append(free)
                 self.by_key.setdefault(record.key, []).append(free)
+                self.by_name.setdefault((record.kind, record.name), []).append(free)
             taken.add(id(free))
             self._join(free, record)
 

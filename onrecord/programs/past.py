@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import inspect
 import logging
-import os
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from onrecord.errors import ResumeError, UsageError
 from onrecord.programs.history import History
+from onrecord.programs.holding import Hold
 from onrecord.programs.pausing import stop
 from onrecord.programs.restoring import Unrestorable, restored
 from onrecord.records.record import Record, pack, plain
@@ -40,10 +37,10 @@ class Past:
     """What the store has of a run. No other process goes on with it until `release`."""
 
     def __init__(
-        self, settings: Settings, history: History, notes: Mapping[str, str], lock: _Lock
+        self, settings: Settings, history: History, notes: Mapping[str, str], hold: Hold
     ) -> None:
         self._settings = settings
-        self._lock = lock
+        self._hold = hold
         self.history = history
         self.notes = notes
         """The types of objects that versions of functions have returned without naming them."""
@@ -56,22 +53,26 @@ class Past:
 
         store = Store.open(settings)
         try:
-            whole = store.run(run, bodies=False)[0].run
-            lock = _Lock(settings.home / "resuming" / whole)
+            whole = store.run_of(run)
+            hold = Hold(settings, whole)
             try:
                 stop(whole)
                 _wait_for_branches(store, whole)
                 records = store.run(whole)
-                return cls(settings, History(records), _notes(store, records), lock)
+                return cls(settings, History(records), _notes(store, records), hold)
             except BaseException:
-                lock.release()
+                hold.release()
                 raise
         finally:
             store.close()
 
+    def publish(self) -> None:
+        """Let other machines know that the run is under way. Raises StorageError."""
+        self._hold.publish()
+
     def release(self) -> None:
         """Let others go on with the run."""
-        self._lock.release()
+        self._hold.release()
 
     def check(self, flow: str) -> None:
         """Raises ResumeError where `flow` cannot go on with this run, or must not now."""
@@ -87,7 +88,8 @@ class Past:
             raise ResumeError(
                 "the run is still going",
                 where=where,
-                cure="Wait for the process that works on it, or end it.",
+                cure="Wait for the process that works on it, or end it. If it has died on another "
+                "machine, `onrecord records` there takes in what it has left.",
             )
         if not isinstance(root.input, dict):
             raise ResumeError(
@@ -249,34 +251,3 @@ def _wait_for_branches(store: Store, run: str) -> None:
 
 _PATIENCE = 10.0
 _log = logging.getLogger("onrecord")
-
-
-class _Lock:
-    """A lock on a file that is there for as long as it is held. Raises ResumeError."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            # A file object: it is closed, and the lock with it, even if nobody comes to release it.
-            self._file = path.open("ab")
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                self._file.close()
-                raise ResumeError(
-                    "another process goes on with the run just now",
-                    where=f"run {path.name}",
-                    cure="Wait until it is done.",
-                ) from None
-            # Whoever held it until now may have removed the file that we opened.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(path.stat(), os.fstat(self._file.fileno())):
-                    return
-            self._file.close()
-
-    def release(self) -> None:
-        """Let go of it."""
-        self._path.unlink(missing_ok=True)
-        fcntl.flock(self._file, fcntl.LOCK_UN)  # said aloud: a forked child may share the file
-        self._file.close()

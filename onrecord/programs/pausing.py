@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +75,19 @@ class Attempt:
     earlier goes left, if there were any.
     """
 
-    def __init__(self, run: str, resumption: Resumption | None = None) -> None:
+    def __init__(
+        self,
+        run: str,
+        resumption: Resumption | None = None,
+        publish: Callable[[], None] | None = None,
+    ) -> None:
         self.run = run
         self.resumption = resumption
+        self.publish = publish
+        """Lets other machines know that it has begun."""
         self.questions: dict[str, Question] = {}
+        self.is_lost = False
+        """Whether its beginning could not be recorded, so that nobody can go on with it."""
         self.over = False
         """Whether its branches that are under way still (of a `gather`) are to stop: the flow has
         paused, or another attempt goes on with the run."""

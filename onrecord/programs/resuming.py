@@ -43,6 +43,8 @@ class Resumption(Recall):
         self._places: dict[str, _Place] = {}
         self._lock = threading.RLock()
         self._told: set[str] = set()
+        self._meant: set[int] = set()
+        """The nodes that stood for a call at another place."""
 
     def begin(self, call: Call) -> None:
         """`call` is the run's outermost flow, called again."""
@@ -109,6 +111,17 @@ class Resumption(Recall):
                 more,
             )
 
+    def check_whole(self) -> None:
+        """Raises ResumeError where records are gone that others were made inside of."""
+        if self._history.strays and not self._repeat:
+            raise ResumeError(
+                f"records of the run are gone (erased, or never written), in which "
+                f"{_named(self._history.strays[0])} was made: what was done in them is not known",
+                where=f"run {self._history.root.run}",
+                cure='Begin anew, or go on with changed="repeat": what is not on record is made '
+                "again, and what must not happen twice is asked about as far as it is.",
+            )
+
     def check_version(self, version: str, source: str | None) -> None:
         """Raises ResumeError where the flow's own code is not what it was."""
         last = self._history.attempts[-1]
@@ -125,7 +138,7 @@ class Resumption(Recall):
         start = call.start
         name = (start.kind, start.name)
         number = above.numbers[name] = above.numbers.get(name, -1) + 1
-        node = above.next(start.key)
+        node = above.next(start.key, self._history)
         if node is None:
             self._places[call.id] = _Place(self._instead(above.node, call, number))
             return None
@@ -188,13 +201,30 @@ class Resumption(Recall):
         return known[number] if number < len(known) and not known[number].claimed else None
 
     def _lookalike(self, node: Node, call: Call) -> Node | None:
-        """A call that may have been this one: the same question elsewhere in the run, or another
-        one of its name that was made beside it and is not asked for again."""
+        """A call that may have been this one, and is not asked for again: the same question
+        elsewhere in the run, or another one of its name that was made beside it; anywhere in the
+        run, where what this call is made in was not on record. Of several, the most similar and
+        the latest."""
+        name = (call.start.kind, call.start.name)
+        among: Iterable[Node] = ()
+        if node.parent is None or not node.parent.records:
+            among = self._history.by_name.get(name, ())
+        else:
+            among = node.parent.by_name.get(name, ())
         same = self._history.by_key.get(call.key, [])
-        beside: Iterable[Node] = ()
-        if node.parent is not None:
-            beside = node.parent.by_name.get((call.start.kind, call.start.name), ())
-        return next((each for each in (*same, *beside) if not each.claimed and each.made), None)
+        found = [each for each in (*same, *among) if not each.claimed and each.made]
+        if not found:
+            return None
+        input = plain(call.input)
+
+        def fitness(node: Node) -> tuple[int, bool, str]:
+            # Two calls should not be asked about in one question, as long as there is another.
+            record = node.records[-1]
+            return _likeness(record, input), id(node) not in self._meant, record.id
+
+        best = max(found, key=fitness)
+        self._meant.add(id(best))
+        return best
 
     def _changed(
         self, record: Record, version: str, input: Any, source: str | None = None
@@ -215,7 +245,10 @@ class Resumption(Recall):
                 before, after = record.version, version
             return f"Its code or version has changed:\n{difference(before, after, labels=labels)}\n"
         if pack(record.input) == pack(input):
-            return "It is asked of another model, or with other parameters"
+            return (
+                "It is asked of another model, with other parameters, or its function holds other "
+                "values of the function that made it"
+            )
         return f"Its input has changed:\n{difference(record.input, input, labels=labels)}\n"
 
     def _tell(self, text: str) -> None:
@@ -262,16 +295,13 @@ class _Place:
         self.numbers: dict[tuple[str, str], int] = {}
         self._taken: dict[str, list[Node]] = {}
 
-    def next(self, key: str) -> Node | None:
-        """The next call on record of this question: first those that have finished, so that
-        nothing that has is made twice."""
+    def next(self, key: str, history: History) -> Node | None:
+        """The next call on record of this question."""
         same = self.node.by_key.get(key)
         if same is None:
             return None
         if key not in self._taken:
-            unfinished = [node for node in same if node.finished is None]
-            finished = [node for node in same if node.finished is not None]
-            self._taken[key] = [*finished, *unfinished][::-1]
+            self._taken[key] = history.in_order(same)[::-1]
         waiting = self._taken[key]
         return waiting.pop() if waiting else None
 
@@ -292,6 +322,13 @@ def _unclaimed(top: Node) -> Iterator[Node]:
                 waiting.append(node)
             elif node.is_done() and node.records[-1].kind not in _MADE_AGAIN:
                 yield node
+
+
+def _likeness(record: Record, input: Any) -> int:
+    """How many arguments two calls have in common."""
+    if not isinstance(record.input, Mapping) or not isinstance(input, Mapping):
+        return int(record.input == input)
+    return sum(name in record.input and record.input[name] == input[name] for name in input)
 
 
 def _named(record: Record) -> str:

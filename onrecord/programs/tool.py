@@ -23,7 +23,8 @@ def tool(function: Callable[..., Any] | None = None, /, *, idempotent: bool = Tr
     `@on.tool(idempotent=False)` for what must not happen twice (a refund, a mail): where a flow
     stopped after such a tool was begun and before its end was on record, resuming it asks a person
     whether it happened, and never makes it again by itself. A time-out or any other exception is
-    such a case too: it does not tell whether the other side has acted.
+    such a case too: it does not tell whether the other side has acted. In a flow it raises
+    StorageError, and does nothing, while its start cannot be recorded (a full disk).
     """
     made = Decorator("tool", idempotent)
     return made if function is None else made(function)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import threading
+import time
 from collections.abc import Callable
 
 from onrecord.settings import Settings
@@ -53,17 +55,18 @@ class Attendant:
         thread.join(timeout=_PATIENCE)
 
     def _work(self) -> None:
-        wait, idle, told = self._settings.fold_seconds, 0, False
+        wait, idle, failed_at = self._settings.fold_seconds, 0, -math.inf
         while not self._stop.wait(wait):
             busy, self._calls = self._calls, False
             idle = 0 if busy else idle + 1
             try:
                 _fold(self._settings, self._stop.is_set)
-                wait, told = self._settings.fold_seconds, False
+                wait = self._settings.fold_seconds
             except Exception as error:  # whatever is wrong with the store, the calls go on
-                if not told:
+                now = time.monotonic()
+                if now - failed_at > _CALM:  # a store that comes and goes is told of once
                     _log.warning("records stay in the journal for now: %s", error)
-                wait, told, idle = min(2 * wait, _LONGEST_WAIT), True, 0
+                wait, failed_at, idle = min(2 * wait, _LONGEST_WAIT), now, 0
             if idle >= _IDLE:
                 with self._lock:
                     if not self._calls:
@@ -79,12 +82,14 @@ def _fold(settings: Settings, stopped: Callable[[], bool]) -> None:
 
     store = Store.open(settings, fold=False)
     try:
-        store.fold(wait=False, stopped=stopped)
+        if not store.read_only:  # else the journal has said so
+            store.fold(wait=False, stopped=stopped)
     finally:
         store.close()
 
 
 _PATIENCE = 5.0
 _LONGEST_WAIT = 60.0
+_CALM = 5 * _LONGEST_WAIT  # without a failure: the next one is told of again
 _IDLE = 3
 _log = logging.getLogger("onrecord")

@@ -23,102 +23,21 @@ number is one of few. Removed is what the project's settings say, and at least t
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 import re
 import secrets
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import msgspec
 
 from onrecord.errors import ReplayError, StorageError, UsageError
-from onrecord.messages import Completion
-from onrecord.records.record import pack, question_key, unpacked
+from onrecord.records.cassette_line import Answer, Asked, Line, line_of, written
+from onrecord.records.record import pack, unpacked
 from onrecord.records.redaction import RULES, Redactor
 from onrecord.settings import Settings
-
-Leaf = Literal["model", "embed", "search", "tool"]
-
-
-class Vectors(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an embedder gave: the base64 of float32 numbers, row after row, shape (n, d)."""
-
-    shape: tuple[int, int]
-    float32: str
-
-    def array(self) -> Any:
-        """As a numpy array of its own. Raises ValueError where text and shape do not agree."""
-        import numpy as np
-
-        data = bytearray(base64.b64decode(self.float32, validate=True))
-        return np.frombuffer(data, "<f4").reshape(self.shape)
-
-
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One call on a cassette; the module's docstring says what the fields mean."""
-
-    kind: Leaf
-    name: str
-    input: Any
-    output: Any = None
-    error: str | None = None
-    usage: dict[str, int] = {}
-    cost: int | None = 0
-    version: str = ""
-    key: str = ""
-    vectors: Vectors | None = None
-
-    @property
-    def question(self) -> str:
-        """The hash of what decides whether a call is this call again.
-
-        Not the version of a model, an embedder or a collection: see replay.py. That of a tool is
-        its code.
-        """
-        version = self.version if self.kind == "tool" else ""
-        packed = pack(self.input)
-        if _FLOAT in packed:
-            packed = pack(_whole_numbers(self.input))
-        return question_key(self.kind, self.name, version, packed, self.key)
-
-    @property
-    def text(self) -> str:
-        """As it stands in the file, without the line break."""
-        fields: dict[str, Any] = {"kind": self.kind, "name": self.name, "input": self.input}
-        if self.error is None:
-            fields["output"] = self.output
-        for name in ("error", "usage", "cost", "version", "key", "vectors"):
-            value = getattr(self, name)
-            if value != _DEFAULTS[name]:
-                fields[name] = value
-        return written(fields)
-
-
-class Asked(NamedTuple):
-    """A call as it is asked, nothing removed. The input is packed.
-
-    `key` is "" where the input is the whole question.
-    """
-
-    kind: Leaf
-    name: str
-    version: str
-    input: bytes
-    key: str
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What a call gave, nothing removed. The output is packed; None where the call failed."""
-
-    output: bytes | None = None
-    error: str | None = None
-    usage: dict[str, int] = {}
-    cost: int | None = 0
-    vectors: Vectors | None = None
 
 
 class Entry:
@@ -229,23 +148,6 @@ class Cassette:
         return self._versions[version]
 
 
-def answer_of(
-    output: Any, usage: Any, cost: int | None, whole: Any, error: str | None = None
-) -> Answer:
-    """What a call gave, as it is kept until the cassette is written."""
-    vectors = None if whole is None else _vectors(whole)
-    if isinstance(output, Completion):  # it says itself what it took
-        return Answer(pack(_short(output)), vectors=vectors)
-    counts = {} if usage is None else _counts(usage)
-    return Answer(None if error else pack(output), error, counts, cost, vectors)
-
-
-def written(value: Any, indent: int | None = None) -> str:
-    """A value as JSON that shows everything that is in it."""
-    text = json.dumps(value, ensure_ascii=False, default=msgspec.to_builtins, indent=indent)
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
 RECORD = "Record it with `pytest --record`, or with replay(…, record=True)."
 
 
@@ -255,22 +157,8 @@ class _Header(msgspec.Struct, frozen=True):
     redact_fields: tuple[str, ...] = ()
 
 
-class _Completion(msgspec.Struct):
-    """As in messages.py, without the counts that are 0."""
-
-    message: Any
-    model: str
-    usage: dict[str, int]
-    finish: str
-    cost: int | None
-
-
 _HEAD = "cassette"
 _VERSION = 1
-_DEFAULTS = msgspec.structs.asdict(Line("model", "", None))
-# They cannot be seen, or turn the text around them: a reviewer reads something else than is there.
-_UNSEEN = re.compile("[\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-_FLOAT = b"\xcb"  # how a float begins in MessagePack; other things may too
 _BLANK = re.compile(r"\s*")
 
 
@@ -361,44 +249,10 @@ def _header(value: dict[str, Any], path: Path) -> _Header:
 
 def _line(value: Any, path: Path, text: str, at: int) -> Line:
     try:
-        line = msgspec.convert(value, Line)
-        if line.kind == "embed" and line.error is None and line.vectors is None:
-            raise msgspec.ValidationError("an embedding without `vectors`")
-        if line.vectors is not None:
-            line.vectors.array()
+        return line_of(value)
     except (msgspec.ValidationError, ValueError) as error:
         raise ReplayError(
             f"the cassette has a line that cannot be read: {error}",
             where=f"{path}, line {_number(text, at)}",
             cure="Mend or delete the line; `pytest --record` makes a deleted call again.",
         ) from None
-    return line
-
-
-def _whole_numbers(value: Any) -> Any:
-    """With 1 for 1.0: whoever lays JSON out anew may write the one for the other."""
-    if type(value) is float:
-        if value != value:
-            return math.nan  # there are many, and JSON has one
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
-    if type(value) is list:
-        return [_whole_numbers(item) for item in value]
-    if type(value) is dict:
-        return {key: _whole_numbers(item) for key, item in value.items()}
-    return value
-
-
-def _vectors(whole: Any) -> Vectors:
-    import numpy as np
-
-    array = np.ascontiguousarray(whole, "<f4")
-    return Vectors(array.shape, base64.b64encode(array.tobytes()).decode())
-
-
-def _counts(usage: Any) -> dict[str, int]:
-    return {name: count for name, count in msgspec.structs.asdict(usage).items() if count}
-
-
-def _short(completion: Completion) -> _Completion:
-    fields = msgspec.structs.asdict(completion)
-    return _Completion(**{**fields, "usage": _counts(completion.usage)})

@@ -20,19 +20,16 @@ from msgspec.structs import asdict
 from onrecord.records.record import Record
 from onrecord.records.timeline import Span, Timeline, ended
 from onrecord.records.tree import (
+    LONGEST_NAME,
     Hidden,
     Row,
     Tree,
-    bill,
-    dollars,
-    duration,
-    flat,
     is_attempt,
     origin_of,
     outline,
     question_of,
-    shortened,
 )
+from onrecord.records.wording import bill, dollars, duration, flat, shortened
 
 Style = Literal["", "dim", "bold", "bad", "warn", "good", "bar"]
 
@@ -74,16 +71,22 @@ def draw(picture: Drawing, width: int) -> Iterator[Line]:
     """The lines of a drawing, at most `width` columns wide."""
     cells = [texts_of(row.what, picture.timeline.now_ns) for row in picture.rows]
     columns = [max((wide(each[at]) for each in cells), default=0) for at in range(3)]
+    for at in (1, 2):  # on a narrow screen, tokens go first, then the cost
+        if _LABEL + sum(column + 2 for column in columns if column) > width:
+            columns[at] = 0
     sides = sum(column + 2 for column in columns if column)
     # What is hidden has words across all columns but the bar.
     labels = [
         wide(row.lead + label_of(row.what)) - (sides if isinstance(row.what, Hidden) else 0)
         for row in picture.rows
     ]
-    label = max(min(max(labels, default=0), width - sides - _BAR - 4), 12)
-    ruler = max(min(width - label - sides - 4, _LONGEST_BAR), _BAR)
+    longest = max(labels, default=0)
+    least = min(max(longest, _LABEL), 2 * _LABEL, width - sides)
+    label = max(min(longest, width - sides - _BAR - 4), least)
+    ruler = min(width - label - sides - 4, _LONGEST_BAR)
     for row, texts in zip(picture.rows, cells, strict=True):
-        yield [*_left(row, texts, label, columns), *_bar_of(row, picture.timeline, ruler)]
+        line = [*_left(row, texts, label, columns)]
+        yield [*line, *_bar_of(row, picture.timeline, ruler)] if ruler >= _SHORTEST_BAR else line
         if isinstance(row.what, Record):
             yield from _notes(row, picture.whole.get(row.what.id, row.what), picture, width)
 
@@ -97,7 +100,8 @@ def summary(picture: Drawing) -> Iterator[Line]:
         return
     sums = tree.sums
     counts = f"{len(tree):,} call{'s' * (len(tree) != 1)}"
-    pieces = [Piece(f"{duration(timeline.seconds)}, {counts}")]
+    least = "at least " if timeline.open_ended else ""
+    pieces = [Piece(f"{least}{duration(timeline.seconds)}, {counts}")]
     attempts = [each for each in calls if is_attempt(each)]
     goes_on = bool(attempts) and attempts[-1].state == "done"
     for state, style in NOT_WELL.items():
@@ -117,7 +121,15 @@ def summary(picture: Drawing) -> Iterator[Line]:
         ]
     if timeline.cuts:
         breaks = "a break" if len(timeline.cuts) == 1 else f"{len(timeline.cuts)} breaks"
-        yield [Piece(f"The bars leave out {breaks} in which nothing was under way (┊).", "dim")]
+        known = "nothing is known to have been" if timeline.open_ended else "nothing was"
+        yield [Piece(f"The bars leave out {breaks} in which {known} under way (┊).", "dim")]
+    if timeline.open_ended:
+        yield [
+            Piece(
+                "How long interrupted calls lasted is not on record; → is where the last ", "dim"
+            ),
+            Piece("is that their process recorded.", "dim"),
+        ]
     first = next(iter(calls))
     first = picture.whole.get(first.id, first)
     words = [f"run {first.run}", f"{moment_of(first.started_ns)}"]
@@ -135,7 +147,7 @@ def one_line(record: Record, now_ns: int) -> Line:
     style = NOT_WELL.get(record.state, "")
     pieces = [
         Piece(f"{record.kind} ", "dim"),
-        Piece(flat(record.name), "bold"),
+        Piece(shortened(record.name, LONGEST_NAME), "bold"),
         Piece(f"  {took}", style),
     ]
     pieces += [Piece(f"  {text}") for text in (f"{tokens} tokens" if tokens else "", cost) if text]
@@ -151,6 +163,7 @@ def described(record: Record) -> Iterator[Line]:
     yield one_line(record, time.time_ns())
     usage = ", ".join(f"{name} {count:,}" for name, count in asdict(record.usage).items() if count)
     facts = {
+        "name": record.name if len(record.name) > LONGEST_NAME else None,
         "id": record.id,
         "run": record.run,
         "parent": record.parent,
@@ -189,9 +202,9 @@ def moment_of(ns: int) -> str:
 def label_of(what: Record | Hidden) -> str:
     """What a row is: kind and name of a call, or how many are hidden and how they went."""
     if isinstance(what, Record):
-        return f"{what.kind} {flat(what.name)}"
+        return f"{what.kind} {shortened(what.name, LONGEST_NAME)}"
     number = f"then {what.calls:,}" if what.later else f"{what.calls:,} more"
-    words = f"… {number} {what.name or 'calls'}"
+    words = f"… {number} {shortened(what.name, LONGEST_NAME) or 'calls'}"
     if what.inside:
         words += f" with {what.inside:,} call{'s' * (what.inside != 1)} inside"
     facts = [words]
@@ -263,9 +276,7 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
 def _left(row: Row, texts: Sequence[str], label: int, columns: Sequence[int]) -> Iterator[Piece]:
     """The tree and the columns. What is hidden has words across all of them."""
     what = row.what
-    lead = row.lead
-    if wide(lead) > label - _NAME:  # of a deep call the last levels are enough
-        lead = "…" + lead[_NAME + 1 - label :] if label > _NAME + 1 else ""
+    lead = _lead(row, label)
     yield Piece(lead, "dim")
     if isinstance(what, Hidden):
         room = label + sum(column + 2 for column in columns if column) - wide(lead)
@@ -283,6 +294,14 @@ def _left(row: Row, texts: Sequence[str], label: int, columns: Sequence[int]) ->
             yield Piece("  " + padded(text, column, right=True), style)
 
 
+def _lead(row: Row, label: int) -> str:
+    """What stands before a name: of a deep call the last levels are enough."""
+    room = label - min(wide(label_of(row.what)), _NAME)
+    if wide(row.lead) <= room:
+        return row.lead
+    return "…" + row.lead[1 - room :] if room > _BRANCH else ""
+
+
 def _bar_of(row: Row, timeline: Timeline, width: int) -> Iterator[Piece]:
     what = row.what
     if isinstance(what, Hidden):
@@ -292,6 +311,9 @@ def _bar_of(row: Row, timeline: Timeline, width: int) -> Iterator[Piece]:
     else:
         style = NOT_WELL.get(what.state, "good" if what.source is not None else "bar")
         text = bar(timeline.of(what), width)
+        if what.id in timeline.open_ended:
+            end = len(text.rstrip())
+            text = f"{text[: end - 1]}→{text[end:]}"
     for cut_at in timeline.cuts:
         at = min(int(cut_at * width), width - 1)
         if text[at] == " ":
@@ -305,6 +327,8 @@ def _notes(row: Row, record: Record, picture: Drawing, width: int) -> Iterator[L
     """What else there is to say of a call, below it."""
     branch = "│  " if picture.tree.children.get(record.id) else "   "
     lead = row.rest + branch
+    if wide(lead) > width // 2:
+        lead = "…" + lead[1 - width // 2 :]
 
     def note(label: str, text: str, style: Style) -> Line:
         room = max(width - wide(lead) - len(label) - 1, _NAME)
@@ -337,6 +361,9 @@ def wide(text: str) -> int:
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BAR = 16
+_SHORTEST_BAR = 4
+_LABEL = 12
+_BRANCH = 3  # "└─ "
 _NAME = 10  # what a name gets at least
 _LONGEST_BAR = 60
 NOT_WELL: dict[str, Style] = {

@@ -5,59 +5,56 @@
 Taking in a frame twice changes nothing, and position and rows are committed together. One process
 folds at a time (a lock beside the segments). A segment whose writer has gone on or is gone is put
 aside when it is in: from those the store is rebuilt should its file ever break, and the oldest
-make room. Calls that a writer left open when it went become *interrupted*.
+make room; a damaged one is kept. Calls that a writer left open when it went become *interrupted*.
+What the database refuses is put aside by itself (refusing.py), and stops nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
+import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from onrecord.messages import Usage
-from onrecord.records.database import insert, insert_new, is_postgresql
+from onrecord.records import losses
+from onrecord.records.database import insert, is_postgresql, is_refused, write
+from onrecord.records.filing import take_in
 from onrecord.records.frames import (
     MAGIC,
     READABLE,
-    End,
     Frame,
-    Lost,
-    Source,
-    Start,
-    key_of,
+    Gap,
+    is_torn,
     read_frames,
+    version_of,
 )
 from onrecord.records.journal import Segment, is_being_written, segments
-from onrecord.records.record import Record, pack
-from onrecord.records.schema import (
-    BODY,
-    BODY_USE,
-    INLINE,
-    LOSS,
-    RECORD,
-    REFERENCE,
-    SEGMENT,
-    SOURCE,
-    TAG,
-)
+from onrecord.records.losses import Damage
+from onrecord.records.refusing import Refusal, put_aside, refused_calls, take_what_fits
+from onrecord.records.schema import RECORD, SEGMENT
+from onrecord.records.wiping import wipe_ends
+from onrecord.settings import make_home
 
 
 class Folding:
-    """Folds the segments of one journal folder. `room`: bytes that folded segments may take."""
+    """Folds the segments of one journal folder.
 
-    def __init__(self, engine: sa.Engine, journal: Path, room: int) -> None:
+    `room`: bytes that folded segments may take. `fsync`: a segment that is put aside stays there
+    after a power cut.
+    """
+
+    def __init__(self, engine: sa.Engine, journal: Path, room: int, *, fsync: bool = False) -> None:
         self._engine = engine
         self._journal = journal
         self._room = room
+        self._fsync = fsync
+        self._done: list[str] = []  # the names of segments that were put aside
 
     def fold(self, *, wait: bool = True, stopped: Callable[[], bool] = lambda: False) -> int:
         """Take in what the segments hold and the store does not yet; how many frames.
@@ -69,33 +66,45 @@ class Folding:
         with folding_lock(self._journal, wait=wait) as held:
             if not held:
                 return 0
-            frames = 0
-            found = segments(self._journal)
-            for at, segment in enumerate(found):
-                if stopped():
-                    break
-                last = at + 1 == len(found) or found[at + 1].writer != segment.writer
-                with contextlib.suppress(FileNotFoundError):  # erased by hand
-                    frames += self._segment(segment, last, stopped)
+            try:
+                frames = self._fold(stopped)
+            finally:
+                if self._done:
+                    self._make_room()
             if frames > _MANY and not is_postgresql(self._engine):
                 with self._engine.begin() as connection:  # or its plans are guesses
                     connection.exec_driver_sql("ANALYZE")
             return frames
 
-    def _segment(self, segment: Segment, last: bool, stopped: Callable[[], bool]) -> int:
+    def _fold(self, stopped: Callable[[], bool]) -> int:
+        found = segments(self._journal)
         # Asked before reading: a writer that ends in between is taken to be alive, and its
         # segment is finished by the next fold.
-        writing = last and is_being_written(segment.path)
-        if last and not writing:
-            # It may have gone on to a segment that was not there when we looked.
-            last = segments_of(self._journal, segment.writer)[-1].number == segment.number
+        writing = {each.path for each in _last(found).values() if _is_being_written(each)}
+        # One that is not may have gone on to a segment that was not there when we looked.
+        last = {each.path for each in _last(segments(self._journal)).values()}
+        frames = 0
+        for segment in found:
+            if stopped():
+                break
+            with contextlib.suppress(FileNotFoundError):  # erased by hand
+                alive = segment.path in writing
+                frames += self._segment(segment, alive, segment.path in last, stopped)
+        return frames
+
+    def _segment(
+        self, segment: Segment, writing: bool, last: bool, stopped: Callable[[], bool]
+    ) -> int:
         frames, finished = self._take_in(segment, writing, stopped)
         if writing or not finished:
             return frames
         if last:
             with self._engine.begin() as connection:
                 _interrupt(connection, segment.writer)
-        self._put_aside(segment)
+        folded = self._journal / "folded"
+        folded.mkdir(exist_ok=True)
+        segment.path.rename(folded / segment.path.name)
+        self._done.append(segment.path.name)
         return frames
 
     def _take_in(
@@ -103,68 +112,122 @@ class Folding:
     ) -> tuple[int, bool]:
         """How many frames were taken in, and whether that is all there is."""
         with self._engine.connect() as connection:
-            begin = _position(connection, segment.path.name)
+            position = _position(connection, segment.path.name)
             connection.rollback()
         with segment.path.open("rb") as file:
             magic = file.read(len(MAGIC))
-            if magic not in READABLE:
-                return 0, self._unreadable(segment, magic)
-            begin = begin or len(MAGIC)
+            if magic not in READABLE and (version := newer_version(segment.path)) is not None:
+                _tell_newer(segment.path, version)
+                return 0, False
+            # Behind a first line that is damaged there may be frames all the same.
+            begin = position or (len(MAGIC) if magic in READABLE else 0)
             file.seek(begin)
             data = file.read()
-        frames = 0
-        reader, position = read_frames(data, 0), 0
+        frames, position = 0, 0
+        reader = read_frames(data, 0, segment.writer)
         while batch := _batch(reader):
             if stopped():
                 return frames, False
             position = batch[-1][1]
-            with self._engine.begin() as connection:
-                take_in(connection, [frame for frame, _ in batch], segment.writer)
-                _remember(connection, segment.path.name, begin + position)
-            frames += len(batch)
-        if (torn := len(data) - position) and not writing:
-            self._torn(segment, torn)
+            gaps = [each for each, _ in batch if isinstance(each, Gap)]
+            whole = [each for each, _ in batch if not isinstance(each, Gap)]
+            wipe_ends(self._journal, segment, whole)  # while they are still to be read again
+            damage = [_damage(segment, begin, gap) for gap in gaps]
+            self._write(segment, whole, damage, begin + position)
+            frames += len(whole)
+        if position < len(data) and not writing:
+            self._leave_rest(segment, begin, data, position)
         return frames, True
 
-    def _unreadable(self, segment: Segment, magic: bytes) -> bool:
-        if magic.startswith(b"onrecord journal") and magic.endswith(b"\n"):
-            _log.warning(
-                "a newer Onrecord wrote %s; its records stay there until this one is upgraded",
-                segment.path,
-            )
-            return False
-        self._torn(segment, segment.size)
-        return True
+    def _write(
+        self, segment: Segment, frames: list[Frame], damage: list[Damage], position: int
+    ) -> None:
+        """Bring a batch into the store, with the position behind it."""
 
-    def _torn(self, segment: Segment, size: int) -> None:
-        """Count bytes that no frame can be read from."""
-        _log.warning("%d bytes at the end of %s are torn and passed over", size, segment.path)
-        with self._engine.begin() as connection:
-            _lose(connection, segment.writer, torn=size)
+        def write_all(connection: sa.Connection) -> None:
+            take_in(connection, frames, segment.writer)
+            self._go_on(connection, segment, damage, position)
 
-    def _put_aside(self, segment: Segment) -> None:
-        folded = self._journal / "folded"
-        folded.mkdir(exist_ok=True)
-        segment.path.rename(folded / segment.path.name)
+        def write_what_fits(connection: sa.Connection) -> tuple[list[Refusal], Path | None]:
+            refusals = take_what_fits(connection, frames, segment.writer, known)
+            path = put_aside(self._journal, segment, refusals) if refusals else None
+            self._go_on(connection, segment, damage, position)
+            return refusals, path
+
+        known = refused_calls(self._journal, segment.writer)
+        if known or not _fits(self._engine, write_all):
+            refusals, path = write(self._engine, write_what_fits)
+            if refusals:
+                _tell_refused(refusals, path)
+        for each in damage:
+            _tell_damaged(segment, each)
+
+    def _go_on(
+        self, connection: sa.Connection, segment: Segment, damage: list[Damage], position: int
+    ) -> None:
+        for each in damage:
+            losses.pass_over(connection, each)
+        _remember(connection, segment.path.name, position)
+
+    def _leave_rest(self, segment: Segment, begin: int, data: bytes, position: int) -> None:
+        """Count the bytes behind the last frame, which no frame can be read from."""
+        size = len(data) - position
+        if is_torn(data, position):
+            _log.warning("%d bytes at the end of %s are torn and passed over", size, segment.path)
+            with self._engine.begin() as connection:
+                losses.lose(connection, segment.writer, torn=size)
+            return
+        damage = Damage(segment.path.name, begin + position, size)
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(SEGMENT).where(SEGMENT.c.name == segment.path.name))
-        kept = segments(folded)
+            losses.pass_over(connection, damage)
+        _log.warning(
+            "the rest of %s, %d bytes from byte %d on, could not be read: it is damaged. %s",
+            segment.path,
+            size,
+            damage.begin,
+            _KEPT,
+        )
+
+    def _make_room(self) -> None:
+        """Forget the positions in segments that were put aside; the oldest of them make room."""
+        folded, done = self._journal / "folded", self._done
+        self._done = []
+        with self._engine.begin() as connection:
+            for at in range(0, len(done), 500):  # SQLite bounds the number of variables
+                some = SEGMENT.c.name.in_(done[at : at + 500])
+                connection.execute(sa.delete(SEGMENT).where(some))
+            damaged = {each.segment for each in losses.damaged(connection)}
+        kept = [each for each in segments(folded) if each.path.name not in damaged]
         taken = sum(each.size for each in kept)
         while kept and taken > self._room:
             oldest = kept.pop(0)
             oldest.path.unlink(missing_ok=True)
             taken -= oldest.size
+        if self._fsync:
+            for folder in (folded, self._journal):
+                _sync(folder)
 
 
-def segments_of(journal: Path, writer: str) -> list[Segment]:
-    """The segments of one writer, oldest first."""
-    return [each for each in segments(journal) if each.writer == writer]
+def newer_version(segment: Path) -> int | None:
+    """The version of a segment that a newer Onrecord wrote; None for any other."""
+    with segment.open("rb") as file:
+        beginning = file.read(len(MAGIC) + 9)
+    return None if beginning.startswith(READABLE) else version_of(beginning)
+
+
+def waiting(connection: sa.Connection, journal: Path) -> int:
+    """How many bytes of the journal are not in the store yet."""
+    read = {row.name: row.position for row in connection.execute(sa.select(SEGMENT))}
+    return sum(
+        max(each.size - read.get(each.path.name, len(MAGIC)), 0) for each in segments(journal)
+    )
 
 
 @contextlib.contextmanager
 def folding_lock(journal: Path, *, wait: bool) -> Iterator[bool]:
     """Whether this is the process that may fold now; waits for the one that does, if asked to."""
-    journal.mkdir(parents=True, exist_ok=True)
+    make_home(journal.parent)
+    journal.mkdir(exist_ok=True)
     file = os.open(journal / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         held = _lock(file, wait)
@@ -177,220 +240,85 @@ def folding_lock(journal: Path, *, wait: bool) -> Iterator[bool]:
         os.close(file)
 
 
-def take_in(connection: sa.Connection, frames: Iterable[Frame], writer: str) -> None:
-    """Bring frames into the tables. A call that starts and ends among them is one row."""
-    rows: dict[str, Row] = {}
-    later: list[End] = []  # of calls that started in an earlier batch
-    bodies = Bodies()
-    for frame in frames:
-        if isinstance(frame, Start):
-            rows[frame.id] = _started(frame, writer, bodies)
-        elif isinstance(frame, End):
-            if (row := rows.get(frame.id)) is not None:
-                row.update(_ended(frame, bodies))
-            else:
-                later.append(frame)
-        elif isinstance(frame, Source):
-            source = {"version": frame.version, "text": frame.text}
-            connection.execute(insert(connection, SOURCE).on_conflict_do_nothing(), source)
-        elif isinstance(frame, Lost):
-            _lose(connection, writer, calls=frame.calls)
-    put(connection, list(rows.values()))
-    if later:
-        known = _known(connection, [end.id for end in later])  # the others have been erased
-        ends = [{"ended": end.id, **_ended(end, bodies)} for end in later if end.id in known]
-        if ends:
-            connection.execute(_END, _storable(connection, ends))
-    bodies.write(connection)
-
-
-def put(connection: sa.Connection, rows: list[Row]) -> None:
-    """Write the rows of records, and their tags; those that are there already stay as they are."""
-    if not rows:
-        return
-    rows = _storable(connection, rows)
-    insert_new(connection, RECORD, rows)
-    tags = [
-        {"tag": tag, "record": row["id"]}
-        for row in rows
-        if row["tags"] is not None
-        for tag in msgspec.msgpack.decode(row["tags"])
-    ]
-    if tags:
-        tags = _storable(connection, tags)
-        connection.execute(insert(connection, TAG).on_conflict_do_nothing(), tags)
-
-
-class Bodies:
-    """The long inputs and outputs of a batch: each once, and who uses them."""
-
-    def __init__(self) -> None:
-        self._contents: dict[bytes, bytes] = {}
-        self._uses: list[Row] = []
-
-    def kept(self, packed: bytes, record: str) -> bytes:
-        """What the record's row holds of a packed body."""
-        if len(packed) <= INLINE:
-            return packed
-        hash = hashlib.blake2b(packed, digest_size=16).digest()
-        self._contents[hash] = packed
-        self._uses.append({"hash": hash, "record": record})
-        return REFERENCE + hash
-
-    def write(self, connection: sa.Connection) -> None:
-        """Write them."""
-        if self._contents:
-            contents = [{"hash": each, "content": body} for each, body in self._contents.items()]
-            insert_new(connection, BODY, contents)
-            insert_new(connection, BODY_USE, self._uses)
-
-
-def row_of(record: Record, bodies: Bodies) -> Row:
-    """The row of a record that was made elsewhere."""
-    state = "interrupted" if record.state == "open" else record.state
-    start = Start(
-        id=record.id,
-        run=record.run,
-        parent=record.parent,
-        kind=record.kind,
-        name=record.name,
-        key=record.key,
-        started_ns=record.started_ns,
-        input=msgspec.Raw(pack(record.input)),
-        release=record.release,
-        session=record.session,
-        user=record.user,
-        tags=record.tags,
-        tenant=record.tenant,
-        version=record.version,
-    )
-    end = End(
-        id=record.id,
-        ended_ns=record.ended_ns,
-        output=msgspec.Raw(pack(record.output)),
-        error=record.error,
-        usage=record.usage,
-        cost=record.cost,
-        state=state,
-        source=record.source,
-        redacted=record.redacted,
-    )
-    return _started(start, "", bodies) | _ended(end, bodies)
-
-
-Row = dict[str, Any]
-
+_log = logging.getLogger("onrecord")
 _BATCH = 10_000
 _BATCH_BYTES = 16_000_000
 _MANY = 5000
-_NOTHING_USED = Usage()
-_MOST_TOKENS = 10**12
-_pack = msgspec.msgpack.Encoder().encode
-_END = (
-    sa.update(RECORD)
-    .where(RECORD.c.id == sa.bindparam("ended"))
-    .values(
-        {
-            name: sa.bindparam(name)
-            for name in (
-                "ended_ns",
-                "output",
-                "error",
-                "input_tokens",
-                "output_tokens",
-                "cached_tokens",
-                "reasoning_tokens",
-                "usage",
-                "cost",
-                "state",
-                "source",
-                "redacted",
-            )
-        }
+_KEPT = "The file is kept with the folded segments."
+
+
+def _fits(engine: sa.Engine, work: Callable[[sa.Connection], object]) -> bool:
+    """Do it in one transaction; False where the database refuses a value, and nothing is done."""
+    try:
+        write(engine, work)
+    except Exception as error:
+        if not is_refused(error):
+            raise
+        return False
+    return True
+
+
+def _last(found: list[Segment]) -> dict[str, Segment]:
+    """The last segment of each writer."""
+    return {each.writer: each for each in found}
+
+
+def _is_being_written(segment: Segment) -> bool:
+    with contextlib.suppress(FileNotFoundError):  # erased by hand
+        return is_being_written(segment.path)
+    return False
+
+
+def _sync(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _tell_refused(refusals: list[Refusal], path: Path | None) -> None:
+    _log.warning(
+        "the database refuses what %d calls recorded, the first because: %s. It is put aside in "
+        "%s; all other records are in.",
+        len(refusals),
+        refusals[0].reason,
+        path,
     )
-)
-_log = logging.getLogger("onrecord")
 
 
-def _batch(reader: Iterator[tuple[Frame, int]]) -> list[tuple[Frame, int]]:
+def _damage(segment: Segment, begin: int, gap: Gap) -> Damage:
+    return Damage(segment.path.name, begin + gap.begin, gap.end - gap.begin)
+
+
+def _tell_damaged(segment: Segment, damage: Damage) -> None:
+    _log.warning(
+        "%d bytes of %s, from byte %d on, are damaged and passed over. %s",
+        damage.size,
+        segment.path,
+        damage.begin,
+        _KEPT,
+    )
+
+
+@functools.lru_cache(maxsize=1024)  # once a process: it is looked at again at every fold
+def _tell_newer(path: Path, version: int) -> None:
+    _log.warning(
+        "a newer Onrecord wrote %s (journal version %d); its records stay there until this one is "
+        "upgraded",
+        path,
+        version,
+    )
+
+
+def _batch(reader: Iterator[tuple[Frame | Gap, int]]) -> list[tuple[Frame | Gap, int]]:
     """The next frames, few enough that nobody waits long for their transaction."""
-    batch: list[tuple[Frame, int]] = []
+    batch: list[tuple[Frame | Gap, int]] = []
     for each in reader:
         batch.append(each)
         if len(batch) == _BATCH or each[1] - batch[0][1] > _BATCH_BYTES:
             break
     return batch
-
-
-def _started(frame: Start, writer: str, bodies: Bodies) -> Row:
-    return {
-        "id": frame.id,
-        "run": frame.run,
-        "parent": frame.parent,
-        "kind": frame.kind,
-        "name": frame.name,
-        "version": frame.version,
-        "key": key_of(frame),
-        "state": "open",
-        "input": bodies.kept(bytes(frame.input), frame.id),
-        "output": None,
-        "error": None,
-        "started_ns": frame.started_ns,
-        "ended_ns": 0,
-        "input_tokens": 0,
-        "output_tokens": 0,
-        "cached_tokens": 0,
-        "reasoning_tokens": 0,
-        "usage": None,
-        "cost": 0,
-        "release": frame.release,
-        "session": frame.session,
-        "user": frame.user,
-        "tenant": frame.tenant,
-        "tags": _pack(frame.tags) if frame.tags else None,
-        "source": None,
-        "redacted": False,
-        "writer": writer,
-    }
-
-
-def _ended(frame: End, bodies: Bodies) -> Row:
-    usage = frame.usage or _NOTHING_USED
-    if max(msgspec.structs.astuple(usage)) > _MOST_TOKENS:  # nobody counted these
-        usage = _NOTHING_USED
-    return {
-        "ended_ns": frame.ended_ns,
-        "output": bodies.kept(bytes(frame.output), frame.id),
-        "error": frame.error,
-        "input_tokens": usage.input,
-        "output_tokens": usage.output,
-        "cached_tokens": usage.cached,
-        "reasoning_tokens": usage.reasoning,
-        "usage": _pack(usage) if usage != _NOTHING_USED else None,
-        "cost": frame.cost,
-        # Older journals know no state: there an error said that a call had failed.
-        "state": "failed" if frame.error is not None and frame.state == "done" else frame.state,
-        "source": frame.source,
-        "redacted": frame.redacted,
-    }
-
-
-def _storable(connection: sa.Connection, rows: list[Row]) -> list[Row]:
-    """PostgreSQL's texts hold every character but one."""
-    if is_postgresql(connection):
-        for row in rows:
-            for name, value in row.items():
-                if isinstance(value, str) and "\0" in value:
-                    row[name] = value.replace("\0", "\ufffd")
-    return rows
-
-
-def _known(connection: sa.Connection, ids: list[str]) -> set[str]:
-    found: set[str] = set()
-    for at in range(0, len(ids), 500):  # SQLite bounds the number of variables
-        query = sa.select(RECORD.c.id).where(RECORD.c.id.in_(ids[at : at + 500]))
-        found.update(connection.scalars(query))
-    return found
 
 
 def _interrupt(connection: sa.Connection, writer: str) -> None:
@@ -411,12 +339,6 @@ def _remember(connection: sa.Connection, segment: str, position: int) -> None:
     connection.execute(
         row.on_conflict_do_update(index_elements=["name"], set_={"position": position})
     )
-
-
-def _lose(connection: sa.Connection, writer: str, *, calls: int = 0, torn: int = 0) -> None:
-    row = insert(connection, LOSS).values(writer=writer, calls=calls, bytes=torn)
-    more = {"calls": LOSS.c.calls + calls, "bytes": LOSS.c.bytes + torn}
-    connection.execute(row.on_conflict_do_update(index_elements=["writer"], set_=more))
 
 
 def _lock(file: int, wait: bool) -> bool:

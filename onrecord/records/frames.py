@@ -11,18 +11,26 @@ little-endian, 4 bytes), then the payload: a MessagePack array whose first item 
 
 Arrays only ever grow at their end, and fields that are missing have a default: an older segment
 can be read. A kind of frame that a version 1 reader does not know needs a new magic line.
+
+A damaged frame is passed over where the next one is certain: where its own length says that it
+begins, or else where a call's frame begins whose checksum is right and whose id holds the 40 random
+bits of the process that wrote the segment. Text in a body that looks like a frame is not taken for
+one: whoever wrote it would have to know these bits.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
 from onrecord.messages import Usage
-from onrecord.records.record import Kind, State, question_key
+from onrecord.records.record import Kind, State, question_key, simplified
 
 Body = msgspec.Raw
 """An input or output: MessagePack of plain values, packed once and never looked into here."""
@@ -97,32 +105,115 @@ def key_of(start: Start) -> str:
     return question_key(start.kind, start.name, start.version, bytes(start.input), None)
 
 
+def sound(frame: Frame) -> Frame:
+    """The frame with whole characters only: half a surrogate pair, of which file names may hold
+    some, has no bytes."""
+    return msgspec.structs.replace(
+        frame,
+        **{
+            name: simplified(value)
+            for name, value in msgspec.structs.asdict(frame).items()
+            if isinstance(value, str)
+        },
+    )
+
+
 def framed(frame: Frame) -> bytes:
     """The bytes of one frame."""
     payload = _encode(frame)
     return _head(len(payload), _crc32(payload)) + payload
 
 
-def read_frames(data: bytes, offset: int) -> Iterator[tuple[Frame, int]]:
+class Gap(NamedTuple):
+    """The bytes from `begin` up to `end`, which hold no frame; behind them is one."""
+
+    begin: int
+    end: int
+
+
+def read_frames(data: bytes, offset: int, writer: str = "") -> Iterator[tuple[Frame | Gap, int]]:
     """The whole frames from `offset` on, each with the offset behind it.
 
-    Ends before the first frame that is cut off or does not match its checksum: behind a torn frame
-    nothing can be trusted. A whole frame of a kind that is not known is passed over.
+    `writer`: who wrote the segment, by its name; without it, less is found behind damage. Damaged
+    frames come as a Gap. What is left behind the last frame comes not at all: it was torn, or is
+    damaged, or is still being written. A whole frame of a kind that is not known is passed over.
     """
     size, head, view = len(data), HEAD.size, memoryview(data)
     while offset + head <= size:
         length, checksum = _unpack_head(data, offset)
         end = offset + head + length
         payload = view[offset + head : end]
-        if end > size or _crc32(payload) != checksum:
-            return
+        if end > size or _crc32(payload) != checksum or not length:
+            if (found := _next_frame(data, offset, writer)) is None:
+                return
+            yield Gap(offset, found), found
+            offset = found
+            continue
         try:
             frame = _decode(payload)
         except msgspec.MsgspecError:  # whole, and nothing we know: what follows is none the worse
             offset = end
             continue
+        except RecursionError:  # it was packed with fewer calls around it than there are here
+            frame = Lost(1)
         yield frame, end
         offset = end
+
+
+def is_torn(data: bytes, offset: int) -> bool:
+    """Whether what is left from `offset` on is one frame that was cut off, or never written.
+
+    Else it is damaged. After a power cut, a file may end in zeros that nobody wrote.
+    """
+    rest = data[offset:]
+    if len(rest) <= HEAD.size or not any(rest):
+        return True
+    length, _ = _unpack_head(rest)
+    return HEAD.size + length > len(rest) and _BEGINNING.match(rest, HEAD.size) is not None
+
+
+def version_of(beginning: bytes) -> int | None:
+    """The version of the journal that begins like this; None for something else."""
+    found = _VERSION.match(beginning)
+    return None if found is None else int(found[1])
+
+
+def _next_frame(data: bytes, damaged: int, writer: str) -> int | None:
+    """Where the first frame begins behind the one at `damaged` that cannot be read."""
+    length: int = _unpack_head(data, damaged)[0]
+    behind = damaged + HEAD.size + length
+    if length and _is_frame(data, behind):
+        return behind
+    if _WRITER.fullmatch(writer) is None:
+        return None
+    for found in _calls_of(writer[12:22]).finditer(data, damaged + HEAD.size + 1):
+        for array in (1, 3):  # bytes that the beginning of an array takes, short or long
+            begin = found.start() - array - HEAD.size
+            if begin > damaged and _is_frame(data, begin):
+                return begin
+    return None
+
+
+def _is_frame(data: bytes, offset: int) -> bool:
+    if offset + HEAD.size > len(data):
+        return False
+    length, checksum = _unpack_head(data, offset)
+    payload = memoryview(data)[offset + HEAD.size : offset + HEAD.size + length]
+    if len(payload) != length or _crc32(payload) != checksum:
+        return False
+    try:
+        _decode(payload)
+    except msgspec.MsgspecError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=8)
+def _calls_of(process: str) -> re.Pattern[bytes]:
+    """What stands in the payloads that tell of calls of a process: a tag, an id."""
+    return re.compile(
+        rb"(?:\xa5start|\xa3end)\xd9\x20[0-9a-f]{12}" + process.encode() + rb"[0-9a-f]{10}"
+    )
 
 
 def erased(length: int) -> bytes:
@@ -142,3 +233,8 @@ HEAD = struct.Struct("<II")
 _head, _unpack_head, _crc32 = HEAD.pack, HEAD.unpack_from, zlib.crc32
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Frame).decode
+_BEGINNING = re.compile(
+    rb"(?:[\x90-\x9f]|\xdc..)[\xa3-\xa6](?:start|end|source|lost|erased)", re.DOTALL
+)
+_WRITER = re.compile("[0-9a-f]{32}")
+_VERSION: re.Pattern[bytes] = re.compile(rb"onrecord journal (\d{1,9})\n")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from onrecord.records.record import Record
-from onrecord.records.tree import Tree, duration, flat
+from onrecord.records.record import Record, State
+from onrecord.records.tree import Tree
+from onrecord.records.wording import duration, flat
 
 
 def mermaid(tree: Tree, most: int = 200) -> str:
@@ -51,10 +52,14 @@ def _groups(calls: Sequence[Record]) -> Iterator[list[Record]]:
 
 def _written(name: str, node: _Node) -> Iterator[str]:
     first, number = node.calls[0], len(node.calls)
-    seconds = sum(call.seconds for call in node.calls)
-    failed = sum(call.state == "failed" for call in node.calls)
-    facts = [f"{number:,} calls" if number > 1 else "", duration(seconds)]
+    ended = [call.seconds for call in node.calls if call.ended_ns]
+    states = Counter(call.state for call in node.calls)
+    failed = states["failed"]
+    facts = [f"{number:,} calls" if number > 1 else "", duration(sum(ended)) if ended else ""]
     facts.append(f"{failed:,} failed" if failed else "")
+    for state, said in _UNENDED.items():
+        if some := states[state]:
+            facts.append(f"{some:,} {said}" if number > 1 else said)
     label = f"{first.kind} {_escaped(first.name)}<br>{', '.join(filter(None, facts))}"
     left, right = _SHAPES.get(first.kind, ("[", "]"))
     style = ""
@@ -76,6 +81,7 @@ def _escaped(text: str) -> str:
     )
 
 
+_UNENDED: dict[State, str] = {"interrupted": "interrupted", "paused": "paused", "open": "under way"}
 _SHAPES = {
     "flow": ("([", "])"),
     "model": ("{{", "}}"),

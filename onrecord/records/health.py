@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 import msgspec
 import sqlalchemy as sa
 
+from onrecord.errors import StorageError
 from onrecord.records.database import FILE
-from onrecord.records.journal import is_being_written, segments
+from onrecord.records.folding import newer_version
+from onrecord.records.journal import Segment, is_being_written, segments
 from onrecord.records.looking import connected, location
-from onrecord.records.schema import RECORD, SEGMENT
+from onrecord.records.losses import Damage
+from onrecord.records.refusing import Refused, refused
+from onrecord.records.schema import RECORD
 from onrecord.records.store import Store
+
+
+class Newer(msgspec.Struct, frozen=True):
+    """A segment that a newer Onrecord wrote, and the version of its journal."""
+
+    path: str
+    version: int
 
 
 class Health(msgspec.Struct, frozen=True):
     """How a store is. Sizes in bytes, times in nanoseconds since 1970.
 
-    `waiting` bytes of the journal are not in the store yet. `lost` calls have no record, or an
-    unfinished one; `torn` bytes were passed over. `damaged` are files that were put aside.
+    `waiting` bytes of the journal are not in the store yet; those of `newer` segments are among
+    them. `lost` calls have no record, or an unfinished one; `torn` bytes were passed over, those of
+    `damage` within segments among them. `damaged` are files that were put aside, `refused` files of
+    what the database would not take. `notes` say in sentences what somebody should know, and do.
     """
 
     where: str
@@ -35,10 +51,16 @@ class Health(msgspec.Struct, frozen=True):
     lost: int
     torn: int
     damaged: tuple[str, ...]
+    damage: tuple[Damage, ...] = ()
+    newer: tuple[Newer, ...] = ()
+    read_only: bool = False
+    refused: tuple[Refused, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def health(store: Store) -> Health:
-    """How the store and its journal are. What the journal holds is not folded first."""
+    """How the store and its journal are, once the store has taken in what it can."""
+    notes = _fold(store)
     c = RECORD.c
     counted = sa.select(
         sa.func.count(),
@@ -51,10 +73,14 @@ def health(store: Store) -> Health:
         under_way = connection.scalar(sa.select(sa.func.count()).where(c.state == "open"))
         ends = sa.select(c.id, c.started_ns).where(c.id.in_([oldest, newest]))
         times = {row.id: row.started_ns for row in connection.execute(ends)}
-        read = {row.name: row.position for row in connection.execute(sa.select(SEGMENT))}
     journal = store.home / "journal"
     writing, folded = segments(journal), segments(journal / "folded")
     file = store.home / FILE
+    damage, newer = tuple(store.damage), tuple(_newer(writing))
+    notes += [_damage_note(each, journal) for each in damage]
+    notes += [_newer_note(each) for each in newer]
+    put_aside = tuple(refused(journal))
+    notes += [_refused_note(each) for each in put_aside]
     return Health(
         where=location(store),
         journal=str(journal),
@@ -65,11 +91,73 @@ def health(store: Store) -> Health:
         newest_ns=times.get(newest),
         size=file.stat().st_size if file.exists() and not store.engine.url.host else None,
         segments=len(writing),
-        writers=len({each.writer for each in writing if is_being_written(each.path)}),
-        waiting=sum(max(each.size - read.get(each.path.name, 0), 0) for each in writing),
+        writers=len({each.writer for each in writing if _is_being_written(each)}),
+        waiting=store.waiting,
         folded_segments=len(folded),
         journal_size=sum(each.size for each in (*writing, *folded)),
         lost=store.lost,
         torn=store.torn,
         damaged=tuple(sorted(str(each) for each in store.home.glob(f"{FILE}.damaged-*[0-9]"))),
+        damage=damage,
+        newer=newer,
+        read_only=store.read_only,
+        refused=put_aside,
+        notes=tuple(notes),
     )
+
+
+def _fold(store: Store) -> list[str]:
+    """Take in what waits, or calls would be counted as under way that ended long ago."""
+    try:
+        store.fold()
+    except StorageError as error:
+        return [f"What waits in the journal is not counted: {error}"]
+    if store.full:
+        return [
+            "The records can be read and not written: the disk is full. What waits in the journal "
+            "is not among them."
+        ]
+    if store.read_only:
+        return [
+            "The records can be read and not written: a read-only disk, or not yours to write. "
+            "What waits in the journal is not among them."
+        ]
+    return []
+
+
+def _newer(found: list[Segment]) -> list[Newer]:
+    newer = []
+    for each in found:
+        with suppress(FileNotFoundError):  # it has just been folded
+            if (version := newer_version(each.path)) is not None:
+                newer.append(Newer(str(each.path), version))
+    return newer
+
+
+def _damage_note(damage: Damage, journal: Path) -> str:
+    path = journal / "folded" / damage.segment
+    kept = f"The file is kept: {path}" if path.exists() else "The file is gone"
+    return (
+        f"{damage.size:,} bytes of {damage.segment}, from byte {damage.begin:,} on, are damaged "
+        f"and could not be read. {kept}."
+    )
+
+
+def _newer_note(newer: Newer) -> str:
+    return (
+        f"{newer.path} was written by a newer Onrecord (journal version {newer.version}). It waits "
+        "there: upgrade with `pip install -U onrecord`."
+    )
+
+
+def _refused_note(refused: Refused) -> str:
+    return (
+        f"The database refused what {refused.calls:,} calls recorded; the log said why. It is kept "
+        f"in {refused.path}: moved into the journal's folder it is tried again."
+    )
+
+
+def _is_being_written(segment: Segment) -> bool:
+    with suppress(FileNotFoundError):  # it has just been folded
+        return is_being_written(segment.path)
+    return False

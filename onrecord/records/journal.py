@@ -16,6 +16,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import threading
 import time
 import zlib
@@ -25,16 +26,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from onrecord.records.frames import HEAD, MAGIC, Frame, Lost, framed
+from onrecord.records.frames import HEAD, MAGIC, End, Frame, Lost, Start, framed, sound
 from onrecord.records.record import new_id
+from onrecord.settings import make_home
 
 
 class Journal:
     """The writing end: one a process and home. Safe to use from any thread.
 
     A journal that cannot be written (full or read-only disk, or `room` bytes taken up by all
-    segments together) never fails the call it records: it says so once in the log, and counts in
-    `lost` the calls that have no record, or an unfinished one.
+    segments together) never fails the call it records: it counts in `lost` the calls that have no
+    record, or an unfinished one. The log is told once when that begins, and once when no call was
+    lost for a while: on a disk that is nearly full, frames of some calls still find room.
     """
 
     def __init__(self, folder: Path, *, room: int = 1 << 30, fsync: bool = False) -> None:
@@ -42,21 +45,28 @@ class Journal:
         self.lost = 0
         self._room = room
         self._fsync = fsync
-        self._lock = threading.Lock()
+        # A signal's handler that makes a call may interrupt its own thread in here.
+        self._lock = threading.RLock()
         self._writer, self._number = new_id(), 0
         self._file: int | None = None
         self._size = 0  # of the segment
         self._look_at = 0  # the size at which to look again how much the folder takes up
         self._untold = 0  # lost calls that no frame tells of yet
+        self._bad_time = 0  # lost calls since the log was told that some are
+        self._lost_at = 0.0  # when the last one was
         self._wait_until = 0.0  # no attempt before, after one has failed
         os.register_at_fork(after_in_child=self._begin_anew)
 
     def append(self, frame: Frame) -> bool:
         """Write one frame; it is in the operating system's hands when this returns True.
 
-        False: it could not be written, and the call that it is part of is counted as lost.
+        False: it could not be written, and the call that it is part of, if it is part of one, is
+        counted as lost.
         """
-        payload = _encode(frame)  # as `framed` does: every call waits for this
+        try:
+            payload = _encode(frame)  # as `framed` does: every call waits for this
+        except UnicodeEncodeError:  # half a surrogate pair in a name or an error's message
+            payload = _encode(sound(frame))
         data = _head(len(payload), _crc32(payload)) + payload
         length = len(data)
         with self._lock:
@@ -69,7 +79,7 @@ class Journal:
                 if self._fsync:
                     os.fsync(self._file)  # type: ignore[arg-type]  # as above
             except OSError as error:
-                self._lose(error)
+                self._lose(error, isinstance(frame, Start | End))
                 return False
         return True
 
@@ -78,18 +88,19 @@ class Journal:
         with self._lock:
             if self._untold:
                 self._wait_until = 0.0  # the last chance to say so
-                try:
+                with suppress(OSError):
                     self._prepare(0)
-                except OSError:
-                    _log.warning("%d calls have no record (%s)", self._untold, self.folder)
+            if self._bad_time:
+                _log.warning("%d calls have no record (%s)", self._bad_time, self.folder)
+                self._bad_time = 0
             self._let_go()
 
     def _begin_anew(self) -> None:
         # A child shares its parent's file and the lock on it: keeping it open would make a dead
         # parent look alive, and writing to it would break "one writer a segment".
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._let_go()
-        self.lost = self._untold = 0
+        self.lost = self._untold = self._bad_time = 0
 
     def _let_go(self) -> None:
         if self._file is not None:
@@ -108,7 +119,7 @@ class Journal:
         gone = self._file is not None and os.fstat(self._file).st_nlink == 0  # deleted by hand
         if self._file is None or gone or self._size + size > full:
             self._begin_segment()
-        step = min(_STEP, self._room // 16, left - size - _SPARE)
+        step = min(_SOON if self._bad_time else _STEP, self._room // 16, left - size - _SPARE)
         self._look_at = max(min(self._size + size + step, full), self._size + size)
         if self._untold:
             assert self._file is not None
@@ -116,10 +127,12 @@ class Journal:
             if os.write(self._file, told) != len(told):
                 self._cut_off()
             self._size += len(told)
-            _log.warning(
-                "records are kept again; %d calls have none (%s)", self._untold, self.folder
-            )
             self._untold = 0
+        if self._bad_time and time.monotonic() - self._lost_at > _CALM:
+            _log.warning(
+                "records are kept again; %d calls have none (%s)", self._bad_time, self.folder
+            )
+            self._bad_time = 0
 
     def _begin_segment(self) -> None:
         full = self._file
@@ -135,13 +148,15 @@ class Journal:
         os.ftruncate(self._file, self._size)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    def _lose(self, error: OSError) -> None:
-        self.lost += 1
-        self._untold += 1
+    def _lose(self, error: OSError, call: bool) -> None:
+        self.lost += call
+        self._untold += call
+        self._bad_time += call
         self._look_at = 0
-        if time.monotonic() >= self._wait_until:
-            self._wait_until = time.monotonic() + _PAUSE
-        if self.lost == 1:
+        self._lost_at = time.monotonic()
+        if self._lost_at >= self._wait_until:
+            self._wait_until = self._lost_at + _PAUSE
+        if call and self._bad_time == 1:
             _log.warning(
                 "records are not being kept: %s (%s). Calls go on without a record.",
                 error.strerror or error,
@@ -163,12 +178,10 @@ def segments(folder: Path) -> list[Segment]:
     found = []
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            name, _, suffix = entry.name.rpartition(".")
-            if suffix == "journal" and not name.startswith("."):
-                writer, _, number = name.partition(".")
+            if (named := _NAME.fullmatch(entry.name)) is not None:
                 with suppress(FileNotFoundError):  # it has just been folded
                     size = entry.stat().st_size
-                    found.append(Segment(Path(entry.path), writer, int(number or 0), size))
+                    found.append(Segment(Path(entry.path), named[1], int(named[2] or 0), size))
     return sorted(found, key=lambda each: (each.writer, each.number))
 
 
@@ -182,18 +195,22 @@ def is_being_written(path: Path) -> bool:
         return False
 
 
+_NAME = re.compile(r"([^.]+)(?:\.([0-9]{1,12}))?\.journal")
 _encode = msgspec.msgpack.Encoder().encode
 _head, _crc32 = HEAD.pack, zlib.crc32
 _SEGMENT = 8 << 20
 _STEP = 1 << 20
 _SPARE = 100  # for a magic line, and a frame that says what was lost
 _PAUSE = 0.25
+_CALM = 60.0  # seconds without a loss, before it is said that records are kept again
+_SOON = 1 << 14  # what may be written until that is looked at
 _NO_ROOM = OSError(errno.ENOSPC, "the journal has taken up the room it may (setting journal_mb)")
 _log = logging.getLogger("onrecord")
 
 
 def _open_segment(folder: Path, name: str) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_home(folder.parent)
+    folder.mkdir(exist_ok=True)
     # The name appears only with the lock held: a reader must never take a segment that is just
     # being born for one whose writer is gone.
     being_born = folder / f".{name}.journal"

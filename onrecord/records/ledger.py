@@ -178,6 +178,17 @@ def held(worst: Worst) -> AbstractAsyncContextManager[Hold]:
     return hold if scope.soonest is None else _in_time(hold, scope.soonest)
 
 
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """For waiting that is no call: raises LimitError when a limit of seconds around runs out."""
+    scope = _scope.get()
+    if scope is None or scope.soonest is None:
+        yield
+    else:
+        async with _in_time(_FREE, scope.soonest):
+            yield
+
+
 def longest_answer() -> int | None:
     """The bound, in tokens, of an answer whose request names none; None where none is needed."""
     scope = _scope.get()

@@ -36,7 +36,7 @@ from onrecord.records.ledger import when_done
 from onrecord.records.ledger_page import TABLES, Claim, Page, row_id
 from onrecord.records.limits import MOST, Asked, Bill, Spent, Worst
 from onrecord.records.record import new_id
-from onrecord.settings import Settings
+from onrecord.settings import Settings, make_home
 
 T = TypeVar("T")
 
@@ -260,7 +260,7 @@ def _place(engine: sa.Engine | None) -> Path | str:
 
 
 def _sqlite(path: Path) -> sa.Engine:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_home(path.parent)
     url = sa.URL.create("sqlite", database=str(path))
     engine = sa.create_engine(url, connect_args={"timeout": 30})
 

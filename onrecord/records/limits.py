@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from onrecord.errors import LimitError, UsageError
+from onrecord.records.wording import dollars
 
 MOST = 10**15  # micro-dollars, tokens, calls: sums of them stay within 64 bits
 
@@ -54,7 +55,8 @@ class Caps(NamedTuple):
 
 class Worst(msgspec.Struct, frozen=True, gc=False):
     """The most that one call can take: micro-dollars, rounded up (None: its price is not known),
-    and tokens, input and output together."""
+    and tokens, input and output together (0: nothing bounds them, because nobody limits tokens or
+    dollars)."""
 
     cost: int | None
     tokens: int
@@ -78,8 +80,9 @@ class Spent(msgspec.Struct, frozen=True):
 
     Costs are in micro-dollars; `seconds` since its block began. Included in what is spent:
     `lost` calls, whose process died before it settled them, at their worst case; `over_cost` and
-    `over_tokens`, by which calls took more than their worst case. `unpriced` calls were made while
-    no price was known: they are not in `cost`.
+    `over_tokens`, by which calls took more than their worst case (0 where nothing limits tokens or
+    dollars: there is no worst case). `unpriced` calls were made while no price was known: they are
+    not in `cost`.
     """
 
     cost: int = 0
@@ -142,7 +145,7 @@ class Tally(msgspec.Struct):
             cost = 0
         elif worst.cost is not None and cost > worst.cost:
             self.over_cost += cost - worst.cost
-        if tokens > worst.tokens:
+        if 0 < worst.tokens < tokens:
             self.over_tokens += tokens - worst.tokens
         self.cost += cost
         self.tokens += tokens
@@ -181,12 +184,6 @@ def refusal(limit: str, caps: Caps, tally: Tally, worst: Worst, *, where: str = 
         where=where or "a budget of this process",
         cure=cure,
     )
-
-
-def dollars(cost: int) -> str:
-    """Micro-dollars as they are said: 21300 is `$0.0213`."""
-    whole, rest = divmod(cost, 1_000_000)
-    return f"${whole:,}.{f'{rest:06d}'.rstrip('0').ljust(2, '0')}"
 
 
 def _check(name: str, value: float | Decimal, *, whole: bool) -> None:

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from onrecord.errors import UnknownNameError
-from onrecord.records import reading
-from onrecord.records.database import FILE, storage_error
+from onrecord.records import database, reading
 from onrecord.records.database import reading as reading_from
+from onrecord.records.database import told_errors
 from onrecord.records.query import Query
 from onrecord.records.record import Record
 from onrecord.records.recording import RESUMED
@@ -36,20 +35,7 @@ def run_of(store: Store, beginning: str) -> str:
 
     Raises UnknownNameError where there is none, or more than one run.
     """
-    c = RECORD.c
-    # A range instead of LIKE: the index on ids finds it. Digits of ids are below "g".
-    begins = (c.id >= beginning, c.id < f"{beginning}g")
-    query = sa.select(c.run).where(*begins).distinct().limit(2)
-    with connected(store) as connection:
-        runs = list(connection.scalars(query))
-    if len(runs) != 1 or not beginning:
-        problem = "no record has" if not runs else "more than one run has"
-        raise UnknownNameError(
-            f"{problem} an id that begins with '{beginning}'",
-            where=location(store),
-            cure="`onrecord records` lists the runs and their ids.",
-        )
-    return str(runs[0])
+    return store.run_of(beginning)
 
 
 def latest_attempts(store: Store, runs: Iterable[Record]) -> dict[str, Record]:
@@ -84,18 +70,14 @@ def whole(store: Store, ids: Sequence[str], *, bodies: bool = True) -> dict[str,
 
 def location(store: Store) -> str:
     """Where the records are: a file, or the address of a database without its password."""
-    url = store.engine.url
-    return url.render_as_string(hide_password=True) if url.host else str(store.home / FILE)
+    return database.location(store.engine)
 
 
 @contextmanager
 def connected(store: Store) -> Iterator[sa.Connection]:
     """A connection that reads. Raises StorageError where the database cannot be read."""
-    try:
-        with reading_from(store.engine) as connection:
-            yield connection
-    except sa.exc.DBAPIError as error:
-        raise storage_error(error, store.engine) from None
+    with told_errors(store.engine), reading_from(store.engine) as connection:
+        yield connection
 
 
 _SOME = 500

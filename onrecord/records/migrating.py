@@ -1,4 +1,4 @@
-"""Running the migrations of an older store: each in one transaction, and on a copy's safety.
+"""Running the migrations of an older store: all in one transaction, and on a copy's safety.
 
 Alembic is told to use the transaction that is begun here. It would not begin one itself for
 SQLite, and a step that fails half-way must leave the store as it was.
@@ -62,8 +62,8 @@ def upgrade(engine: sa.Engine, to: str) -> None:
     begun = time.monotonic()
     while True:
         try:
-            if _step(engine, to):
-                return
+            _take_steps(engine, to)
+            return
         except sa.exc.OperationalError as error:
             # Another process upgrades, and a long journal takes longer than SQLite's patience.
             if not _is_locked(error) or time.monotonic() - begun > _PATIENCE:
@@ -83,20 +83,18 @@ _one_at_a_time = threading.Lock()  # Alembic's `op` is one for all threads
 _log = logging.getLogger("onrecord")
 
 
-def _step(engine: sa.Engine, to: str) -> bool:
-    """Take the next migration; whether the store is where it should be."""
+def _take_steps(engine: sa.Engine, to: str) -> None:
     with _one_at_a_time, engine.begin() as connection:
         take_turns(connection)
         found = found_revision(connection)
         if found == to:
-            return True
+            return
         if not is_postgresql(connection) and found is not None:
             _keep_copy(Path(str(engine.url.database)), found)
-        _migrate(connection, found)
-        return False
+        _migrate(connection, found, to)
 
 
-def _migrate(connection: sa.Connection, found: str | None) -> None:
+def _migrate(connection: sa.Connection, found: str | None, to: str) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -107,7 +105,7 @@ def _migrate(connection: sa.Connection, found: str | None) -> None:
     config.attributes["connection"] = connection
     if found == "0001":  # it was made before there were migrations
         command.stamp(config, found)
-    command.upgrade(config, "+1")
+    command.upgrade(config, to)
 
 
 def _keep_copy(path: Path, found: str) -> None:

@@ -12,7 +12,8 @@ from onrecord.notebook import STYLE, body, escaped, words
 from onrecord.records.drawing import NOT_WELL, Drawing, drawing, label_of, summary, texts_of
 from onrecord.records.record import Record
 from onrecord.records.timeline import Span, Timeline
-from onrecord.records.tree import Hidden, Row, Tree, flat, origin_of, question_of
+from onrecord.records.tree import Hidden, Row, Tree, origin_of, question_of
+from onrecord.records.wording import flat
 
 
 def run_page(records: Iterable[Record], most: int = 200, now_ns: int | None = None) -> str:
@@ -52,7 +53,8 @@ def _row(row: Row, timeline: Timeline, columns: list[int]) -> str:
     )
     look = NOT_WELL.get(what.state, "good" if what.source is not None else "")
     line = f'<span class="label"{indent}>{kind} <bdi>{name}</bdi></span>{cells}'
-    line += _track(timeline.of(what), timeline, look)
+    open_ended = " open-ended" if what.id in timeline.open_ended else ""
+    line += _track(timeline.of(what), timeline, f"{look}{open_ended}")
     notes = "".join(_notes(what))
     bodies = "".join(_bodies(what))
     return (
@@ -119,6 +121,8 @@ background:rgba(128,128,128,.14)}
 .onrecord .bar.bad{background:#e0433d}
 .onrecord .bar.warn{background:#e5a11b}
 .onrecord .bar.good{background:#2e9e5b}
+.onrecord .bar.open-ended{min-width:1.2em;
+background:linear-gradient(to right,#e5a11b calc(100% - 1.2em),transparent)}
 .onrecord .bar.hidden{background:rgba(128,128,128,.45)}
 .onrecord .cut{width:0;border-left:2px dotted rgba(128,128,128,.9)}
 .onrecord .inside{padding:0 .5em .3em calc(var(--depth)*1.25em + .6em)}

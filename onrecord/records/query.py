@@ -10,7 +10,8 @@ import msgspec
 
 from onrecord.errors import UsageError
 from onrecord.messages import Usage
-from onrecord.records.record import Kind, State
+from onrecord.records.record import Kind, State, identity
+from onrecord.records.wording import shortened
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,7 +20,8 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `run`: the id of a run. `kinds`, `states`: one of them. `name`, `release`, `session`, `user`,
     `tenant`: exactly this. `tags`: all of them. `since_ns`, `until_ns`: started at or after, before
     (nanoseconds since 1970). `error` and `text`: words in the error; in the input, output or error
-    (upper and lower case are told apart). `ids`: one of these. Raises UsageError.
+    (upper and lower case are told apart). `ids`: one of these; an empty tuple finds nothing. Raises
+    UsageError.
     """
 
     run: str | None = None
@@ -35,29 +37,55 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str | None = None
     release: str | None = None
     text: str | None = None
-    ids: tuple[str, ...] = ()
+    ids: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        known = {"kinds": get_args(Kind), "states": get_args(State)}
-        for name in ("kinds", "states", "tags", "ids"):
-            values = getattr(self, name)
-            if isinstance(values, str):
+        for name in _SEVERAL:
+            self._check_several(name)
+        for name in _TEXTS:
+            if not isinstance(value := getattr(self, name), str | None):
+                raise _wrong(name, "a text", value)
+            if value is not None and name in _IDENTITIES:
+                msgspec.structs.force_setattr(self, name, identity(value))
+            elif value == "":
                 raise UsageError(
-                    f"the {name} of a query are several, not one", cure=f"Write ({values!r},)."
+                    f"the query's {name} is empty", cure="Leave it out to find all records."
                 )
-            for value in values:
-                if name in known and value not in known[name]:
-                    raise UsageError(
-                        f"there is no {name[:-1]} {value!r}",
-                        cure=f"Choose from {', '.join(known[name])}.",
-                    )
+        for name in ("since_ns", "until_ns"):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and -_LAST <= value <= _LAST):
+                cure = "`onrecord.records.query.moment` reads a date, a time or an age."
+                raise _wrong(name, "nanoseconds since 1970", value, cure)
+
+    def _check_several(self, name: str) -> None:
+        values = getattr(self, name)
+        if isinstance(values, str):
+            raise UsageError(
+                f"the {name} of a query are several, not one", cure=f"Write ({values!r},)."
+            )
+        if isinstance(values, list | set | frozenset):
+            values = tuple(values)
+            msgspec.structs.force_setattr(self, name, values)
+        if values is None and name == "ids":
+            return
+        if not isinstance(values, tuple) or not all(isinstance(each, str) for each in values):
+            raise _wrong(name, "a tuple of texts", values)
+        if name == "tags":
+            msgspec.structs.force_setattr(self, name, tuple(map(identity, values)))
+        choices = _SEVERAL[name]
+        for value in values:
+            if choices and value not in choices:
+                raise UsageError(
+                    f"there is no {name[:-1]} {value!r}", cure=f"Choose from {', '.join(choices)}."
+                )
 
 
 class Total(msgspec.Struct, frozen=True):
     """Records of one group, together.
 
     `group` has a value for each name that was asked for. `seconds_p50` and `seconds_p95` are of
-    calls that ended. `cost` is in micro-dollars and holds what is known; `unpriced` counts the
+    calls that ended, None where none has. `cost` is in micro-dollars and holds what is known; `unpriced` counts the
     calls whose cost is not. `reused` counts calls that were not made but taken from a record.
     """
 
@@ -65,8 +93,8 @@ class Total(msgspec.Struct, frozen=True):
     calls: int
     failed: int
     reused: int
-    seconds_p50: float
-    seconds_p95: float
+    seconds_p50: float | None
+    seconds_p95: float | None
     usage: Usage
     cost: int
     unpriced: int
@@ -98,6 +126,22 @@ GROUPS = (
 )
 """What totals can be grouped by. `model` counts model and embedding calls only; `flow` is the
 outermost call of the run; `day` is that of the start, in UTC."""
+
+
+_SEVERAL: dict[str, tuple[str, ...]] = {
+    "kinds": get_args(Kind),
+    "states": get_args(State),
+    "tags": (),
+    "ids": (),
+}
+_IDENTITIES = ("session", "user", "tenant", "release")
+_TEXTS = ("run", "name", "error", "session", "user", "tenant", "release", "text")
+
+
+def _wrong(name: str, takes: str, value: object, cure: str = "") -> UsageError:
+    return UsageError(
+        f"the query's {name} takes {takes}, not {shortened(repr(value), 80)}", cure=cure
+    )
 
 
 def moment(text: str, now: datetime.datetime | None = None) -> int:

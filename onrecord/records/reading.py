@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from onrecord.errors import UsageError
 from onrecord.messages import Usage
+from onrecord.records import skew
 from onrecord.records.database import is_postgresql
 from onrecord.records.query import GROUPS, Query, Total
 from onrecord.records.record import Record, unpacked
@@ -21,8 +22,7 @@ def matching(
 ) -> list[sa.ColumnElement[bool]]:
     """What must hold of the rows of RECORD that a query asks for.
 
-    `by_id`: times are looked for among the ids first, which ascend with them. A record that was
-    brought in with another id is then missed: not good enough for erasing.
+    `by_id`: times are looked for among the ids first, which ascend with them.
     """
     c = RECORD.c
     conditions: list[sa.ColumnElement[bool]] = []
@@ -38,16 +38,9 @@ def matching(
         conditions.append(_one_of(c.state, query.states))
         if "done" not in query.states:
             conditions.append(c.state != "done")  # a partial index knows these
-    if query.ids:
+    if query.ids is not None:
         conditions.append(c.id.in_(query.ids))
-    if query.since_ns is not None:
-        conditions.append(c.started_ns >= query.since_ns)
-        if by_id:
-            conditions.append(c.id >= _id_at(query.since_ns))
-    if query.until_ns is not None:
-        conditions.append(c.started_ns < query.until_ns)
-        if by_id:
-            conditions.append(c.id < _id_at(query.until_ns + 2 * _HOUR))
+    conditions += _in_time(connection, query, by_id)
     for tag in query.tags:
         tagged = sa.select(TAG.c.record).where(TAG.c.tag == tag)
         conditions.append(c.id.in_(tagged))
@@ -93,16 +86,12 @@ def select(
     return [_record(row, _body(row[_INPUT], long), _body(row[_OUTPUT], long)) for row in rows]
 
 
-def pages(
-    connection: sa.Connection, query: Query, size: int = 1000, *, bodies: bool = True
-) -> Iterator[Record]:
-    """All records of a query, oldest first, a page at a time."""
-    last: str | None = None
-    while page := select(
-        connection, query, limit=size, after=last, newest_first=False, bodies=bodies
-    ):
-        yield from page
-        last = page[-1].id
+def runs_of(connection: sa.Connection, beginning: str) -> list[str]:
+    """The runs, two at most, of the calls whose ids begin like this."""
+    # A range, which the index on ids answers: of what follows an id's beginning, g comes after
+    # every hexadecimal digit.
+    begins = sa.and_(RECORD.c.id >= beginning, RECORD.c.id < beginning + "g")
+    return list(connection.scalars(sa.select(RECORD.c.run).where(begins).distinct().limit(2)))
 
 
 def totals(connection: sa.Connection, query: Query, by: Sequence[str]) -> list[Total]:
@@ -116,52 +105,23 @@ def totals(connection: sa.Connection, query: Query, by: Sequence[str]) -> list[T
         conditions.append(RECORD.c.kind.in_(("model", "embed")))
     root = RECORD.alias("root")
     origin = RECORD.outerjoin(root, root.c.id == RECORD.c.run) if "flow" in by else RECORD
-    c = RECORD.c
-    ended = c.ended_ns > 0
     rows = (
-        sa.select(
-            *[group(root).label(f"g{at}") for at, group in enumerate(groups)],
-            c.state,
-            c.source,
-            c.cost,
-            c.input_tokens,
-            c.output_tokens,
-            c.cached_tokens,
-            c.reasoning_tokens,
-            sa.case((ended, c.ended_ns - c.started_ns)).label("took"),
-        )
+        sa.select(*[group(root).label(f"g{at}") for at, group in enumerate(groups)], *_SUMMED)
         .select_from(origin)
         .where(*conditions)
         .subquery()
     )
     keys = [rows.c[f"g{at}"] for at in range(len(groups))]
     rank = sa.func.row_number().over(partition_by=keys, order_by=rows.c.took.nulls_last())
-    ranked = sa.select(
-        *rows.c,
-        rank.label("rank"),
-        sa.func.count(rows.c.took).over(partition_by=keys).label("ended"),
-    ).subquery()
-    r = ranked.c
-    names = [r[f"g{at}"] for at in range(len(groups))]
-    query_ = (
-        sa.select(
-            *names,
-            sa.func.count().label("calls"),
-            _count(r.state == "failed").label("failed"),
-            _count(r.source.is_not(None)).label("reused"),
-            sa.func.max(sa.case((r.rank == (r.ended * 50 + 99) // 100, r.took))).label("p50"),
-            sa.func.max(sa.case((r.rank == (r.ended * 95 + 99) // 100, r.took))).label("p95"),
-            sa.func.sum(r.input_tokens).label("input"),
-            sa.func.sum(r.output_tokens).label("output"),
-            sa.func.sum(r.cached_tokens).label("cached"),
-            sa.func.sum(r.reasoning_tokens).label("reasoning"),
-            sa.func.coalesce(sa.func.sum(r.cost), 0).label("cost"),
-            _count(r.cost.is_(None)).label("unpriced"),
-        )
+    ended = sa.func.count(rows.c.took).over(partition_by=keys)
+    ranked = sa.select(*rows.c, rank.label("rank"), ended.label("ended")).subquery()
+    names = [ranked.c[f"g{at}"] for at in range(len(groups))]
+    summed = (
+        sa.select(*names, *_sums(ranked.c))
         .group_by(*names)
         .order_by(sa.desc("cost"), sa.desc("calls"), *names)
     )
-    return [_total(row, by) for row in connection.execute(query_)]
+    return [_total(row, by) for row in connection.execute(summed)]
 
 
 _OUTLINE = [
@@ -170,12 +130,17 @@ _OUTLINE = [
     if name not in ("input", "output")  # bodies
 ]
 _WHOLE = [*_OUTLINE, RECORD.c.input, RECORD.c.output]
+_SUMMED = [
+    *(RECORD.c[name] for name in ("state", "source", "cost")),
+    *(RECORD.c[f"{name}_tokens"] for name in ("input", "output", "cached", "reasoning")),
+    sa.case((RECORD.c.ended_ns > 0, RECORD.c.ended_ns - RECORD.c.started_ns)).label("took"),
+]
 _INPUT, _OUTPUT = len(_OUTLINE), len(_OUTLINE) + 1
 _DAY = 86_400_000_000_000
-_HOUR = 3_600_000_000_000
 _usage = msgspec.msgpack.Decoder(Usage).decode
 _tags = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _NONE_USED = Usage()
+_MISSING = "<missing>"
 
 
 def _one_of(column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
@@ -183,9 +148,17 @@ def _one_of(column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnEl
     return column == values[0] if len(values) == 1 else column.in_(values)
 
 
-def _id_at(ns: int) -> str:
-    """Where the ids of a moment begin, with an hour to spare for a clock that was set back."""
-    return f"{max((ns - _HOUR) // 1_000_000, 0):012x}"
+def _in_time(connection: sa.Connection, query: Query, by_id: bool) -> list[sa.ColumnElement[bool]]:
+    c, since, until = RECORD.c, query.since_ns, query.until_ns
+    if since is None and until is None:
+        return []
+    first, last = skew.ids_between(connection, since, until) if by_id else (None, None)
+    return [
+        *([c.started_ns >= since] if since is not None else []),
+        *([c.started_ns < until] if until is not None else []),
+        *([c.id >= first] if first is not None else []),
+        *([c.id < last] if last is not None else []),
+    ]
 
 
 def _holds(
@@ -231,6 +204,28 @@ def _group(name: str) -> Callable[[Any], Any]:
     )
 
 
+def _sums(r: Any) -> list[sa.ColumnElement[Any]]:
+    """The columns of a Total, from rows with the columns of _SUMMED, the rank of their times and
+    how many of them ended."""
+
+    def percentile(hundredths: int) -> sa.ColumnElement[Any]:
+        return sa.func.max(sa.case((r.rank == (r.ended * hundredths + 99) // 100, r.took)))
+
+    return [
+        sa.func.count().label("calls"),
+        _count(r.state == "failed").label("failed"),
+        _count(r.source.is_not(None)).label("reused"),
+        percentile(50).label("p50"),
+        percentile(95).label("p95"),
+        sa.func.sum(r.input_tokens).label("input"),
+        sa.func.sum(r.output_tokens).label("output"),
+        sa.func.sum(r.cached_tokens).label("cached"),
+        sa.func.sum(r.reasoning_tokens).label("reasoning"),
+        sa.func.coalesce(sa.func.sum(r.cost), 0).label("cost"),
+        _count(r.cost.is_(None)).label("unpriced"),
+    ]
+
+
 def _count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
     return sa.func.sum(sa.case((condition, 1), else_=0))
 
@@ -242,8 +237,8 @@ def _total(row: Any, by: Sequence[str]) -> Total:
         calls=row.calls,
         failed=int(row.failed),
         reused=int(row.reused),
-        seconds_p50=int(row.p50 or 0) / 1e9,
-        seconds_p95=int(row.p95 or 0) / 1e9,
+        seconds_p50=None if row.p50 is None else int(row.p50) / 1e9,
+        seconds_p95=None if row.p95 is None else int(row.p95) / 1e9,
         usage=Usage(int(row.input), int(row.output), int(row.cached), int(row.reasoning)),
         cost=int(row.cost),
         unpriced=int(row.unpriced),
@@ -278,7 +273,10 @@ def _body(packed: bytes | None, long: dict[bytes, bytes]) -> Any:
     if packed is None:
         return None
     packed = bytes(packed)
-    return unpacked(long[packed[1:]] if packed[:1] == REFERENCE else packed)
+    if packed[:1] != REFERENCE:
+        return unpacked(packed)
+    content = long.get(packed[1:])
+    return _MISSING if content is None else unpacked(content)
 
 
 def _record(row: Any, input: Any, output: Any) -> Record:

@@ -45,6 +45,7 @@ from onrecord.records import patterns
 from onrecord.records.naming import FIELDS, KEY_NAMES, Naming, headers, kind_of, words
 from onrecord.records.patterns import PSEUDONYM, Finder, Found, Plainer
 from onrecord.records.suspicion import Suspicion
+from onrecord.settings import make_home
 
 Own = Callable[[str], str | None]
 _Look = Callable[[bytes], bool]
@@ -252,7 +253,7 @@ def pseudonym_key(folder: Path) -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_home(path.parent)
     new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -51,13 +51,14 @@ import msgspec
 
 from onrecord.errors import ReplayError, StorageError, UsageError
 from onrecord.messages import Completion
-from onrecord.records import cassette as files
-from onrecord.records.cassette import Answer, Asked, Cassette, Entry, Leaf, Line
+from onrecord.records.cassette import RECORD, Cassette, Entry
+from onrecord.records.cassette_line import Answer, Asked, Leaf, Line, answer_of, written
 from onrecord.records.difference import difference, nearest
 from onrecord.records.raising import made_again
 from onrecord.records.record import Record, pack, question_key, unpacked
 from onrecord.records.recording import Call, Found, Recall, Recording, recalling, recording
 from onrecord.records.whole_file import alone, write
+from onrecord.records.wording import shortened
 
 
 def replay(path: str | os.PathLike[str], *, record: bool | Literal["all"] = False) -> Replay:
@@ -70,14 +71,21 @@ def replay(path: str | os.PathLike[str], *, record: bool | Literal["all"] = Fals
 
     Raises ReplayError for a call that the cassette does not hold, with the difference to the
     nearest one that it does, and for a file that is missing or no cassette; UsageError for a
-    folder.
+    folder, and for what is no path.
     """
-    if record not in (False, True, "all"):
+    try:
+        where = Path(path)
+    except TypeError:
         raise UsageError(
-            f"there is no way to record called {record!r}",
+            f"a cassette is named by its path, not by {shortened(repr(path), 80)}",
+            cure='Write replay("cassettes/leave.jsonl").',
+        ) from None
+    if not isinstance(record, bool) and not (isinstance(record, str) and record == "all"):
+        raise UsageError(
+            f"there is no way to record called {shortened(repr(record), 80)}",
             cure='It is False (replay only), True (add what is new) or "all" (make all anew).',
         )
-    return Replay(Path(path), "all" if record == "all" else bool(record))
+    return Replay(where, record)
 
 
 class Replay:
@@ -191,7 +199,7 @@ class Replay:
         """A call was made: what it gave will be on the cassette."""
         pending = self._pending.get(call.id)
         if pending is not None:
-            pending.answer = files.answer_of(call.output, call.usage, call.cost, call.whole)
+            pending.answer = answer_of(call.output, call.usage, call.cost, call.whole)
         elif call.start.kind not in _LEAVES and self._outer is not None:
             self._outer.keep(call)
 
@@ -225,7 +233,7 @@ class Replay:
         told = _compared(line)
         at = nearest(told, [_compared(each) for each in alike])
         if at is None:
-            asked = files.written(told, indent=2)
+            asked = written(told, indent=2)
             asked = asked if len(asked) <= _SHOWN else f"{asked[:_SHOWN]}…"
             held = f"It holds no {line.kind} call at all. This one asks\n{asked}"
         else:
@@ -238,7 +246,7 @@ class Replay:
             f"the cassette does not hold this call of {line.kind} '{line.name}', and it was not "
             "made",
             where=str(self.path),
-            cure=f"{files.RECORD}\n{held}",
+            cure=f"{RECORD}\n{held}",
         )
 
     def _failure(self, line: Line) -> Exception:
@@ -346,12 +354,12 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def _ended(record: Record) -> Answer | None:
     """What a call gave that was not kept: one that failed, or was answered by the cache."""
     if record.state == "done" and record.kind == "model":
-        return files.answer_of(msgspec.convert(record.output, Completion), None, 0, None)
+        return answer_of(msgspec.convert(record.output, Completion), None, 0, None)
     if record.state == "done" and record.kind != "embed":
-        return files.answer_of(record.output, None, 0, None)
+        return answer_of(record.output, None, 0, None)
     failed = record.state == "failed" and record.error not in (None, "cancelled")
     if failed and not str(record.error).startswith(ReplayError.__name__):
-        return files.answer_of(None, record.usage, record.cost, None, error=record.error)
+        return answer_of(None, record.usage, record.cost, None, error=record.error)
     return None
 
 

@@ -83,6 +83,13 @@ LOSS = sa.Table(
     sa.Column("calls", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
 )
+# How far ids are from the times of their calls (skew.py): "ahead", "behind", in milliseconds.
+SKEW = sa.Table(
+    "skew",
+    METADATA,
+    sa.Column("side", sa.String, primary_key=True),
+    sa.Column("ms", sa.BigInteger, nullable=False),
+)
 
 # What similar questions are found by (models/similar.py). `space` tells apart what must never be
 # compared: questions with other instructions, to other models.
@@ -120,6 +127,8 @@ RARE = [_c.kind != kind for kind in sorted(COMMON)]
 _index("record_rare_kind", _c.kind, _id, where=sa.and_(*RARE))
 _index("record_root", _id, where=_c.parent.is_(None))
 _index("record_not_done", _c.state, _id, where=_c.state != "done")
+# Words of errors are looked for here; PostgreSQL's indexes do not take long texts.
+sa.Index("record_error", _id, _c.error, sqlite_where=_c.state != "done").ddl_if(dialect="sqlite")
 _index("record_open", _c.writer, where=_c.state == "open")
 _index("record_answer", _c.key, _id, where=_c.kind == "model")
 _index("record_user", _c.user, _id, where=_c.user.is_not(None))

@@ -3,12 +3,11 @@
 SQLite in `.onrecord/`, or PostgreSQL (setting `store`): same tables, same code. What the journal
 holds is folded in when a store is opened, and by a thread of every process that records
 (`folding.py`, `attending.py`). A SQLite file that broke is moved aside and built anew from the
-segments that are still there.
+segments that are still there (`tending.py`).
 """
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,22 +16,18 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from onrecord.errors import OnrecordError, UnknownNameError, UsageError
-from onrecord.records import erasing, reading
-from onrecord.records.database import (
-    FILE,
-    insert,
-    is_damaged,
-    is_postgresql,
-    open_engine,
-    storage_error,
-)
+from onrecord.errors import UnknownNameError, UsageError
+from onrecord.records import erasing, losses, reading
+from onrecord.records.database import insert, location, told_errors
 from onrecord.records.database import reading as reading_from
-from onrecord.records.folding import Bodies, Folding, folding_lock, put, row_of
+from onrecord.records.folding import Folding, folding_lock, waiting
+from onrecord.records.losses import Damage
+from onrecord.records.place import tell_read_only
 from onrecord.records.query import Query, Receipt, Total
 from onrecord.records.record import Kind, Record
-from onrecord.records.schema import LOSS, RECORD, SOURCE, VECTOR
-from onrecord.records.upgrading import prepare
+from onrecord.records.schema import RECORD, SOURCE, VECTOR
+from onrecord.records.taking import take
+from onrecord.records.tending import Database
 from onrecord.settings import Settings
 
 T = TypeVar("T")
@@ -43,7 +38,9 @@ class Store:
     """The records of a project. `Store.open()` is the way to that of the settings.
 
     Opening it folds what the journal holds; `fold()` again for what came since. Safe to use from
-    any thread. Raises StorageError where the folder or the database cannot be read or written.
+    any thread. On a read-only disk, or where the permission to write is missing, it can be read,
+    without what is in the journal only (`read_only`; the log says so). Raises StorageError where
+    the folder or the database cannot be read or, being writable, not be written.
     """
 
     def __init__(
@@ -53,16 +50,16 @@ class Store:
         *,
         keep_days: float | None = None,
         journal_mb: float = 1024.0,
+        fsync: bool = False,
         fold: bool = True,
     ) -> None:
         self.home = home
-        self._url = url
         self._journal = home / "journal"
         self._keep_days = keep_days
         self._room = int(journal_mb * 1e6) // 2
-        self.engine = open_engine(home, url)
-        """The database; its transactions begin as those of a writer."""
-        self._safely(self._begin)
+        self._fsync = fsync
+        self._database = Database(home, url, fsync=fsync)
+        self._safely(self._database.begin)
         if fold:
             self.fold()
 
@@ -75,8 +72,24 @@ class Store:
             settings.store,
             keep_days=settings.keep_days,
             journal_mb=settings.journal_mb,
+            fsync=settings.fsync,
             fold=fold,
         )
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The database; its transactions begin as those of a writer."""
+        return self._database.engine
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written here: no folding, no erasing."""
+        return self._database.read_only
+
+    @property
+    def full(self) -> bool:
+        """Whether that is for want of room on the disk; what is erased makes room."""
+        return self._database.full
 
     def fold(self, *, wait: bool = True, stopped: Callable[[], bool] = lambda: False) -> int:
         """Take in what the journal's segments hold and the store does not yet; how many frames.
@@ -102,11 +115,20 @@ class Store:
         `id` may be shortened to any beginning that fits one run only. Without `bodies`, inputs and
         outputs are None: a run of 100,000 calls opens at once. Raises UnknownNameError.
         """
-        run = self._run_of(id)
-        query = Query(run=run)
+        query = Query(run=self.run_of(id))
         return self._read(
             lambda c: reading.select(c, query, limit=None, newest_first=False, bodies=bodies)
         )
+
+    def run_of(self, beginning: str) -> str:
+        """The id of the run that the call belongs to whose id begins like this.
+
+        Raises UnknownNameError where there is none, or more than one run.
+        """
+        runs = self._read(lambda c: reading.runs_of(c, beginning))
+        if len(runs) != 1 or not beginning:
+            raise self._unknown("more than one run has" if runs else "no record has", beginning)
+        return runs[0]
 
     def record(self, id: str) -> Record:
         """One record, by its whole id. Raises UnknownNameError."""
@@ -182,7 +204,7 @@ class Store:
     def add_vectors(self, rows: list[dict[str, Any]]) -> None:
         """Keep vectors of questions: rows of the table `vector`."""
         if rows:
-            with self._errors(), self.engine.begin() as connection:
+            with told_errors(self.engine), self.engine.begin() as connection:
                 connection.execute(insert(connection, VECTOR).on_conflict_do_nothing(), rows)
 
     def vectors(
@@ -199,9 +221,12 @@ class Store:
         return [(row[0], bytes(row[1])) for row in rows]
 
     def take(self, records: Iterable[Record]) -> int:
-        """Bring in records that were made elsewhere; how many are new. Known ones stay."""
-        with self._errors():
-            return sum(self._take(batch) for batch in _batches(records, 1000))
+        """Bring in records that were made elsewhere; how many are new. Known ones stay.
+
+        Raises UsageError for records that the database refuses; all others are in then.
+        """
+        with told_errors(self.engine):
+            return take(self.engine, records)
 
     def erase(self, query: Query) -> Receipt:
         """Remove the records of a query: rows, bodies, and the journal's frames. For good.
@@ -209,74 +234,66 @@ class Store:
         Raises UsageError for a query that names nothing: it would mean everything.
         """
         self.fold()
-        with self._errors(), folding_lock(self._journal, wait=True):
+        if self.full and query != _EVERY:
+            self._database.make_room()
+            self.fold()
+        with told_errors(self.engine), folding_lock(self._journal, wait=True):
             return erasing.erase(self.engine, self._journal, self.home, query)
 
     @property
     def lost(self) -> int:
         """Calls that went on without a record, or with an unfinished one (full disk, no room)."""
-        return int(self._read(lambda c: c.scalar(sa.select(sa.func.sum(LOSS.c.calls)))) or 0)
+        return self._read(losses.lost)
 
     @property
     def torn(self) -> int:
-        """Bytes at the end of segments that were cut off or damaged, and passed over."""
-        return int(self._read(lambda c: c.scalar(sa.select(sa.func.sum(LOSS.c.bytes)))) or 0)
+        """Bytes of segments that were cut off or damaged, and passed over."""
+        return self._read(losses.torn)
+
+    @property
+    def damage(self) -> list[Damage]:
+        """The damaged places in segments. These are kept, with the folded ones."""
+        return self._read(losses.damaged)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of the journal that are not in the store yet."""
+        return self._read(lambda c: waiting(c, self._journal))
 
     def close(self) -> None:
         """Let go of the database."""
         self.engine.dispose()
 
-    def _begin(self) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
-        prepare(self.engine)
-
     def _fold(self, wait: bool, stopped: Callable[[], bool]) -> int:
-        frames = Folding(self.engine, self._journal, self._room).fold(wait=wait, stopped=stopped)
+        if self.read_only and not self._database.write_again():
+            if not self.full:  # that has been said
+                tell_read_only(self.home, self.waiting)
+            return 0
+        frames = self._take_in(wait, stopped)
         if self._keep_days is not None and self._is_time_to_erase(self._keep_days):
             old = Query(until_ns=time.time_ns() - int(self._keep_days * 86400e9))
             with folding_lock(self._journal, wait=False) as held:
                 if held:
                     erasing.erase(self.engine, self._journal, self.home, old)
+                    (self.home / _ERASED).touch()
         return frames
+
+    def _take_in(self, wait: bool, stopped: Callable[[], bool]) -> int:
+        folding = Folding(self.engine, self._journal, self._room, fsync=self._fsync)
+        return folding.fold(wait=wait, stopped=stopped)
 
     def _is_time_to_erase(self, keep_days: float) -> bool:
         """Once a day: to forget on the disk, too, the database is rewritten."""
-        last = self.home / "erased-by-age"
+        last = self.home / _ERASED
         every = min(keep_days / 4, 1.0) * 86400
-        if last.exists() and time.time() - last.stat().st_mtime < every:
-            return False
-        last.touch()
-        return True
-
-    def _run_of(self, id: str) -> str:
-        # A range, which the index on ids answers: of what follows an id's beginning, g comes after
-        # every hexadecimal digit.
-        begins = sa.and_(RECORD.c.id >= id, RECORD.c.id < id + "g")
-        query = sa.select(RECORD.c.run).where(begins).distinct().limit(2)
-        runs = self._read(lambda c: list(c.scalars(query)))
-        if len(runs) != 1 or not id:
-            raise self._unknown("more than one run has" if id and runs else "no record has", id)
-        return str(runs[0])
+        return not (last.exists() and time.time() - last.stat().st_mtime < every)
 
     def _unknown(self, problem: str, id: str) -> UnknownNameError:
         return UnknownNameError(
             f"{problem} an id that begins with '{id}'",
-            where=self.engine.url.render_as_string() if self._url else str(self.home / FILE),
+            where=location(self.engine),
             cure="`onrecord records` lists the runs and their ids.",
         )
-
-    def _take(self, batch: list[Record]) -> int:
-        with self.engine.begin() as connection:
-            there = set(
-                connection.scalars(
-                    sa.select(RECORD.c.id).where(RECORD.c.id.in_([each.id for each in batch]))
-                )
-            )
-            bodies = Bodies()
-            new = [each for each in batch if each.id not in there]
-            put(connection, [row_of(each, bodies) for each in new])
-            bodies.write(connection)
-        return len(new)
 
     def _read(self, ask: Callable[[sa.Connection], T]) -> T:
         def once() -> T:
@@ -286,36 +303,7 @@ class Store:
         return self._safely(once)
 
     def _safely(self, work: Callable[[], T]) -> T:
-        """Do it; a SQLite file that turns out to be damaged is replaced, and it is done again."""
-        try:
-            return work()
-        except (sa.exc.DBAPIError, OSError) as error:
-            if is_postgresql(self.engine) or not is_damaged(error):
-                raise storage_error(error, self.engine) from None
-        with self._errors():
-            self._rebuild()
-            return work()
-
-    def _rebuild(self) -> None:
-        self.engine.dispose()
-        with folding_lock(self._journal, wait=True):
-            aside = self.home / f"{FILE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-            for ending in ("", "-wal", "-shm"):
-                path = self.home / f"{FILE}{ending}"
-                if path.exists():
-                    path.rename(f"{aside}{ending}")
-            for path in sorted((self._journal / "folded").glob("*.journal")):
-                path.rename(self._journal / path.name)
-        _log.warning(
-            "the records' database was damaged. It is kept as %s, and built anew from the journal: "
-            "what the journal no longer held is in the damaged file only.",
-            aside,
-        )
-        self._begin()
-        Folding(self.engine, self._journal, self._room).fold()
-
-    def _errors(self) -> _Errors:
-        return _Errors(self.engine)
+        return self._database.safely(work, lambda: self._take_in(True, lambda: False))
 
 
 def _check_page(limit: int, before: str | None) -> None:
@@ -328,6 +316,7 @@ def _check_page(limit: int, before: str | None) -> None:
 
 
 _LONGEST_PAGE = 10_000_000
+_ERASED = "erased-by-age"  # touched when that was done
 _ID = re.compile("[0-9a-f]{32}")
 _WHOLE = (RECORD.c.state == "done", RECORD.c.source.is_(None), RECORD.c.redacted.is_(False))
 _ANSWERS = (*_WHOLE, RECORD.c.kind == "model")
@@ -336,31 +325,3 @@ _ANSWERS = (*_WHOLE, RECORD.c.kind == "model")
 def _of(user: str | None, tenant: str | None) -> list[sa.ColumnElement[bool]]:
     c = RECORD.c
     return [c.user.is_not_distinct_from(user), c.tenant.is_not_distinct_from(tenant)]
-
-
-class _Errors:
-    """Turns what a database or disk says into a StorageError."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sa.exc.DBAPIError | OSError) and not isinstance(error, OnrecordError):
-            raise storage_error(error, self._engine) from None
-
-
-def _batches(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    for record in records:
-        batch.append(record)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-_log = logging.getLogger("onrecord")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from onrecord.messages import Usage
 from onrecord.records.record import Record
+from onrecord.records.wording import dollars, duration, flat, shortened
 
 
 class Tree:
@@ -188,7 +189,7 @@ def drawn(records: Iterable[Record], details: bool = False) -> Iterator[str]:
 
 def line(record: Record) -> str:
     """One call in one line: kind, name, state, time, tokens, cost, and where it was taken from."""
-    words = [f"{record.kind} {flat(record.name)}", _state(record)]
+    words = [f"{record.kind} {shortened(record.name, LONGEST_NAME)}", _state(record)]
     if record.usage.input or record.usage.output:
         words.append(f"{record.usage.input:,} → {record.usage.output:,} tokens")
     if record.cost != 0:
@@ -222,8 +223,8 @@ def question_of(record: Record) -> str | None:
     text, options = asked.get("text", asked.get("question")), asked.get("options")
     if not isinstance(text, str):
         return None
-    choices = f" ({' / '.join(map(str, options))})" if isinstance(options, list) and options else ""
-    return f"“{flat(text)}”{choices}"
+    listed = " / ".join(map(str, options)) if isinstance(options, list) else ""
+    return f"“{flat(text)}”" + (f" ({flat(listed)})" if listed else "")
 
 
 def total_cost(records: Iterable[Record]) -> int | None:
@@ -234,49 +235,6 @@ def total_cost(records: Iterable[Record]) -> int | None:
             return None
         total += record.cost
     return total
-
-
-def bill(cost: int, unpriced: int) -> str:
-    """What calls cost together, and of how many it is not known: "$0.0015 + 3 calls whose price is
-    not known"."""
-    if not unpriced:
-        return dollars(cost)
-    return f"{dollars(cost)} + {unpriced:,} call{'s' * (unpriced != 1)} whose price is not known"
-
-
-def dollars(cost: int | None) -> str:
-    """Integer micro-dollars as dollars: 1500 -> "$0.0015"; None -> "cost unknown"."""
-    if cost is None:
-        return "cost unknown"
-    text = f"{cost / 1e6:,.6f}".rstrip("0")
-    whole, _, fraction = text.partition(".")
-    return f"${whole}.{fraction:0<2}"
-
-
-def duration(seconds: float) -> str:
-    """A time for people: "12 µs", "0.4 ms", "35 ms", "1.20 s", "3 min 5 s", "26 h 10 min"."""
-    if seconds < 0.0001:
-        return f"{seconds * 1e6:.0f} µs"
-    if seconds < 0.001:
-        return f"{seconds * 1000:.1f} ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 100:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 600 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def shortened(value: object, limit: int = 160) -> str:
-    """A value in one line of at most `limit` characters."""
-    # What a long value says beyond a few times the limit cannot be seen, even without white space.
-    text = flat(value[: 4 * limit] if isinstance(value, str) else str(value))
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def flat(text: str) -> str:
-    """A text in one line: white space and line breaks become single spaces."""
-    return " ".join(text.split())
 
 
 def _chosen(tree: Tree, calls: Sequence[Record], most: int | None) -> list[Record | Hidden]:
@@ -317,7 +275,7 @@ def _hidden(tree: Tree, calls: Sequence[Record]) -> Hidden:
     sums = Sums.of(everything)
     ends = [max([each.ended_ns for each in everything]), max([each.started_ns for each in calls])]
     return Hidden(
-        name=f"{first.kind} {flat(first.name)}" if alike else "",
+        name=f"{first.kind} {shortened(first.name, LONGEST_NAME)}" if alike else "",
         calls=len(calls),
         inside=len(inside),
         p50=max(times[(len(times) - 1) // 2], 0) / 1e9 if times else None,
@@ -357,6 +315,8 @@ def _state(record: Record) -> str:
     return record.state
 
 
+LONGEST_NAME = 80
+"""The characters of a name in a line; whoever wants all of it asks for the record."""
 NOTHING_USED = Usage()
 """The usage of calls that used nothing: whoever makes many records shares it."""
 _MANY = 20  # calls of one name under one parent that are all shown

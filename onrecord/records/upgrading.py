@@ -1,7 +1,7 @@
 """Bringing a store's tables up to date.
 
 A new store is made as it is today, at once. An older one goes through `migrations/` (Alembic), one
-step after the other, each in a transaction. A newer one is left alone.
+step after the other, all in one transaction. A newer one is left alone.
 
 In PostgreSQL the ledger's tables stand beside those of the records and are made with them; in
 SQLite the ledger has a file of its own, and makes them there.
@@ -17,7 +17,7 @@ from onrecord.records.ledger_page import TABLES as LEDGER
 from onrecord.records.migrating import ALEMBIC, found_revision, stay_away, take_turns, upgrade
 from onrecord.records.schema import METADATA
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration: what the tables of `schema.py` look like."""
 
 

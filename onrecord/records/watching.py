@@ -18,10 +18,13 @@ class Watch:
 
     `news()` folds and gives what has ended since the last time, and what has been under way for
     `long` seconds, each once. What reaches the store more than a minute after its start is seen
-    only if it was seen while it was under way.
+    only if it was seen while it was under way. `from_the_first`: what has ended already is news,
+    too; for a store that was not there when somebody began to watch.
     """
 
-    def __init__(self, store: Store, query: Query, long: float = 2.0) -> None:
+    def __init__(
+        self, store: Store, query: Query, long: float = 2.0, *, from_the_first: bool = False
+    ) -> None:
         self._store = store
         self._query = query
         # A call that is under way does not show yet how it will end.
@@ -34,7 +37,7 @@ class Watch:
         # What has ended already is no news; what is under way will be.
         under_way = msgspec.structs.replace(self._any_end, states=("open",))
         self._open = {each.id for each in page(store, under_way, calls=True, limit=_MOST_OPEN)}
-        for record in self._recent(set()):
+        for record in () if from_the_first else self._recent(set()):
             if record.state != "open":
                 self._told[record.id] = record.started_ns
 

@@ -1,4 +1,4 @@
-"""Text files that are put in place whole or not at all, by one writer at a time."""
+"""Files that are put in place whole or not at all, by one writer at a time."""
 
 from __future__ import annotations
 
@@ -26,14 +26,33 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, text: str) -> None:
-    """Put a file in place, whole or not at all."""
+    """Put a text file in place, whole or not at all; its lines end in a line feed everywhere."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Put a file in place, whole or not at all; a power cut afterwards changes nothing."""
     path = path.resolve()  # what a link points to is replaced, and not the link
     mode = path.stat().st_mode & 0o777 if path.exists() else None
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        if mode is not None:
-            draft.chmod(mode)
+        with draft.open("xb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # some file systems know this of files only
+        _to_disk(path.parent)
+
+
+def _to_disk(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

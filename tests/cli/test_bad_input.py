@@ -52,8 +52,9 @@ def test_an_empty_folder(project: Path) -> None:
 
 
 def test_a_path_that_was_mistyped(project: Path) -> None:
-    refused(2, "there is no such file or folder", "ingest", "hanbook")
+    assert "hanbook" in refused(2, "there is no such file or folder", "ingest", "hanbook")
     refused(2, "there is no collection 'default' yet", "search", "anything")
+    assert not (project / ".onrecord/collections/default/collection.db").exists()
 
 
 def test_an_empty_file_and_binary_junk(notes: Path, project: Path) -> None:
@@ -127,6 +128,7 @@ def test_a_collection_that_is_not_there_or_newer(notes: Path, project: Path) -> 
         connection.execute("PRAGMA user_version = 9")
     for command in (("ask", "x"), ("search", "x"), ("ingest", notes)):
         refused(4, "newer Onrecord", *command)
+    assert documents(project) == 1  # nothing of it was touched
 
 
 def test_settings(notes: Path, project: Path) -> None:
@@ -139,6 +141,7 @@ def test_settings(notes: Path, project: Path) -> None:
     (project / "onrecord.toml").unlink()
     environment = {**os.environ, "ONRECORD_MAX_FILE_MB": "few"}
     refused(2, "variable ONRECORD_MAX_FILE_MB", "ingest", notes, env=environment)
+    assert printed("ingest", notes)["unchanged"] == 1  # with the settings mended, all is there
 
 
 def test_ctrl_c_in_the_middle(notes: Path, project: Path) -> None:
@@ -222,7 +225,8 @@ def test_a_document_cannot_command_the_terminal(notes: Path) -> None:
     (notes / "evil.txt").write_text("A crocodile \x1b]0;title\x07 says \x1b[31mred things.")
     assert onrecord("ingest", notes).returncode == 0
     for command in ("search", "ask"):
-        assert "\x1b" not in onrecord(command, "What does the crocodile say?").stdout
+        said = onrecord(command, "What does the crocodile say?").stdout
+        assert "\x1b" not in said and r"\x1b[31mred things" in said
     passage = printed("search", "crocodile", "-k", 1)["passages"][0]
     assert "\x1b[31m" in passage["text"]  # as data it stays what it is
 

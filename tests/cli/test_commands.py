@@ -130,7 +130,9 @@ def test_help_and_usage() -> None:
         assert onrecord(command, "--help").returncode == 0
     assert onrecord("--version").stdout.startswith("onrecord 0.")
     wrong = onrecord("serach")
-    assert wrong.returncode == 2 and "No such command" in wrong.stderr
+    assert wrong.returncode == 2 and wrong.stderr.splitlines() == [
+        "error: no such command 'serach'. Did you mean 'search'? See `python -m onrecord --help`."
+    ]
     assert "Traceback" not in wrong.stderr
 
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from onrecord.cli.datasets import app
-from onrecord.errors import UnknownNameError, UsageError
+from onrecord.errors import StorageError, UnknownNameError, UsageError
 from onrecord.evaluation.dataset import Dataset
 from onrecord.messages import text_message
 from onrecord.models.calling import complete
@@ -83,3 +83,12 @@ def test_what_cannot_be_asked_for(run: str, project: Path) -> None:
         with pytest.raises(kind, match=words):
             ran(*arguments)
     assert not Path("x.jsonl").exists()
+
+
+@pytest.mark.parametrize("command", [["dataset"], ["rows", "-o"]])
+def test_a_folder_that_is_not_there_is_named_and_not_made(
+    run: str, project: Path, command: list[str]
+) -> None:
+    with pytest.raises(StorageError, match=f"there is no folder '{project}/nope/deep'"):
+        ran(*command, "nope/deep/x.jsonl")
+    assert not (project / "nope").exists()

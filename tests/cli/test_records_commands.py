@@ -93,7 +93,7 @@ def test_runs_are_listed_newest_first(runs: tuple[list[Record], ...]) -> None:
     first, second = lines()
     assert first.startswith(bad.id) and second.startswith(ask.id)
     assert "flow ask  1.0" in second
-    assert "KeyError: '\ufffd[31m no such order'" in first
+    assert r"KeyError: '\x1b[31m no such order'" in first
     assert "\x1b" not in first and "\x07" not in first
     assert ids() == ids("list") == [bad.id, ask.id]
 
@@ -139,12 +139,13 @@ def test_bad_options(runs: tuple[list[Record], ...]) -> None:
     refused(2, "no record has an id", "records", "show", "nonsense")
     refused(2, "no record has an id", "records", "cost", "--run", "nonsense")
     refused(2, "the ids of 5 calls begin with", "records", "show", runs[0][0].id[:22], "--call")
+    assert len(ids("--calls")) == 6  # and none of that left a record
 
 
 def test_show_draws_the_newest_run_or_the_one_it_is_told(runs: tuple[list[Record], ...]) -> None:
     (ask, *_, hit), (bad,) = runs
     shown = onrecord("records", "show").stdout
-    assert shown.startswith("flow broken \ufffd[2J") and "\x1b" not in shown
+    assert shown.startswith(r"flow broken \x1b[2J") and "\x1b" not in shown
     assert f"run {bad.id}" in shown
     for part in (ask.id, hit.id, ask.id[:-2]):  # any call's id, or how it begins
         shown = onrecord("records", "show", part).stdout
@@ -240,6 +241,89 @@ def test_cost(runs: tuple[list[Record], ...]) -> None:
     document = printed("records", "cost", "--by", "flow,day", "--user", "u-17")
     assert (document["by"], document["cost"], document["unpriced"]) == (["flow", "day"], 1500, 1)
     assert document["totals"][0]["group"]["flow"] == "ask"
+
+
+@pytest.fixture
+def odd(project: Path) -> str:
+    """A call whose name is long, turns the text around it and commands the terminal."""
+    name = "odd \u202egnp.exe\x1b[2J\x9b" + "n" * 300
+    made = call("model", name, tags=(name,), user=name, error=name, state="failed", input=name)
+    store = Store(project / ".onrecord")
+    store.take([made])
+    store.close()
+    return name
+
+
+def test_names_are_cut_in_tables_and_whole_as_json(odd: str) -> None:
+    head, row, *_ = lines("cost")
+    assert row.startswith(r"odd \u202egnp.exe\x1b[2J\x9bnnn") and "n…  " in row
+    assert head.index("calls") + len("calls") == row.index("…") + len("…      1")
+    assert printed("records", "cost")["totals"][0]["group"]["model"] == odd
+    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
+    status, shown = on_terminal("cost", "--by", "name,user,kind", env=environment)
+    assert status == 0 and max(map(len, shown.splitlines())) == 120
+    assert shown.count("…") == 2  # the name, and the user
+
+    listed = lines()[0]
+    assert "n…" in listed and len(listed) < 400
+    assert printed("records")["runs"][0]["name"] == odd
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list", "list --calls", "show", "show --ids --all", "show --graph", "cost", "status"],
+)
+def test_no_command_turns_or_commands_the_terminal(odd: str, command: str) -> None:
+    shown = "\n".join(lines(*command.split()))
+    assert not any(character in shown for character in "\u202e\x1b\x9b")
+    assert command == "status" or "gnp.exe" in shown
+
+
+def test_one_call_is_shown_whole_and_harmless(odd: str) -> None:
+    id = printed("records")["runs"][0]["id"]
+    shown = "\n".join(lines("show", "--call", id))
+    escaped = odd.replace("\u202e", r"\u202e").replace("\x1b", r"\x1b").replace("\x9b", r"\x9b")
+    assert shown.count(escaped) == 5  # name, error, user, tags, input
+    assert not any(character in shown for character in "\u202e\x1b\x9b")
+
+
+def test_an_error_about_a_name_is_harmless(odd: str) -> None:
+    message = refused(2, r"'\u202e\x1b[2J'", "records", "show", "\u202e\x1b[2J")
+    assert "\u202e" not in message and "\x1b" not in message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "records --json",
+            "records",
+            "records list --calls",
+            "records show",
+            "records show --json",
+        ),
+        *("records cost", "records status", "records watch", "records export --to jsonl -"),
+        *("records erase --user u --yes", "records dataset d", "records rows -o r.jsonl"),
+        *("ingest .", "search x", "ask x", "--help", "--version", "demo"),
+    ],
+)
+def test_a_closed_standard_output_is_told_in_a_sentence(
+    runs: tuple[list[Record], ...], project: Path, command: str
+) -> None:
+    line = f"{sys.executable} -m onrecord {command} >&-"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("error: standard output is closed")
+
+
+def test_other_closed_streams(runs: tuple[list[Record], ...]) -> None:
+    line = f"{sys.executable} -m onrecord records --json <&- 2>&-"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and len(json.loads(done.stdout)["runs"]) == 2
+    line = f"{sys.executable} -m onrecord records erase --user u-17 <&-"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "nobody is there to confirm this" in done.stderr
 
 
 def test_erasing_needs_a_yes(runs: tuple[list[Record], ...]) -> None:

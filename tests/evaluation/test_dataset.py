@@ -132,6 +132,20 @@ def test_of_equal_questions_the_newest_counts_but_a_corrected_one_before(store: 
     assert dataset.left_out == {"an equal question": 2}
 
 
+def test_a_run_that_was_resumed_is_one_case(store: Store) -> None:
+    paused = made(state="paused", output=None)
+    again = made(run=paused.run, parent=paused.id, tags=("beta", "resumed"), output="28")
+    inner = made(run=paused.run, parent=again.id, input={"question": "inside"})
+    store.take([paused, again, inner])
+    (case,) = Dataset.from_records(store=store).cases
+    assert (case.expected, case.metadata["tags"]) == ("28", ["beta"])
+    assert case.provenance is not None and case.provenance.record == again.id
+    store.take([feedback(paused, {"value": False})])
+    found = Dataset.from_records(store=store)
+    assert len(found) == 0
+    assert found.left_out == {"called bad by feedback, without a correction": 1}
+
+
 def test_redacted_outputs_are_left_out_and_counted(store: Store) -> None:
     store.take([made(redacted=True), made(input={"q": 2}), made(input={}, state="failed")])
     dataset = Dataset.from_records(store=store)

@@ -203,8 +203,58 @@ def test_an_answer_that_a_wrapper_passed_on_is_one_row(project: Path) -> None:
     assert len(list(made)) == 1
     assert made.left_out == {
         "not made, but taken from another record": 1,
-        "inside another model call, whose answer is taken": 1,
+        "passed on by a wrapper, whose model's own call is taken": 1,
     }
+
+
+def test_a_question_asked_with_and_without_a_wrapper_is_one_row(project: Path) -> None:
+    model = Scripted("28", name="scripted:inner")
+
+    @flow
+    async def ask() -> None:
+        await complete(cached(cached(model)), Request(asked()))
+        await complete(model, Request(asked()))
+
+    ask.run()
+    made = rows()
+    assert [row["provenance"]["name"] for row in made] == ["scripted:inner"]
+    assert made.left_out == {
+        "an equal question": 1,
+        "passed on by a wrapper, whose model's own call is taken": 2,
+    }
+    assert len(list(rows(Query(name="scripted:inner")))) == 1
+    assert list(rows(Query(name="cached:scripted:inner"))) == []
+
+
+def test_a_correction_of_what_a_wrapper_passed_on_is_one_of_the_answer(store: Store) -> None:
+    outer = called(asked(), "28", key="wrapped")
+    inner = inside(outer, called(asked(), "28"))
+    store.take([outer, inner, called(asked(), "27"), feedback(outer, {"correction": "29"})])
+    assert [row["messages"][-1]["content"] for row in rows(store=store)] == ["29"]
+
+
+def test_a_model_that_makes_its_answer_of_others_answers_itself(store: Store) -> None:
+    above = around("flow")
+    outer = inside(above, called(asked(), "both"))
+    store.take([above, outer, *(inside(outer, called(asked(each), each)) for each in "ab")])
+    made = rows(store=store)
+    assert [row["messages"][-1]["content"] for row in made] == ["both"]
+    assert made.left_out == {"inside another model call, whose answer is taken": 2}
+
+
+def test_an_answer_that_was_repaired_through_a_wrapper_is_no_row(store: Store) -> None:
+    above = around("step")
+    told = (*asked(), text_message("assistant", "no"), text_message("user", "Again."))
+    first = inside(above, called(asked(), "no"))
+    second = inside(first, called(asked(), "no"))
+    third = inside(above, called(told, "28"))
+    fourth = inside(third, called(told, "28"))
+    store.take([above, first, second, third, fourth])
+    made = rows(store=store)
+    assert texts(list(made)) == [
+        [("system", "Be brief."), ("user", "How many?"), ("assistant", "28")]
+    ]
+    assert made.left_out["an answer that was repaired afterwards"] == 1
 
 
 def parts(*parts: Part) -> Message:
@@ -344,6 +394,7 @@ def test_rows_are_written_at_once_or_not_at_all(project: Path) -> None:
         raise ValueError("no")
 
     path = project / "rows" / "train.jsonl"
+    path.parent.mkdir()
     assert write_rows(path, [{"messages": [{"role": "user"}]}] * 3) == 3
     before = path.read_bytes()
     with pytest.raises(ValueError):

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 import onrecord as on
-from onrecord.errors import ModelError, UsageError
-from onrecord.messages import Completion, Result, TextDelta, Usage, text_message
+from onrecord.errors import LimitError, ModelError, UsageError
+from onrecord.messages import (
+    Completion,
+    Media,
+    Message,
+    Result,
+    Text,
+    TextDelta,
+    ToolSchema,
+    Usage,
+    text_message,
+)
 from onrecord.models.cached import cached
 from onrecord.models.calling import complete
 from onrecord.models.model import Parameters, Request
-from onrecord.models.similar import calibrate_similarity
+from onrecord.models.similar import Similarity, calibrate_similarity
+from onrecord.records.ledger import budget
+from onrecord.records.limits import Limits
+from onrecord.records.query import Query
 from onrecord.records.recording import context, recording
 from onrecord.records.store import Store
 
@@ -311,6 +326,160 @@ async def test_a_similar_question_gets_the_answer_of_its_like(
     with context(user="bob"):
         await complete(careful, asking("how many wolves are there then"))
     assert len(model.requests) == 4
+
+
+def similar(
+    monkeypatch: pytest.MonkeyPatch, threshold: float, max_tokens: int = 1000
+) -> Similarity:
+    """A similarity of letters, as if it had been calibrated."""
+    letters = Letters()
+    letters.max_tokens = max_tokens  # type: ignore[misc]
+    monkeypatch.setattr("onrecord.models.similar.embedder_named", lambda _: letters)
+    return Similarity(letters.name, letters.version, threshold, 0.0, 0.01, 1.0, 40)
+
+
+def rag(question: str, passages: str, **parameters: object) -> Request:
+    """What a prompt sends: passages first, the question last, and the inputs it was made from."""
+    request = asking(f"{passages}\n\nQuestion: {question}", **parameters)
+    inputs = {"passages": [passages], "question": question}
+    return msgspec.structs.replace(request, inputs=inputs)
+
+
+async def test_only_questions_are_compared_and_the_passages_have_to_be_equal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handbook = " ".join(f"Item {i} of the handbook holds for all staff." for i in range(40))
+    careful = cached(model := Counting(), similar=similar(monkeypatch, 0.95))
+    await complete(careful, rag("how many days of leave", handbook, temperature=0))
+    # The messages are alike, nearly all of them being passages; the questions are not.
+    await complete(careful, rag("who is the chief executive", handbook, temperature=0))
+    assert len(model.requests) == 2
+    like = await complete(careful, rag("days of leave, how many", handbook, temperature=0))
+    assert like.text.endswith("Question: how many days of leave") and len(model.requests) == 2
+    await complete(careful, rag("days of leave, how many", f"{handbook} But one.", temperature=0))
+    assert len(model.requests) == 3
+    asked = rag("of leave, how many days", handbook, temperature=0)
+    tools = (ToolSchema("look", "Looks it up.", {}),)
+    await complete(careful, msgspec.structs.replace(asked, tools=tools))
+    assert len(model.requests) == 4
+
+
+async def test_a_question_longer_than_the_embedder_reads_is_like_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    careful = cached(model := Counting(), similar=similar(monkeypatch, 0.5, max_tokens=-1))
+    await complete(careful, asking("how many wolves are there"))
+    await complete(careful, asking("how many wolves are there then"))
+    assert len(model.requests) == 2
+
+
+async def test_a_picture_beside_the_question_has_to_be_equal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def seen(url: str, question: str) -> Request:
+        return Request((Message("user", (Media("image/png", url), Text(question))),))
+
+    careful = cached(model := Counting(), similar=similar(monkeypatch, 0.9))
+    await complete(careful, seen("https://here/a.png", "what is this"))
+    await complete(careful, seen("https://here/b.png", "what is this?"))
+    assert len(model.requests) == 2
+    await complete(careful, seen("https://here/a.png", "what is this?"))
+    assert len(model.requests) == 2
+
+
+async def test_fences_new_for_every_call_do_not_tell_questions_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fenced(fence: str, question: str) -> Request:
+        message = text_message("user", f"Between {fence} and {fence}: {fence} {question} {fence}")
+        return Request((message,), inputs={"question": question}, fences=(fence,))
+
+    careful = cached(model := Counting(), similar=similar(monkeypatch, 0.9))
+    await complete(careful, fenced("a1b2c3", "how many wolves"))
+    await complete(careful, fenced("f9e8d7", "wolves, how many"))
+    assert len(model.requests) == 1
+
+
+async def test_nobodys_question_is_on_anothers_record_or_bill(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    careful = cached(Counting(), similar=similar(monkeypatch, 0.9))
+    with context(user="alice"):
+        await complete(careful, asking("my test was positive, what now"))
+    with context(user="bob"), recording() as run, budget(Limits(calls=2)) as bobs:
+        await complete(careful, asking("how tall is the tower"))
+    assert bobs.spent().calls == 2  # his question embedded, and the model
+    assert [record.kind for record in run.records] == ["embed", "search", "model", "model"]
+    store = Store.open()
+    store.fold()
+    told = [each for each in store.records(Query(), limit=100) if "positive" in str(each.input)]
+    assert {each.user for each in told} == {"alice"}
+    (indexing,) = [
+        each for each in store.records(Query(kinds=("embed",))) if "questions" in each.input
+    ]
+    assert indexing.input == {"questions": 1} and indexing.user is None
+    assert indexing.parent is None
+
+
+@pytest.mark.parametrize("false_hits", [1.0, -0.5, float("nan"), 2])
+def test_a_share_of_false_hits_that_is_none_is_named(false_hits: float) -> None:
+    with pytest.raises(UsageError, match="false_hits"):
+        calibrate_similarity.run([*SAME, *OTHER], embedder=Letters(), false_hits=false_hits)  # type: ignore[arg-type]
+
+
+def test_a_pair_that_is_not_read_whole_is_named() -> None:
+    letters = Letters()
+    letters.max_tokens = -1  # type: ignore[misc]
+    with pytest.raises(UsageError, match="longer than"):
+        calibrate_similarity.run([*SAME, *OTHER], embedder=letters)  # type: ignore[arg-type]
+
+
+async def test_an_answer_that_a_budget_cut_short_is_not_the_answer_to_the_whole_question() -> None:
+    def count(request: Request) -> str:
+        return " ".join("one two three four five".split()[: request.parameters.max_tokens])
+
+    careful = cached(model := Counting(count, count))
+    with budget(Limits(tokens=10_000, max_output=3)):
+        assert (await complete(careful, asking("count"))).text == "one two three"
+    assert (await complete(careful, asking("count"))).text == "one two three four five"
+    with budget(Limits(tokens=10_000, max_output=3)):
+        assert (await complete(careful, asking("count"))).text == "one two three"
+    assert len(model.requests) == 2
+
+
+async def test_a_limit_of_seconds_holds_while_another_asks_the_same() -> None:
+    model = Counting("late")
+    asked, go = asyncio.Event(), asyncio.Event()
+    stream = model.stream
+
+    async def waiting(request: Request):  # type: ignore[no-untyped-def]
+        asked.set()
+        await go.wait()
+        async for event in stream(request):
+            yield event
+
+    model.stream = waiting  # type: ignore[method-assign]
+    careful = cached(model)
+    first = asyncio.create_task(complete(careful, asking("a")))
+    await asked.wait()
+    with budget(Limits(seconds=0.2)), pytest.raises(LimitError, match="seconds"):
+        await complete(careful, asking("a"))
+    assert not first.done()
+    go.set()
+    assert (await first).text == "late"
+
+
+async def test_where_there_are_no_locks_the_model_is_asked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("onrecord.models.cached._BYTE_LOCKS", False)
+    monkeypatch.setattr("onrecord.models.cached.fcntl.flock", none)
+    async with asyncio.timeout(60):
+        assert (await complete(cached(Counting()), asking("a"))).text == "echo a"
+    assert "No locks available" in caplog.text
 
 
 @pytest.mark.parametrize("ttl", ["1h", float("nan"), float("inf")])

@@ -17,9 +17,19 @@ from onrecord.errors import (
     ModelUnavailableError,
     SettingsError,
 )
-from onrecord.messages import Completion, Media, Message, TextDelta, Usage, text_message
+from onrecord.messages import (
+    Completion,
+    Media,
+    Message,
+    TextDelta,
+    ToolSchema,
+    Usage,
+    text_message,
+)
 from onrecord.models.calling import complete, embed
-from onrecord.models.model import Event, Parameters, Request
+from onrecord.models.extractive import best_quotation
+from onrecord.models.failures import note
+from onrecord.models.model import Event, Parameters, Request, wraps
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +54,7 @@ def prices(project: Path) -> None:
 
 
 USUAL = Usage(100, 20)
+AROUND = 16 + 256  # tokens that a server may write around one message, and around all of them
 
 
 class Paid:
@@ -82,7 +93,7 @@ async def test_a_call_is_priced() -> None:
 
 async def test_a_limit_is_kept_to_before_anything_is_sent() -> None:
     model = Paid(Usage(10, 20))
-    with on.budget(on.Limits(usd=0.0005)) as budget:
+    with on.budget(on.Limits(usd=0.0007)) as budget:
         await complete(model, asking("hi", max_tokens=20))
         with pytest.raises(LimitError, match="spent"):
             await complete(model, asking("hi", max_tokens=50))
@@ -103,7 +114,8 @@ async def test_a_worst_case_needs_a_bound_and_gets_one() -> None:
 @pytest.mark.parametrize(
     ("error", "on_record", "settled"),
     [
-        (ModelRefusedError("no"), 0, (0, 0)),
+        (note(ModelRefusedError("no"), sent=False), 0, (0, 1)),
+        (ModelError("who knows"), None, (None, 1)),
         (ModelUnavailableError("broke"), None, (None, 1)),
         (ValueError("a bug"), None, (None, 1)),
     ],
@@ -111,10 +123,8 @@ async def test_a_worst_case_needs_a_bound_and_gets_one() -> None:
 async def test_a_failed_call_is_counted_by_what_is_known(
     error: Exception, on_record: int | None, settled: tuple[int | None, int]
 ) -> None:
-    if isinstance(error, ModelUnavailableError):
-        error.sent = True
     request = asking(max_tokens=50)
-    worst = len("How many?") + 16 + 50 * 10
+    worst = len("How many?") + AROUND + 50 * 10
     limits = on.Limits(usd=1)
     with on.recording() as run, on.budget(limits) as budget, pytest.raises(type(error)):
         await complete(Paid(fails=error), request)
@@ -125,8 +135,7 @@ async def test_a_failed_call_is_counted_by_what_is_known(
 
 
 async def test_a_failed_call_that_said_what_it_took_is_billed_that() -> None:
-    error = ModelRefusedError("declined")
-    error.usage = Usage(10, 1)
+    error = note(ModelRefusedError("declined"), sent=False, usage=Usage(10, 1))
     limits = on.Limits(usd=1)
     with on.recording() as run, on.budget(limits) as budget, pytest.raises(ModelError):
         await complete(Paid(fails=error), asking())
@@ -144,7 +153,7 @@ async def test_a_cancelled_stream_stays_spent_at_its_worst() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert budget.spent().cost == len("How many?") + 16 + 100
+    assert budget.spent().cost == len("How many?") + AROUND + 100
     assert run.records[0].cost is None and run.records[0].error == "cancelled"
 
 
@@ -167,6 +176,106 @@ async def test_a_wrapper_is_not_paid_for_twice() -> None:
         await complete(on.cached(Paid()), asking())
     assert run.cost == budget.spent().cost == 300
     assert budget.spent().calls == 1
+
+
+async def test_every_attempt_counts_and_none_is_free_unless_the_error_says_so() -> None:
+    model = Paid(fails=ModelError("the answer came back garbled"))
+    with on.budget(on.Limits(usd=0.10, calls=2)) as budget:
+        for expected in (ModelError, ModelError, LimitError):
+            with pytest.raises(expected):
+                await complete(model, asking())
+    assert len(model.asked) == budget.spent().calls == 2 and budget.spent().cost > 80_000
+    busy = Paid(fails=note(ModelUnavailableError("slow down"), sent=False))
+    with on.budget(on.Limits(calls=3)) as budget:
+        for expected in (ModelError, ModelError, ModelError, LimitError):
+            with pytest.raises(expected):
+                await complete(busy, asking())
+    assert len(busy.asked) == 3 and budget.spent().calls == 3 and budget.spent().cost == 0
+
+
+async def test_an_answer_that_is_never_completed_is_paid_for() -> None:
+    class Endless(Paid):
+        async def stream(self, request: Request) -> AsyncIterator[Event]:
+            self.asked.append(request.parameters)
+            for _ in range(100):
+                yield TextDelta("word ")
+
+    model = Endless()
+    with on.budget(on.Limits(usd=1)) as budget, pytest.raises(ModelError, match="completing"):
+        await complete(model, asking(max_tokens=50))
+    assert budget.spent().cost == len("How many?") + AROUND + 500
+    assert budget.spent().calls == len(model.asked) == 1
+
+
+async def test_what_a_budget_sends_along_is_on_the_record() -> None:
+    with on.recording() as run:
+        with on.budget(on.Limits(usd=1, max_output=7)):
+            await complete(Paid(), asking())
+        await complete(Paid(), asking())
+    bounded, free = run.records
+    assert bounded.input["parameters"]["max_tokens"] == 7
+    assert free.input["parameters"].get("max_tokens") is None
+    assert bounded.key != free.key
+
+
+async def test_a_client_under_the_name_of_wrapped_makes_no_model_free() -> None:
+    class Mine(Paid):
+        wrapped: object = object()
+
+    class Several(Paid):
+        wrapped = (object(), "openai:other")
+
+    class Nothing(Paid):
+        wrapped = ()
+
+    for model in (Mine(), Several(), Nothing()):
+        assert not wraps(model)
+        with on.recording() as run, on.budget(on.Limits(usd=1, calls=1)) as budget:
+            await complete(model, asking())
+            with pytest.raises(LimitError):
+                await complete(model, asking())
+        assert run.cost == budget.spent().cost == 300
+
+
+async def test_a_wrapper_of_ones_own_is_paid_for_once() -> None:
+    class Again:
+        """Asks twice."""
+
+        def __init__(self, model: Paid) -> None:
+            self.wrapped = (model,)
+            self.name, self.version = f"again:{model.name}", model.version
+
+        async def stream(self, request: Request) -> AsyncIterator[Event]:
+            await complete(self.wrapped[0], request)
+            yield await complete(self.wrapped[0], request)
+
+    wrapper = Again(Paid())
+    assert wraps(wrapper)
+    with on.recording() as run, on.budget(on.Limits(usd=1)) as budget:
+        await complete(wrapper, asking())
+    assert [record.cost for record in run.records] == [300, 300, 0]
+    assert run.cost == budget.spent().cost == 600 and budget.spent().calls == 2
+    assert run.usage == USUAL + USUAL
+
+
+async def test_a_free_server_that_counts_nothing_spends_its_worst_case() -> None:
+    model = Paid(Usage())
+    model.version = "http://localhost:8000/v1"  # type: ignore[misc]
+    model.name = "openai:llama"  # type: ignore[misc]
+    worst = len("How many?") + AROUND + 1000
+    with on.budget(on.Limits(tokens=3 * worst, max_output=1000)) as budget:
+        for _ in range(3):
+            await complete(model, asking())
+        with pytest.raises(LimitError, match="tokens"):
+            await complete(model, asking())
+    assert len(model.asked) == 3
+    assert (budget.spent().tokens, budget.spent().cost) == (3 * worst, 0)
+
+
+async def test_what_is_embedded_counts_no_tokens_and_spends_none() -> None:
+    with on.budget(on.Limits(tokens=100)) as budget:
+        await embed(on.embedder("embedded:minilm"), ["Leave is paid."])
+    assert (budget.spent().tokens, budget.spent().calls) == (0, 1)
 
 
 async def test_a_step_and_a_flow_inside_share_the_budget() -> None:
@@ -192,8 +301,25 @@ async def test_a_step_and_a_flow_inside_share_the_budget() -> None:
 
 async def test_pictures_count_for_more_than_their_address() -> None:
     picture = Message("user", (Media("image/png", "https://here/x.png"),))
-    with on.budget(on.Limits(tokens=5_000)), pytest.raises(LimitError, match="tokens"):
+    with on.budget(on.Limits(tokens=48_169)), pytest.raises(LimitError, match="tokens"):
         await complete(Paid(), Request((picture,), Parameters(max_tokens=5)))
+
+
+async def test_no_template_of_a_server_is_longer_than_the_worst_case() -> None:
+    model = Paid(Usage(30, 1))  # "Hi", with the system message that Qwen2.5's template puts first
+    with on.budget(on.Limits(tokens=1000)) as budget, pytest.raises(LimitError):
+        while True:
+            await complete(model, asking("Hi", max_tokens=1))
+    assert budget.spent().over_tokens == 0 and budget.spent().tokens <= 1000
+
+
+async def test_tools_are_part_of_the_worst_case() -> None:
+    tool = ToolSchema("find", "Finds. " * 500, {"type": "object", "properties": {}})
+    request = Request((text_message("user", "Hi"),), Parameters(max_tokens=1), tools=(tool,))
+    with on.budget(on.Limits(tokens=3_500)):
+        await complete(Paid(), asking("Hi", max_tokens=1))
+        with pytest.raises(LimitError, match="tokens"):
+            await complete(Paid(), request)
 
 
 async def test_a_free_model_spends_tokens_and_no_money() -> None:
@@ -231,6 +357,15 @@ async def test_embeddings_are_on_the_bill() -> None:
             await embed(Vectors(), ["x" * 2000])  # type: ignore[arg-type]
     assert run.cost == budget.spent().cost == 4
     assert run.records[0].usage == Usage(input=8) and budget.spent().tokens == 8
+
+
+async def test_the_embeddings_of_a_quotation_are_on_the_bill() -> None:
+    passage = on.Passage("a", "A", "Leave is paid. Work is, too.", 0, 28, 0.9)
+    with on.recording() as run, on.budget(on.Limits(usd=1)) as budget:
+        await best_quotation("Is leave paid?", [passage], Vectors())  # type: ignore[arg-type]
+    (record,) = run.records
+    assert (record.kind, record.input, record.usage) == ("embed", {"texts": 3}, Usage(input=12))
+    assert budget.spent().cost == run.cost == 6
 
 
 async def test_a_mistyped_price_is_told_before_anything_is_sent(project: Path) -> None:

@@ -10,9 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,11 +36,10 @@ from onrecord.messages import (
 from onrecord.models import connections, local_server
 from onrecord.models.failures import retry_after
 from onrecord.models.local_server import find_local_server
-from onrecord.models.model import Parameters, Request, counts
-from onrecord.models.openai_api import OpenAIEmbedder, OpenAIModel
+from onrecord.models.model import Parameters, Request
+from onrecord.models.openai_api import OpenAIModel
 from onrecord.models.openai_refusals import refusal
 from onrecord.models.openai_wire import Answer, EventDecoder, payload
-from onrecord.models.scripted import Scripted
 
 KEY = "sk-test-abcdefghijklmnop"
 HELLO = Request((text_message("user", "Hello?"),))
@@ -407,8 +404,7 @@ def test_a_failure_says_what_where_and_what_to_do(answer, kind, said):
 
 
 def known_of(error):
-    known = {"sent": False, "usage": None, "retry_after": None}
-    return tuple({**known, **vars(error)}[name] for name in known)
+    return error.sent, error.usage, error.retry_after
 
 
 def failure_of(*replies, **how):
@@ -430,6 +426,9 @@ def failure_of(*replies, **how):
         (stream("{nonsense"), True, None),
         (stream({"error": {"message": "lost", "code": 503}}), True, None),
         (stream({"error": {"code": "context_length_exceeded"}}), False, None),
+        # Said in the middle of an answer, no refusal means that nothing was made.
+        (stream(words("x")[0], {"error": {"message": "filtered", "code": 400}}), True, None),
+        (stream(words("x")[0], "x" * 4_100_000), True, None),
         (stream(words("x")[0], done=False), True, None),
         (stream(words("x")[0], done=False, cut=True), True, None),
         (stream(words("x")[0], USAGE, done=False), True, Usage(12, 5, 8, 3)),
@@ -439,6 +438,14 @@ def failure_of(*replies, **how):
 )
 def test_a_failure_says_what_it_may_have_cost(answer, sent, usage):
     assert failure_of(answer)[:2] == (sent, usage)
+
+
+@pytest.mark.parametrize("key", ["", "kéy"])
+def test_a_request_without_a_usable_key_is_not_sent(key):
+    model = OpenAIModel("m", base_url="https://api.openai.com/v1", key=key)
+    with pytest.raises(ModelRefusedError) as caught:
+        asyncio.run(collect(model))
+    assert known_of(caught.value)[:2] == (False, None)
 
 
 def test_a_request_that_reached_nobody_cost_nothing():
@@ -619,100 +626,6 @@ def test_every_refusal_is_one_sentence_without_the_key(status, body):
     error = refusal(status, body + KEY.encode(), where="here", key=KEY)
     assert isinstance(error, OnrecordError)
     assert KEY not in str(error) and "\n" not in str(error) and len(str(error)) < 700
-
-
-# -- embeddings
-
-
-def vectors(handler):
-    texts = handler.server.asked[-1][1]["input"]
-    rows = [{"index": at, "embedding": [len(text), 1, 0]} for at, text in enumerate(texts)]
-    reply(200, {"data": rows[::-1]})(handler)
-
-
-def embedding(*replies, texts=("a", "bbb"), **options):
-    with serving(*replies) as server:
-        embedder = OpenAIEmbedder("e", base_url=server.url, key="", **options)
-        return asyncio.run(embedder.embed(list(texts))), embedder, server
-
-
-def test_vectors_are_in_order_and_of_unit_length():
-    found, embedder, server = embedding(vectors, texts=["a", " ", "bbb"])
-    assert found.dtype == np.float32 and found.shape == (3, 3)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-6)
-    np.testing.assert_allclose(found[2] * np.sqrt(10), [3, 1, 0], rtol=1e-6)
-    assert embedder.dimensions == 3
-    assert server.asked == [
-        ("/v1/embeddings", {"model": "e", "input": ["a", ".", "bbb"], "encoding_format": "float"})
-    ]
-
-
-def test_many_texts_go_in_batches():
-    found, _, server = embedding(*[vectors] * 3, texts=["x" * (at + 1) for at in range(600)])
-    assert [len(body["input"]) for _, body in server.asked] == [256, 256, 88]
-    assert np.all(np.diff(found[:, 0]) >= 0)
-    assert embedding(texts=[], dimensions=7)[0].shape == (0, 7)
-
-
-def test_tokens_of_embeddings_are_counted_over_all_batches():
-    def counted(handler):
-        texts = handler.server.asked[-1][1]["input"]
-        rows = [{"index": at, "embedding": [1, 0]} for at in range(len(texts))]
-        count = sum(map(len, texts))
-        reply(200, {"data": rows, "usage": {"prompt_tokens": count, "total_tokens": count}})(
-            handler
-        )
-
-    with serving(counted, counted, counted, failed(503, "busy"), counted, reply(200, {})) as server:
-        embedder = OpenAIEmbedder("e", base_url=server.url, key="", dimensions=2)
-        found, usage = asyncio.run(embedder.embed_counted(["ab"] * 300))
-        assert (found.shape, usage) == ((300, 2), Usage(600))
-        for sent in (False, True):  # refused by a busy server; answered with no vectors
-            with pytest.raises(ModelUnavailableError) as caught:
-                asyncio.run(embedder.embed_counted(["ab"] * 300))
-            assert known_of(caught.value)[:2] == (sent, Usage(512))
-        assert asyncio.run(embedder.embed_counted([]))[1] == Usage()
-    assert embedding(vectors)[1].server  # a server that counts nothing embeds all the same
-
-
-def test_who_counts_is_seen_without_asking_a_server():
-    silent = OpenAIEmbedder("e", base_url="http://127.0.0.1:1/v1", key="")
-    assert counts(silent)
-    assert not counts(Scripted("x"))
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {},
-        {"data": None},
-        {"data": []},
-        {"data": [{"embedding": [1, 2]}]},
-        {"data": [{"embedding": [1, 2]}, {"embedding": [1]}]},
-        {"data": [{"embedding": [1, float("nan")]}, {"embedding": [1, 2]}]},
-        {"data": [{"embedding": "AAAA"}, {"embedding": "AAAA"}]},
-    ],
-)
-def test_what_is_no_vectors_is_not_taken_for_some(answer):
-    with pytest.raises(ModelUnavailableError, match="sent no 2 vectors"):
-        embedding(reply(200, answer))
-
-
-def test_unknown_dimensions_are_asked_for():
-    with serving(vectors) as server:
-        assert OpenAIEmbedder("e", base_url=server.url, key="").dimensions == 3
-    with pytest.raises(ModelRefusedError):
-        embedding(failed(404, "no such model"))
-    assert OpenAIEmbedder("text-embedding-3-small").dimensions == 1536
-    assert OpenAIEmbedder("nomic-embed-text:latest").max_tokens == 2048
-
-
-@given(st.text(max_size=100))
-@settings(deadline=None)
-def test_tokens_are_spans_of_all_that_is_not_blank(text):
-    spans = OpenAIEmbedder("e").tokens(text)
-    assert "".join(text[start:end] for start, end in spans) == "".join(text.split())
-    assert all(a < b <= c for (a, b), (c, _) in pairwise(spans))
 
 
 # -- a local server

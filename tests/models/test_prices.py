@@ -17,8 +17,9 @@ from onrecord.errors import SettingsError
 from onrecord.messages import Completion, Usage, text_message
 from onrecord.models import prices as module
 from onrecord.models.openai_api import OpenAIModel
-from onrecord.models.prices import check_prices, cost_of, is_local, price, worst_price
+from onrecord.models.prices import check_prices, cost_of, is_here, is_local, price, worst_price
 from onrecord.models.scripted import Scripted
+from onrecord.models.usage import MixedUsage
 
 MILLION = 1_000_000
 
@@ -303,20 +304,34 @@ def test_what_runs_here_is_free(model):
         "http://localhost:11434/v1",
         "http://[::1]:8000/v1",
         "http://0.0.0.0:8000",
+        "http://models.localhost/v1",
+    ],
+)
+def test_a_server_on_this_machine_is_free(url):
+    assert is_local(url) and is_here(url)
+    assert price("openai:gpt-5-mini", Usage(10, 10), server=url) == 0
+    assert price("openai:anything", Usage(), server=url) == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
         "http://192.168.1.20:8000/v1",
         "https://10.0.0.7/v1",
         "http://172.16.3.4/v1",
         "http://100.100.1.2/v1",
         "http://[fd00::1]/v1",
-        "http://vllm:8000/v1",
+        "http://litellm:4000/v1",
         "http://models.internal/v1",
         "http://nas.local/v1",
     ],
 )
-def test_a_server_of_ones_own_is_free(url):
-    assert is_local(url)
-    assert price("openai:gpt-5-mini", Usage(10, 10), server=url) == 0
-    assert price("openai:anything", Usage(), server=url) == 0
+def test_a_neighbour_may_be_a_gateway_and_has_the_price_it_is_given(url):
+    assert is_local(url) and not is_here(url)
+    assert price("openai:gpt-5-mini", Usage(10, 10), server=url) is None
+    assert worst_price("openai:gpt-5-mini", 10, 10, server=url) is None
+    free = {"openai:gpt-5-mini": {"input": 0, "output": 0}}
+    assert price("openai:gpt-5-mini", Usage(10, 10), free, server=url) == 0
 
 
 @pytest.mark.parametrize(
@@ -344,11 +359,18 @@ def test_an_unknown_model_has_no_price(model):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://[", "https://", "", "no address", "http://[fe80::1%eth0]/"]
+    ("url", "local", "known"),
+    [
+        ("http://[", False, False),
+        ("https://", False, False),
+        ("", False, True),
+        ("no address", False, True),
+        ("http://[fe80::1%eth0]/", True, False),
+    ],
 )
-def test_no_address_raises(url):
-    price("openai:gpt-5-mini", Usage(10, 10), server=url)
-    is_local(url)
+def test_no_address_raises(url, local, known):
+    assert is_local(url) is local and not is_here(url)
+    assert (price("openai:gpt-5-mini", Usage(10, 10), server=url) is not None) is known
 
 
 def test_a_model_that_is_not_paid_by_the_token_has_no_price():
@@ -361,6 +383,12 @@ def test_a_model_that_is_not_paid_by_the_token_has_no_price():
         and "input_mtok" not in vars(info.get_prices(datetime.now(UTC)))
     )
     assert price(f"openai:{hours.id}", Usage(10, 10)) is None
+
+
+def test_a_call_in_which_another_model_took_part_has_no_price():
+    assert price("openai:gpt-5-mini", MixedUsage(1000, 1000)) is None
+    assert price("openai:mine", MixedUsage(1000, 1000), MINE) is None
+    assert price("scripted:x", MixedUsage(1000, 1000)) == 0
 
 
 def test_a_usage_that_nobody_reported_is_no_zero():

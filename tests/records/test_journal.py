@@ -96,6 +96,43 @@ def test_room_is_kept_to_and_what_is_lost_is_counted_exactly(
     assert store.lost == lost and len(store.records(limit=1000)) in (written + 1, written + 2)
 
 
+def test_a_disk_that_is_full_now_and_then_is_told_of_once(
+    project: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_PAUSE", 0.0)
+    now, full, real = [1000.0], [False], os.write
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def write(file: int, data: bytes) -> int:
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        return real(file, data)
+
+    monkeypatch.setattr(os, "write", write)
+    journal = Journal(project / ".onrecord" / "journal")
+    for at in range(40):  # a call is lost every few seconds, the next one is kept
+        full[0] = at % 2 == 0
+        assert journal.append(start()) is not full[0]
+        now[0] += 5
+    assert journal.lost == 20
+    assert [each.getMessage().split(":")[0] for each in caplog.records] == [
+        "records are not being kept"
+    ]
+    for _ in range(3000):  # a while without a loss
+        assert journal.append(start(200))
+        now[0] += 5
+    assert len(caplog.records) == 2
+    assert "records are kept again; 20 calls have none" in caplog.records[1].getMessage()
+    full[0] = True
+    assert not journal.append(start())
+    assert not journal.append(start())
+    assert len(caplog.records) == 3  # the next time is told of again
+    full[0] = False
+    journal.close()
+    assert "2 calls have no record" in caplog.records[3].getMessage() and len(caplog.records) == 4
+    assert Store(project / ".onrecord").lost == 22
+
+
 def test_the_clock_may_be_set_back(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [time.time_ns()]
 

@@ -27,7 +27,7 @@ from benchmarks.ledger_load import Load, run
 from onrecord.errors import LimitError, StorageError, UsageError
 from onrecord.records.database import open_engine
 from onrecord.records.ledger import Budget, budget, held, longest_answer, seconds_left
-from onrecord.records.limits import Asked, Caps, Limits, Spent, Tally, Worst, dollars
+from onrecord.records.limits import Asked, Caps, Limits, Spent, Tally, Worst
 
 CHEAP = Worst(10, 10)
 
@@ -108,7 +108,6 @@ def test_a_tenth_of_a_dollar_is_a_tenth() -> None:
     assert Limits(usd=0.1).caps.cost == 100_000
     assert Limits(usd=0.29).caps.cost == 290_000  # 0.29 * 1e6 is less
     assert Limits(usd=1e-6).caps.cost == 1
-    assert dollars(21_300) == "$0.0213" and dollars(1_234_000_000) == "$1,234.00"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +183,13 @@ def test_more_than_the_worst_case_is_told_and_ends_the_spending(kept: dict[str, 
         assert (spent.cost, spent.over_cost, spent.over_tokens) == (25, 15, 5)
         with pytest.raises(LimitError):
             asyncio.run(call(Worst(0, 0)))
+
+
+def test_tokens_that_nothing_limited_are_not_over(kept: dict[str, Any]) -> None:
+    with budget(Limits(calls=5), **kept) as mine:
+        asyncio.run(call(Worst(None, 0), tokens=15, cost=25))  # as `complete` asks, then
+        spent = mine.spent()
+        assert (spent.tokens, spent.cost, spent.over_tokens, spent.over_cost) == (15, 25, 0, 0)
 
 
 def test_nested_budgets_are_reserved_all_or_none() -> None:
@@ -527,12 +533,15 @@ def test_the_longest_answer_is_the_smallest_bound_of_those_that_need_one() -> No
 
 
 def test_without_a_budget_anything_goes() -> None:
-    async def free() -> None:
+    async def free() -> int:
         async with held(Worst(None, 10**30)) as hold:
             hold.settle(1, None)
             hold.give_back()
+            return 1
 
-    asyncio.run(free())
+    assert sum(asyncio.run(free()) for _ in range(3)) == 3
+    with budget(Limits(calls=1)) as mine:  # and nothing of it is booked later
+        assert sums(mine) == (0, 0, 0, 0, 0, 0)
 
 
 def test_amounts_beyond_all_measure_fit_into_the_store(kept: dict[str, Any]) -> None:

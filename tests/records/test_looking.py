@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from onrecord.errors import UnknownNameError
+from onrecord.errors import StorageError, UnknownNameError
 from onrecord.messages import Usage
+from onrecord.records.folding import folding_lock
 from onrecord.records.frames import NOTHING, End, Start
 from onrecord.records.health import health
 from onrecord.records.journal import Journal
@@ -170,10 +171,46 @@ def test_health_tells_what_waits_in_the_journal(store: Store) -> None:
     store.take([call("ask")])
     journal = Journal(store.home / "journal")
     frames("waiting", journal)
+    with folding_lock(store.home / "journal", wait=False):  # another process folds
+        assert store.waiting > 0
     found = health(store)
-    assert (found.records, found.runs, found.segments, found.writers) == (1, 1, 1, 1)
-    assert found.waiting > 0 and "password" not in found.where
-    store.fold()
-    assert health(store).under_way == 1
-    assert health(store).waiting <= 20  # no more than the line that every segment begins with
+    assert (found.records, found.runs, found.segments, found.writers) == (2, 2, 1, 1)
+    assert found.under_way == 1 and "password" not in found.where
+    assert found.waiting == 0 and found.notes == ()
     journal.close()
+
+
+def test_calls_that_ended_are_not_told_to_be_under_way(store: Store) -> None:
+    journal = Journal(store.home / "journal")
+    _, ended = frames("ends soon", journal)
+    store.fold()
+    journal.append(ended)
+    assert health(store).under_way == 0
+    journal.close()
+
+
+def test_health_is_told_where_nothing_can_be_folded(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.take([call("ask")])
+
+    def full(*_: object, **__: object) -> int:
+        raise StorageError("the records cannot be read or written: the disk is full")
+
+    monkeypatch.setattr(store, "fold", full)
+    found = health(store)
+    assert found.records == 1
+    assert "the disk is full" in found.notes[0] and "not counted" in found.notes[0]
+
+
+@pytest.mark.parametrize("circle", [1, 2])
+def test_a_call_that_is_above_itself_is_in_the_list_of_runs(store: Store, circle: int) -> None:
+    ids = [f"a{at:031x}" for at in range(circle)]
+    above = dict(zip(ids, ids[1:] + ids[:1], strict=True))  # who called whom, in a circle
+    calls = [call(f"call{id}", id=id, run=id) for id in ids]
+    store.take(msgspec.structs.replace(each, parent=above[each.id]) for each in calls)
+    store.take([call("inside", calls[0], id=f"b{1:031x}")])
+    listed = [each.id for each in store.runs()]
+    assert sorted(listed) == ids
+    assert [each.name for each in store.run(ids[0])] == [f"call{ids[0]}", "inside"]
+    assert [each.id for each in page(store, Query(), calls=False, limit=9)] == listed

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onrecord.errors import MissingExtraError, OnrecordError, UnknownNameError
+from onrecord.errors import MissingExtraError, OnrecordError, UnknownNameError, UsageError
 from onrecord.records.exchange.from_spans import records_of
 from onrecord.records.exchange.importing import read_mlflow_files, records_of_trace
 from onrecord.records.exchange.mlflow_spans import mlflow_id, span_dict, spans_of_trace
@@ -247,13 +247,48 @@ def test_errors_are_sentences(
 ) -> None:
     with pytest.raises(UnknownNameError, match="no experiment 'nowhere'"):
         list(read_mlflow(mlflow_server, "nowhere"))
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(OnrecordError, match="MLflow: ") as caught:
+    with pytest.raises(OnrecordError, match="no MLflow server answers") as caught:
         export_mlflow(store, "http://user:secret@127.0.0.1:9")
-    assert "secret" not in caught.value.where
+    assert "secret" not in str(caught.value)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"onrecord\[mlflow\]"):
         export_mlflow(store, mlflow_server)
+
+
+def test_a_server_that_is_not_there_is_told_without_trying_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    from urllib3.util.retry import Retry
+
+    def waited(retry: Retry, response: object = None) -> None:
+        pytest.fail("it waited for a server that is not there")
+
+    monkeypatch.setattr(Retry, "sleep", waited)
+    store.take(a_run())
+    for ask in (
+        lambda: export_mlflow(store, CLOSED),
+        lambda: list(read_mlflow(CLOSED, "onrecord")),
+    ):
+        with pytest.raises(OnrecordError, match="no MLflow server answers") as caught:
+            ask()
+        assert str(caught.value).count("\n") == 0 and CLOSED in str(caught.value)
+
+
+CLOSED = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://localhost:99999", "http://localhost:0", "http://:5000", "http://[::1", "http://a:b"],
+)
+def test_an_address_that_no_server_has_is_refused_though_there_is_nothing_to_send(
+    store: Store, address: str
+) -> None:
+    with pytest.raises(UsageError, match="is not the address of a server"):
+        export_mlflow(store, address)
+    with pytest.raises(UsageError, match="is not the address of a server"):
+        list(read_mlflow(address, "onrecord"))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -592,8 +597,78 @@ def test_what_a_server_refuses_is_put_aside_and_told(
     done = send(store, otlp_collector.url, delivery=Delivery(spans=5))
     assert (done.sent, done.failed, done.left) == (3, 5, 0)
     assert done.problems[0].startswith("413 ")
-    assert send(store, otlp_collector.url) == Exported()
-    assert send(store, otlp_collector.url, again=True).sent == 5
+    assert send(store, otlp_collector.url) == Exported(aside=5)
+    assert send(store, otlp_collector.url, again=True) == Exported(sent=5)
+
+
+@contextlib.contextmanager
+def answering(body: bytes | None, content_type: str = "") -> Iterator[str]:
+    """A server that answers 200 with this body to everything; with None it never answers."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            if body is None:
+                over.wait(60)
+                return
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            if content_type:
+                self.send_header("Content-Type", content_type)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b"<html>hello</html>", "text/html"), (b"OK", ""), (b"[]", "application/json")],
+)
+def test_a_server_that_answers_anything_has_taken_nothing(
+    store: Store, otlp_collector: Collector, body: bytes, content_type: str
+) -> None:
+    store.take(a_run())
+    with answering(body, content_type) as address:
+        with pytest.raises(UsageError, match="takes no traces") as told:
+            send(store, address, target="there")
+        assert body.decode() in str(told.value)
+    assert send(store, otlp_collector.url, target="there").sent == 8
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b"", ""), (b"{}", "text/plain"), (b"", "text/html"), (b"\x0a\x00", "application/x-protobuf")],
+)
+def test_what_acknowledges(store: Store, body: bytes, content_type: str) -> None:
+    store.take(a_run())
+    with answering(body, content_type) as address:
+        assert send(store, address) == Exported(sent=8)
+
+
+def test_a_server_that_hangs_is_not_waited_for_beyond_the_patience(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_LEAST_SECONDS", 0.1)
+    store.take(a_run())
+    with answering(None) as address:
+        done = send(store, address, delivery=Delivery(patience=0.2, timeout=3600))
+    assert (done.sent, done.left) == (0, 8)
+    assert re.fullmatch(r"http://.* did not answer within \d+ seconds", done.problems[0])
 
 
 @pytest.mark.parametrize("status", [401, 403, 307])
@@ -636,10 +711,22 @@ def test_the_standard_variables_are_read(
     assert "shop" in resource
 
 
-@pytest.mark.parametrize("address", ["localhost:4318", "ftp://a", "http://"])
-def test_an_address_that_is_none(store: Store, address: str) -> None:
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("localhost:4318", "ftp://a", "http://", "http://localhost:99999", "http://a:0"),
+        *("http://a:b", "http://[::1"),
+    ],
+)
+def test_an_address_that_is_none(
+    store: Store, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UsageError, match="not the address"):
-        send(store, address)
+        send(store, address)  # though there is nothing to send
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        monkeypatch.setenv(name, address)
+        with pytest.raises(UsageError, match="not the address"):
+            send(store, None)
 
 
 def test_partial_success_in_both_forms() -> None:

@@ -182,7 +182,9 @@ def test_a_living_writers_open_calls_stay_open(project: Path) -> None:
 
 
 @given(cut=st.integers(0, 400), flip=st.integers(0, 400))
-def test_a_torn_or_damaged_tail_ends_the_reading_and_nothing_else(cut: int, flip: int) -> None:
+def test_a_damaged_frame_costs_no_frame_before_it_and_brings_nothing_new(
+    cut: int, flip: int
+) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -200,7 +202,8 @@ def test_a_torn_or_damaged_tail_ends_the_reading_and_nothing_else(cut: int, flip
     position = len(MAGIC) + flip % (len(data) - len(MAGIC))
     data[position] ^= 0x5A
     damaged = read(bytes(data))
-    assert [frame.id for frame in damaged] == [frame.id for frame in whole][: len(damaged)]
+    in_order = iter(whole)
+    assert all(frame in in_order for frame in damaged)
     assert len(damaged) < 4
 
 
@@ -392,7 +395,7 @@ def test_a_project_folder_may_have_any_name(tmp_path: Path) -> None:
 
 
 def test_an_unknown_cost_is_not_called_zero(project: Path) -> None:
-    from onrecord.records.tree import dollars
+    from onrecord.records.wording import dollars
 
     with recording() as run:
         with call("model", "free", {}) as this:

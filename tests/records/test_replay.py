@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,7 +26,8 @@ from onrecord.messages import Passage, Result, TextDelta, Usage, text_message
 from onrecord.models.cached import cached
 from onrecord.models.calling import complete, embed
 from onrecord.models.model import Parameters, Request
-from onrecord.models.openai_api import OpenAIEmbedder, OpenAIModel
+from onrecord.models.openai_api import OpenAIModel
+from onrecord.models.openai_embedder import OpenAIEmbedder
 from onrecord.models.scripted import Scripted
 from onrecord.programs.flow import Recorded, asynchronous
 from onrecord.records.cassette import Cassette
@@ -432,6 +434,46 @@ def test_a_file_that_is_no_cassette(content: str | bytes | None, said: str) -> N
     assert said in str(caught.value) and str(TAPE.absolute()) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"kind":"model","name":"openai:m","input":1,"output":"25 days"}', "of a model call"),
+        ('{"kind":"model","name":"openai:m","input":1}', "of a model call"),
+        (
+            '{"kind":"model","name":"openai:m","input":1,"output":{"model":"m","message":'
+            '{"role":"assistant","parts":5}}}',
+            "Expected `array`, got `int` - at `$.message.parts`",
+        ),
+        ('{"kind":"search","name":"handbook","input":1,"output":[]}', "of a search call"),
+        (
+            '{"kind":"search","name":"handbook","input":1,"output":{"strategy":{},'
+            '"passages":[{"title":5}]}}',
+            "$.passages[0]",
+        ),
+        ('{"kind":"model","name":5,"input":1,"output":{}}', "Expected `str`, got `int`"),
+    ],
+)
+def test_an_output_of_a_wrong_type_is_told_with_its_line(line: str, said: str) -> None:
+    TAPE.write_text('{"cassette": 1, "salt": "s"}\n' + line + "\n")
+    with pytest.raises(ReplayError) as caught, replay(TAPE):
+        pytest.fail("it was opened")
+    message = str(caught.value)
+    assert said in message and f"{TAPE.absolute()}, line 2" in message
+    assert "Mend or delete the line" in message
+
+
+@pytest.mark.parametrize("path", [None, 5, ["a"], {"path": "a"}, object()])
+def test_what_is_no_path_is_refused_in_a_sentence(path: Any) -> None:
+    with pytest.raises(UsageError, match="a cassette is named by its path, not by"):
+        replay(path)
+
+
+@pytest.mark.parametrize("mode", [None, 1, "", [], np.zeros(2)])
+def test_what_is_no_way_to_record_is_refused_in_a_sentence(mode: Any) -> None:
+    with pytest.raises(UsageError, match="there is no way to record called"):
+        replay(TAPE, record=mode)
+
+
 @pytest.mark.parametrize("mode", [False, True, "all"])
 def test_a_folder_is_no_cassette(mode: Any) -> None:
     with pytest.raises(UsageError, match="this is a folder"), replay(Path(), record=mode):
@@ -666,10 +708,11 @@ def test_a_line_can_be_read() -> None:
     record("Grüß Gott", model=echo("25 Tage\u202e"))
     header, line = TAPE.read_text(encoding="utf-8").splitlines()
     assert json.loads(header)["cassette"] == 1
+    asked = json.dumps(msgspec.to_builtins(asking("Grüß Gott")), ensure_ascii=False)
+    assert '"text": "Grüß Gott"' in asked
     assert line == (
-        '{"kind": "model", "name": "scripted:test", "input": {"messages": [{"role": "user", '
-        '"parts": [{"type": "text", "text": "Grüß Gott"}]}], "parameters": {}, "schema": null, '
-        '"inputs": {}}, "output": {"message": {"role": "assistant", "parts": [{"type": "text", '
+        f'{{"kind": "model", "name": "scripted:test", "input": {asked}, '
+        '"output": {"message": {"role": "assistant", "parts": [{"type": "text", '
         '"text": "25 Tage\\u202e"}]}, "model": "scripted:test", "usage": {"input": 2, "output": 2},'
         ' "finish": "stop", "cost": 0}, "version": "' + calls()[0]["version"] + '"}'
     )

@@ -7,17 +7,18 @@ from html.parser import HTMLParser
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onrecord.messages import Usage
-from onrecord.records.drawing import bar, draw, drawing, one_line, summary, wide
+from onrecord.records.drawing import bar, described, draw, drawing, one_line, summary, wide
 from onrecord.records.graph import mermaid
 from onrecord.records.page import run_page
 from onrecord.records.record import Record
 from onrecord.records.recording import Recording
 from onrecord.records.timeline import Span, Timeline
-from onrecord.records.tree import Hidden, Tree, bill, dollars, drawn, duration, outline
+from onrecord.records.tree import Hidden, Sums, Tree, drawn, outline
 
 NOW = 2_000_000_000_000_000_000
 SECOND = 10**9
@@ -86,7 +87,7 @@ def test_what_is_not_shown_is_counted(records: list[Record], most: int) -> None:
     assert len(shown) + sum(each.calls + each.inside for each in hidden) == len(records)
 
 
-@given(runs(), st.integers(80, 160))
+@given(runs(), st.integers(50, 160))
 def test_any_run_fits_on_a_screen(records: list[Record], width: int) -> None:
     picture = drawing(Tree(records), 20, NOW)
     picture = picture._replace(details=True, ids=True)
@@ -167,6 +168,34 @@ def test_hostile_texts_stay_texts() -> None:
     assert page.attributes <= {"class", "style"}
     assert "<script>alert(1)</script>" in page.text and "&amp;" in page.text
     assert "\x00" not in page.text and "\x1b" not in page.text
+
+
+COMMANDS = "\x1b[2J\x07\x9b31m\x00\x7f"  # clear the screen, ring, red, nothing, delete
+TURNS = "\u202egnp.exe\u2066"
+
+
+def test_no_line_of_a_drawing_commands_a_terminal() -> None:
+    hostile = f"a{COMMANDS}{TURNS}b"
+    call = record(0, name=hostile, input=hostile, output=hostile, error=hostile, state="failed")
+    call = msgspec.structs.replace(call, user=hostile, tags=(hostile,), session=hostile)
+    asking = record(1, 0, state="paused", output={"text": hostile, "options": [hostile]})
+    sums = Sums(0, 0, 0, 0, {})
+    later = Hidden(f"step {hostile}", 3, 0, None, sums, NOW, NOW + SECOND, later=True)
+    picture = drawing(Tree([call, asking], [later]), None)._replace(details=True)
+    styled = [*draw(picture, 200), *summary(picture), one_line(call, NOW), *described(call)]
+    shown = ["".join(text for text, _ in line) for line in styled]
+    shown += drawn([call, asking], details=True)
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "".join(shown))
+    assert any(r"a\x1b[2J\x07\x9b31m\x00\x7f\u202egnp.exe\u2066b" in line for line in shown)
+
+
+def test_a_long_name_is_cut_in_every_line_of_a_list() -> None:
+    named = record(0, name="n" * 5_000)
+    listed = "".join(text for text, _ in one_line(named, NOW))
+    (line,) = drawn([named])
+    for shown in (listed, line):
+        assert "n…" in shown and len(shown) < 150
+    assert "n" * 5_000 in "".join(text for line in described(named) for text, _ in line)
 
 
 def test_a_recording_shows_itself_in_a_notebook() -> None:
@@ -275,6 +304,57 @@ def test_time_in_which_nobody_worked_is_left_out() -> None:
     assert "┊" in shown
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_short_names_leave_the_branches_whole(width: int) -> None:
+    calls = [record(0, name="f", kind="flow"), record(1, 0, name="s"), record(2, 0, name="s")]
+    calls.append(record(3, 2, name="s"))
+    shown = [*draw(drawing(Tree(calls), None, NOW), width)]
+    starts = ["".join(text for text, _ in line)[:13].rstrip() for line in shown]
+    assert starts == ["flow f", "├─ step s", "└─ step s", "   └─ step s"]
+
+
+def killed(*, resumed: bool) -> list[Record]:
+    """A flow that was killed while it paid, 2 seconds after its first step had begun."""
+    mine, later = 10 << 40, 99 << 40  # where an id has its process
+    flow = record(mine, kind="flow", name="settle", state="interrupted", ended_ns=0, started_ns=NOW)
+    flow = msgspec.structs.replace(flow, run=flow.id)
+    step = record(mine + 1, mine, started_ns=NOW, ended_ns=NOW + 2 * SECOND)
+    pay = record(
+        mine + 2,
+        mine,
+        name="pay",
+        state="interrupted",
+        ended_ns=0,
+        started_ns=NOW + 1 * SECOND,
+    )
+    day = NOW + 86_400 * SECOND
+    again = record(later, mine, kind="flow", source=flow.id, started_ns=day, ended_ns=day + SECOND)
+    made = [flow, step, pay, *([again] if resumed else [])]
+    return [msgspec.structs.replace(each, run=flow.id) for each in made]
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_call_whose_process_was_killed_lasted_until_the_last_word_of_it(resumed: bool) -> None:
+    calls = killed(resumed=resumed)
+    flow, _, pay = calls[:3]
+    timeline = Timeline(calls, NOW)
+    share = 2 / 3 if resumed else 1.0
+    assert timeline.seconds == 3 if resumed else 2
+    assert timeline.of(flow) == (0, share) and timeline.of(pay) == (share / 2, share)
+    picture = drawing(Tree(calls), None, NOW)
+    lines = ["".join(text for text, _ in line) for line in draw(picture, 80)]
+    assert [line.count("→") for line in lines[:3]] == [1, 0, 1]  # their ends are open
+    said = text_of(summary(picture))
+    assert said.startswith("at least ") and "2 interrupted" in said
+    assert "How long interrupted calls lasted is not on record" in said
+    assert "nothing was under way" not in said
+    assert ("left out a break" in said or "leave out a break" in said) is resumed
+    html = run_page(calls, now_ns=NOW)
+    assert html.count('"bar warn open-ended"') == 2
+    diagram = mermaid(Tree(calls))
+    assert "step pay<br>interrupted" in diagram and "0 µs" not in diagram
+
+
 def test_what_is_said_of_calls_that_did_not_simply_succeed() -> None:
     calls = [
         record(0, kind="flow", state="open", ended_ns=0, started_ns=NOW - 5 * SECOND),
@@ -302,22 +382,3 @@ def test_what_is_said_of_calls_that_did_not_simply_succeed() -> None:
         "cost unknown",
     ):
         assert words in shown
-
-
-def test_amounts_for_people() -> None:
-    assert [duration(each) for each in (0, 5e-5, 0.0004, 0.035, 1.2, 185, 94_200)] == [
-        "0 µs",
-        "50 µs",
-        "0.4 ms",
-        "35 ms",
-        "1.20 s",
-        "3 min 5 s",
-        "26 h 10 min",
-    ]
-    assert [dollars(each) for each in (0, 1500, 1_234_560_000, None)] == [
-        "$0.00",
-        "$0.0015",
-        "$1,234.56",
-        "cost unknown",
-    ]
-    assert bill(1500, 3) == "$0.0015 + 3 calls whose price is not known"

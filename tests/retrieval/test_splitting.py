@@ -12,7 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onrecord.errors import UnknownNameError, UsageError
+from onrecord.errors import LimitError, UnknownNameError, UsageError
+from onrecord.records.ledger import budget
+from onrecord.records.limits import Limits
+from onrecord.records.recording import recording
 from onrecord.retrieval.document import Chunk, Document, Splitter
 from onrecord.retrieval.splitting import (
     FixedTokens,
@@ -296,6 +299,16 @@ def test_semantic_cuts_where_the_topic_changes() -> None:
     text = "I drink tea. Good tea. More tea. Then war came. A long war. The war ended."
     chunks = split(lambda e: Semantic(e, percentile=70), text, "text", Topics())
     assert "tea" not in chunks[-1].text and "war" not in chunks[0].text
+
+
+def test_semantic_embeddings_are_recorded_and_paid_for_without_their_texts() -> None:
+    text = " ".join(f"Sentence number {i} is about topic {i % 7}." for i in range(300))
+    with recording() as run, budget(Limits(calls=2)):
+        split(Semantic, text, "text", WordEmbedder())
+        with pytest.raises(LimitError, match="calls"):
+            split(Semantic, "One. Two.", "text", WordEmbedder())
+    assert [each.input for each in run.records] == [{"texts": 256}, {"texts": 44}, {"texts": 2}]
+    assert {each.kind for each in run.records} == {"embed"}
 
 
 PEPS = Path(__file__).parents[3] / "shared" / "data" / "peps"

@@ -42,6 +42,16 @@ def count_pending(store: Store, target: str, query: Query, *, again: bool = Fals
         return int(connection.scalar(found.where(*_wanted(connection, target, query, again))) or 0)
 
 
+def count_aside(store: Store, target: str, query: Query) -> int:
+    """How many records of a query are put aside, because the target refused them."""
+    e = EXPORTED.c
+    refused = sa.select(e.record).where(e.target == target, e.failed.is_not(None))
+    with _errors(store.engine), reading(store.engine) as connection:
+        found = sa.select(sa.func.count()).select_from(RECORD)
+        conditions = [*matching(connection, query), RECORD.c.id.in_(refused)]
+        return int(connection.scalar(found.where(*conditions)) or 0)
+
+
 def remember(store: Store, target: str, ids: Iterable[str], *, failed: str | None = None) -> None:
     """Note that a target has records, or why it will not have them."""
     now = time.time_ns()

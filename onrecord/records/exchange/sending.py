@@ -15,11 +15,12 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlunsplit
 
 import msgspec
 
 from onrecord.errors import UsageError
+from onrecord.records.exchange.addresses import checked, shown
 from onrecord.records.exchange.otlp import encode_span, request
 from onrecord.records.exchange.to_spans import span_of
 from onrecord.records.query import Query
@@ -34,19 +35,22 @@ if TYPE_CHECKING:
 class Exported(msgspec.Struct, frozen=True):
     """What an export did. `sent` records are acknowledged; `failed` ones the target refused, and
     they are put aside; `left` ones were not taken this time, the next export sends them. `problems`
-    says why, in the target's words."""
+    says why, in the target's words. `aside` were refused by an earlier export, and wait for one
+    with `again`."""
 
     sent: int = 0
     failed: int = 0
     left: int = 0
     problems: tuple[str, ...] = ()
+    aside: int = 0
 
 
 class Delivery(msgspec.Struct, frozen=True):
     """What one request holds, and how long its acknowledgement is waited for.
 
     At most `spans` spans and `bytes` bytes before compression (a span that is larger goes alone).
-    A server that is busy or away is tried again for `patience` seconds, `timeout` seconds each.
+    A server that is busy or away is tried again for `patience` seconds. An answer is waited for
+    `timeout` seconds, but not beyond the patience: two seconds at least.
     Without `bodies`, inputs, outputs and messages of errors stay here.
     """
 
@@ -78,14 +82,15 @@ async def export_otlp(
     under `target`, by default the address: name it where one address has several places that
     headers tell apart. `again`: also what the server refused before.
 
-    Raises UsageError where there is no such server or it lets nobody in: nothing was sent, then.
+    Raises UsageError where there is no such server, it lets nobody in or its answer is none of
+    OTLP's: no record counts as sent, then.
     """
     import httpx
 
     address = traces_address(endpoint)
     target = target or target_of(address)
     resource = resource_of(os.environ)
-    sent = failed = 0
+    sent = failed = left = put_aside = 0
     problems: list[str] = []
     from onrecord.records.exchange import exported
 
@@ -102,12 +107,16 @@ async def export_otlp(
                     left = await asyncio.to_thread(
                         exported.count_pending, store, target, query, again=again
                     )
-                    return Exported(sent, failed, left, tuple(problems[:_TOLD]))
+                    break
                 reason = answer.problem if answer.refused else None
                 await asyncio.to_thread(exported.remember, store, target, ids, failed=reason)
                 refused = len(ids) if answer.refused else min(answer.rejected, len(ids))
                 sent, failed = sent + len(ids) - refused, failed + refused
-    return Exported(sent, failed, 0, tuple(problems[:_TOLD]))
+                put_aside += len(ids) if answer.refused else 0
+            if left:
+                break
+    aside = await asyncio.to_thread(exported.count_aside, store, target, query) - put_aside
+    return Exported(sent, failed, left, tuple(problems[:_TOLD]), max(aside, 0))
 
 
 def batches(records: Sequence[Record], delivery: Delivery) -> Iterator[list[tuple[str, bytes]]]:
@@ -129,24 +138,25 @@ def traces_address(endpoint: str | None, environ: Mapping[str, str] = os.environ
     """Where traces go. Raises UsageError where nobody has said, or the address is none."""
     if not endpoint:
         if exact := environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
-            return _checked(exact)
+            checked(exact, _EXAMPLE)
+            return exact
         endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
         if endpoint:
-            return _checked(endpoint.rstrip("/") + "/v1/traces")
+            checked(endpoint, _EXAMPLE)
+            return endpoint.rstrip("/") + "/v1/traces"
         raise UsageError(
             "nobody has said where the traces go",
             cure="Name the server (http://localhost:4318), or set OTEL_EXPORTER_OTLP_ENDPOINT.",
         )
-    address = _checked(endpoint)
-    parts = urlsplit(address)
-    return address if parts.path not in ("", "/") else urlunsplit(parts._replace(path="/v1/traces"))
+    parts = checked(endpoint, _EXAMPLE)
+    if parts.path not in ("", "/"):
+        return endpoint
+    return urlunsplit(parts._replace(path="/v1/traces"))
 
 
 def target_of(address: str) -> str:
     """What a target is remembered by: its address without user, password and query."""
-    parts = urlsplit(address)
-    place = parts.netloc.rpartition("@")[2]
-    return f"otlp {urlunsplit((parts.scheme, place, parts.path, '', ''))}"
+    return f"otlp {shown(address)}"
 
 
 def headers_of(environ: Mapping[str, str]) -> dict[str, str]:
@@ -187,7 +197,7 @@ class _Channel:
     ) -> None:
         self._client = client
         self._address = address
-        self._patience = delivery.patience
+        self._patience, self._timeout = delivery.patience, delivery.timeout
         own = {"content-type": "application/json", "content-encoding": "gzip"}
         self._headers = {**{name.lower(): value for name, value in headers.items()}, **own}
 
@@ -196,7 +206,8 @@ class _Channel:
         packed = await asyncio.to_thread(gzip.compress, body, 5, mtime=0)
         until = time.monotonic() + self._patience
         for attempt in range(1_000_000):
-            problem, wait = await self._attempt(packed)
+            seconds = min(self._timeout, max(until - time.monotonic(), _LEAST_SECONDS))
+            problem, wait = await self._attempt(packed, seconds)
             if isinstance(problem, Answer):
                 return problem
             pause = _pause(attempt) if wait is None else wait
@@ -205,23 +216,24 @@ class _Channel:
             await asyncio.sleep(pause)
         raise AssertionError
 
-    async def _attempt(self, packed: bytes) -> tuple[Answer | str, float | None]:
+    async def _attempt(self, packed: bytes, seconds: float) -> tuple[Answer | str, float | None]:
         """The answer; or the problem, and how long the server asks to wait."""
         import httpx
 
         try:
-            response = await self._client.post(self._address, content=packed, headers=self._headers)
+            async with asyncio.timeout(seconds):
+                response = await self._client.post(
+                    self._address, content=packed, headers=self._headers
+                )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise UsageError(f"the traces cannot be sent: {error}", where=self._shown) from None
+        except (TimeoutError, httpx.TimeoutException):
+            return f"{self._shown} did not answer within {seconds:.0f} seconds", None
         except httpx.HTTPError as error:
-            return f"{self._shown} did not answer: {error or type(error).__name__}", None
+            return f"{self._shown} did not answer: {str(error) or type(error).__name__}", None
+        if response.is_success:
+            return self._acknowledged(response), None
         status = response.status_code
-        if 200 <= status < 300:
-            rejected, message = partial_success(
-                response.content, response.headers.get("content-type", "")
-            )
-            told = f"{rejected} spans were rejected: {message}" if rejected else message
-            return Answer(settled=True, rejected=rejected, problem=told), None
         said = f"{status} {response.reason_phrase}: {_said(response.content)}".rstrip(": ")
         if status in _BUSY:
             return f"{self._shown} answers {said}", retry_after(response.headers.get("retry-after"))
@@ -235,9 +247,34 @@ class _Channel:
             return Answer(settled=True, refused=True, problem=said), None
         return Answer(settled=False, problem=f"{self._shown} answers {said}"), None
 
+    def _acknowledged(self, response: httpx.Response) -> Answer:
+        """Raises UsageError where the answer is no acknowledgement: whoever answers 200 to
+        everything would make records count as sent that nobody has."""
+        kind = response.headers.get("content-type", "")
+        if not is_acknowledgement(response.content, kind):
+            raise UsageError(
+                f"what answers there takes no traces: {_said(response.content)}",
+                where=self._shown,
+                cure="Check the address and its port. Nothing counts as sent.",
+            )
+        rejected, message = partial_success(response.content, kind)
+        told = f"{rejected} spans were rejected: {message}" if rejected else message
+        return Answer(settled=True, rejected=rejected, problem=told)
+
     @property
     def _shown(self) -> str:
-        return target_of(self._address).removeprefix("otlp ")
+        return shown(self._address)
+
+
+def is_acknowledgement(body: bytes, content_type: str) -> bool:
+    """Whether a server that answers 200 says so as OTLP has it: with nothing, a JSON object or
+    protobuf."""
+    if not body.strip() or "protobuf" in content_type:
+        return True
+    try:
+        return isinstance(msgspec.json.decode(body), dict)
+    except (msgspec.DecodeError, RecursionError):
+        return False
 
 
 def partial_success(body: bytes, content_type: str) -> tuple[int, str]:
@@ -280,15 +317,6 @@ def _pause(attempt: int) -> float:
     """Twice as long each time, up to half a minute, and never exactly: servers that come back
     are not run over by all at once."""
     return min(0.25 * 2.0 ** min(attempt, 10), 30.0) * random.uniform(0.5, 1.0)
-
-
-def _checked(address: str) -> str:
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(
-            f"'{address}' is not the address of a server", cure="Write http://host:4318."
-        )
-    return address
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -343,9 +371,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise ValueError("a number that is too long")
 
 
+_EXAMPLE = "http://host:4318"
 # As OTLP has it: these pass, others do not.
 _BUSY = {429, 502, 503, 504}
 # These answers would be the same for every batch: no record is put aside for them.
 _NOBODY = {401, 403, 404, 405, 407}
 _LATER = {408, 425}
+_LEAST_SECONDS = 2.0
 _TOLD = 20

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from onrecord.calling import run
 from onrecord.errors import UsageError
+from onrecord.models.calling import embed
 from onrecord.models.model import Embedder
 from onrecord.retrieval.document import Chunk, Document
 from onrecord.retrieval.splitting.blocks import Span, sentences
@@ -55,12 +56,12 @@ class Semantic:
         distances = np.zeros(len(spans), np.float32)
         before: NDArray[np.float32] | None = None
         for first in range(0, len(spans), _BATCH):
-            vectors = await self._embedder.embed(
-                [
-                    text[spans[max(at - 1, 0)][0] : spans[min(at + 1, len(spans) - 1)][1]][:_REACH]
-                    for at in range(first, min(first + _BATCH, len(spans)))
-                ]
-            )
+            texts = [
+                text[spans[max(at - 1, 0)][0] : spans[min(at + 1, len(spans) - 1)][1]][:_REACH]
+                for at in range(first, min(first + _BATCH, len(spans)))
+            ]
+            # How many, not which: what leaves a collection must be in no record of it either.
+            vectors = await embed(self._embedder, texts, shown={"texts": len(texts)})
             previous = np.vstack([vectors[:1] if before is None else before, vectors[:-1]])
             distances[first : first + len(vectors)] = 1 - np.sum(vectors * previous, axis=1)
             before = vectors[-1:]

@@ -145,6 +145,13 @@ def _tags(json: str) -> list[str]:
 
 def _tables() -> sa.MetaData:
     tables = sa.MetaData()
+    _add_records(tables)
+    _add_what_belongs_to_records(tables)
+    _add_progress(tables)
+    return tables
+
+
+def _add_records(tables: sa.MetaData) -> None:
     record = sa.Table(
         "record",
         tables,
@@ -173,6 +180,25 @@ def _tables() -> sa.MetaData:
         sa.Column("redacted", sa.Boolean, nullable=False),
         sa.Column("writer", sa.String, nullable=False),
     )
+    c = record.c
+    common = ("embed", "flow", "model", "search", "step", "tool")
+    for name, columns, where in (
+        ("record_run", (c.run, c.id), None),
+        ("record_name", (c.name, c.id), None),
+        ("record_rare_kind", (c.kind, c.id), sa.and_(*(c.kind != kind for kind in common))),
+        ("record_root", (c.id,), c.parent.is_(None)),
+        ("record_not_done", (c.state, c.id), c.state != "done"),
+        ("record_open", (c.writer,), c.state == "open"),
+        ("record_answer", (c.key, c.id), c.kind == "model"),
+        ("record_user", (c.user, c.id), c.user.is_not(None)),
+        ("record_session", (c.session, c.id), c.session.is_not(None)),
+        ("record_tenant", (c.tenant, c.id), c.tenant.is_not(None)),
+        ("record_release", (c.release, c.id), c.release.is_not(None)),
+    ):
+        sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+def _add_what_belongs_to_records(tables: sa.MetaData) -> None:
     sa.Table(
         "body",
         tables,
@@ -192,6 +218,26 @@ def _tables() -> sa.MetaData:
         sa.Column("record", sa.String(32), primary_key=True, index=True),
     )
     sa.Table(
+        "vector",
+        tables,
+        sa.Column("record", sa.String(32), primary_key=True),
+        sa.Column("embedder", sa.String(32), primary_key=True),
+        sa.Column("space", sa.String(32), nullable=False, index=True),
+        sa.Column("vector", sa.LargeBinary, nullable=False),
+    )
+    sa.Table(
+        "exported",
+        tables,
+        sa.Column("target", sa.String, primary_key=True),
+        sa.Column("record", sa.String(32), primary_key=True, index=True),
+        sa.Column("at_ns", sa.BigInteger, nullable=False),
+        sa.Column("failed", sa.String),
+    )
+
+
+def _add_progress(tables: sa.MetaData) -> None:
+    """What was folded of the journal, what of it was lost, and the texts of versions."""
+    sa.Table(
         "source",
         tables,
         sa.Column("version", sa.String, primary_key=True),
@@ -210,39 +256,6 @@ def _tables() -> sa.MetaData:
         sa.Column("calls", sa.BigInteger, nullable=False),
         sa.Column("bytes", sa.BigInteger, nullable=False),
     )
-    sa.Table(
-        "vector",
-        tables,
-        sa.Column("record", sa.String(32), primary_key=True),
-        sa.Column("embedder", sa.String(32), primary_key=True),
-        sa.Column("space", sa.String(32), nullable=False, index=True),
-        sa.Column("vector", sa.LargeBinary, nullable=False),
-    )
-    sa.Table(
-        "exported",
-        tables,
-        sa.Column("target", sa.String, primary_key=True),
-        sa.Column("record", sa.String(32), primary_key=True, index=True),
-        sa.Column("at_ns", sa.BigInteger, nullable=False),
-        sa.Column("failed", sa.String),
-    )
-    c = record.c
-    common = ("embed", "flow", "model", "search", "step", "tool")
-    for name, columns, where in (
-        ("record_run", (c.run, c.id), None),
-        ("record_name", (c.name, c.id), None),
-        ("record_rare_kind", (c.kind, c.id), sa.and_(*(c.kind != kind for kind in common))),
-        ("record_root", (c.id,), c.parent.is_(None)),
-        ("record_not_done", (c.state, c.id), c.state != "done"),
-        ("record_open", (c.writer,), c.state == "open"),
-        ("record_answer", (c.key, c.id), c.kind == "model"),
-        ("record_user", (c.user, c.id), c.user.is_not(None)),
-        ("record_session", (c.session, c.id), c.session.is_not(None)),
-        ("record_tenant", (c.tenant, c.id), c.tenant.is_not(None)),
-        ("record_release", (c.release, c.id), c.release.is_not(None)),
-    ):
-        sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
-    return tables
 
 
 def _ledger() -> sa.MetaData:

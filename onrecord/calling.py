@@ -138,8 +138,8 @@ def run(coroutine: Coroutine[Any, Any, R]) -> R:
 
 @contextlib.contextmanager
 def overhearing(listener: Callable[[object], None]) -> Iterator[None]:
-    """Events of the block go to `listener`, and from there to nobody else: it passes on what whoever
-    listened before (`listening`) has to hear."""
+    """Events of the block go to `listener` alone: it passes on what whoever listened before
+    (`listening`) has to hear."""
     token = _listener.set(listener)
     try:
         yield

@@ -7,9 +7,9 @@
     │   ├── UnknownNameError               a model, embedder or collection name nobody answers to
     │   ├── PromptError                    a prompt file, its front matter or its variables
     │   └── MissingExtraError              a feature whose optional packages are not installed
-    ├── LoadError                      3   a document could not be read
+    ├── LoadError                      3   a document, or a file to import, could not be read
     │   └── EmptyDocumentError             there is nothing in it
-    ├── StorageError                   4   disk full, read-only, damaged, locked
+    ├── StorageError                   4   disk full, read-only, damaged, locked, no such folder
     │   └── NewerVersionError              written by a newer Onrecord
     ├── ModelError                     5   a model did not give an answer
     │   ├── ModelUnavailableError          no connection, time-out, server failure

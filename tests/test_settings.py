@@ -111,6 +111,13 @@ def test_an_impossible_number_is_named(project: Path, line: str) -> None:
         Settings.load()
 
 
+@pytest.mark.parametrize("home", ["", ".", "./"])
+def test_a_home_that_is_the_project_itself_is_refused(project: Path, home: str) -> None:
+    (project / "onrecord.toml").write_text(f'home = "{home}"\n')
+    with pytest.raises(SettingsError, match="'home' is the project's folder itself"):
+        Settings.load()
+
+
 def test_several_values_of_a_variable_stand_between_commas(project: Path) -> None:
     settings = Settings.load(environ={"ONRECORD_REDACT": "fields, keys"})
     assert settings.redact == ("fields", "keys")

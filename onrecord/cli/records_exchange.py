@@ -90,9 +90,8 @@ def export(which: Which, how: How, to: To, where: Where = None, json: AsJson = F
         for problem in done.problems:
             say(f"  {problem}")
         if done.aside:
-            say(
-                f"{plural(done.aside, 'record')} that the server refused before: --again sends them."
-            )
+            before = plural(done.aside, "record")
+            say(f"{before} that the server refused before: --again sends them once more.")
     if done.failed or done.left:
         raise typer.Exit(ModelUnavailableError.exit_status)
 

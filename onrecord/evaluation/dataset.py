@@ -22,7 +22,7 @@ from onrecord.evaluation import jsonl
 from onrecord.evaluation.picking import Feedback, Said, asked, newest_first
 from onrecord.records.query import Query
 from onrecord.records.record import Record, content_key
-from onrecord.records.recording import RESUMED
+from onrecord.records.recording import RESUMED, type_note
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
@@ -186,6 +186,7 @@ class _Gathering:
         self._feedback = Feedback(store)
         self._cases: dict[str, Case] = {}
         self._left_out: dict[str, int] = {}
+        self._returns: dict[str, str | None] = {}  # types of objects, by version of the function
 
     def dataset(self) -> Dataset:
         for page in newest_first(self._store, self._query):
@@ -201,6 +202,8 @@ class _Gathering:
             said = self._feedback.on(record.run)  # on the run, however often it was resumed
         if record.redacted and (not said.corrected or record.input is None):
             return self._leave("redacted: the output on record is not what was given")
+        if not said.corrected and self._is_outline(record):
+            return self._leave("an object: the output on record only names it")
         if said.rejected:
             return self._leave("called bad by feedback, without a correction")
         case = _case(record, said)
@@ -210,6 +213,18 @@ class _Gathering:
             if not said.corrected or _corrected(there):
                 return
         self._cases[case.id] = case
+
+    def _is_outline(self, record: Record) -> bool:
+        """Whether an output stands for an object that has no plain form: no other answer could
+        equal it."""
+        output = record.output
+        named = output.get("type") if isinstance(output, dict) else output
+        if not isinstance(named, str):
+            return False
+        if record.version not in self._returns:
+            self._returns[record.version] = self._store.source(type_note(record.version))
+        returned = self._returns[record.version]
+        return returned is not None and named in (returned, f"<{returned}>")
 
     def _leave(self, reason: str) -> None:
         self._left_out[reason] = self._left_out.get(reason, 0) + 1

@@ -165,7 +165,8 @@ def is_refused(error: BaseException) -> bool:
         return str(state)[:2] in _REFUSED_STATES
     if (code := getattr(error.orig, "sqlite_errorcode", None)) is not None:
         return code & 0xFF in _REFUSED_CODES
-    return isinstance(error, sa.exc.DataError | sa.exc.InterfaceError)  # said by the driver
+    # Else the driver said it: a NUL in a text, a value of a type that it does not know.
+    return isinstance(error, sa.exc.DataError) or "binding parameter" in str(error.orig)
 
 
 def reason_of(error: BaseException) -> str:

@@ -19,10 +19,11 @@ import sqlalchemy as sa
 
 from onrecord.errors import StorageError, UsageError
 from onrecord.records import losses, whole_file
-from onrecord.records.database import FILE, is_postgresql, reading
+from onrecord.records.database import FILE, is_postgresql, lock_out_writers, reading
 from onrecord.records.journal import Segment, segments
 from onrecord.records.query import Query, Receipt
 from onrecord.records.reading import matching
+from onrecord.records.refusing import refused
 from onrecord.records.schema import BODY, BODY_USE, EXPORTED, RECORD, TAG, VECTOR
 from onrecord.records.wiping import expect_ends, wipe
 
@@ -60,6 +61,7 @@ def erase(engine: sa.Engine, journal: Path, home: Path, query: Query) -> Receipt
         *_elsewhere(engine),
         *_copies(engine, home),
         *_damaged(engine, journal),
+        *_refused(journal),
     )
     return Receipt(time.time_ns(), query, len(ids), bodies, frames, cases, remaining)
 
@@ -78,6 +80,7 @@ def _erase_rows(engine: sa.Engine, ids: AbstractSet[str]) -> int:
     """Remove records from the tables; how many bodies went with them."""
     bodies = 0
     with engine.begin() as connection:
+        lock_out_writers(connection)
         for some in _some(sorted(ids)):
             used = sa.select(BODY_USE.c.hash).where(BODY_USE.c.record.in_(some)).distinct()
             hashes = list(connection.scalars(used))
@@ -217,6 +220,13 @@ def _damaged(engine: sa.Engine, journal: Path) -> Iterator[str]:
     for path in (folder / name for name in names for folder in (journal, journal / "folded")):
         if path.exists():
             yield f"the damaged bytes of {path.relative_to(journal.parent)}: delete the file"
+
+
+def _refused(journal: Path) -> Iterator[str]:
+    """Files of what the database would not take: it cannot say whose words these hold."""
+    for each in refused(journal):
+        path = Path(each.path).relative_to(journal.parent)
+        yield f"what the database refused, in {path}: delete it"
 
 
 def _some(items: list[str] | list[bytes], size: int = 500) -> Iterator[list[str] | list[bytes]]:

@@ -38,6 +38,7 @@ from onrecord.records.journal import Segment, is_being_written, segments
 from onrecord.records.losses import Damage
 from onrecord.records.refusing import Refusal, put_aside, refused_calls, take_what_fits
 from onrecord.records.schema import RECORD, SEGMENT
+from onrecord.records.whole_file import sync_folder
 from onrecord.records.wiping import wipe_ends
 from onrecord.settings import make_home
 
@@ -205,7 +206,7 @@ class Folding:
             taken -= oldest.size
         if self._fsync:
             for folder in (folded, self._journal):
-                _sync(folder)
+                sync_folder(folder)
 
 
 def newer_version(segment: Path) -> int | None:
@@ -267,14 +268,6 @@ def _is_being_written(segment: Segment) -> bool:
     with contextlib.suppress(FileNotFoundError):  # erased by hand
         return is_being_written(segment.path)
     return False
-
-
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _tell_refused(refusals: list[Refusal], path: Path | None) -> None:

@@ -28,6 +28,7 @@ import msgspec
 
 from onrecord.records.frames import HEAD, MAGIC, End, Frame, Lost, Start, framed, sound
 from onrecord.records.record import new_id
+from onrecord.records.whole_file import sync_folder
 from onrecord.settings import make_home
 
 
@@ -130,14 +131,17 @@ class Journal:
             self._untold = 0
         if self._bad_time and time.monotonic() - self._lost_at > _CALM:
             _log.warning(
-                "records are kept again; %d calls have none (%s)", self._bad_time, self.folder
+                "records are kept again; %d call%s (%s)",
+                self._bad_time,
+                " has none" if self._bad_time == 1 else "s have none",
+                self.folder,
             )
             self._bad_time = 0
 
     def _begin_segment(self) -> None:
         full = self._file
         self._number += 1
-        self._file = _open_segment(self.folder, f"{self._writer}.{self._number:06}")
+        self._file = _open_segment(self.folder, f"{self._writer}.{self._number:06}", self._fsync)
         self._size = len(MAGIC)
         if full is not None:
             os.close(full)
@@ -208,7 +212,7 @@ _NO_ROOM = OSError(errno.ENOSPC, "the journal has taken up the room it may (sett
 _log = logging.getLogger("onrecord")
 
 
-def _open_segment(folder: Path, name: str) -> int:
+def _open_segment(folder: Path, name: str, fsync: bool) -> int:
     make_home(folder.parent)
     folder.mkdir(exist_ok=True)
     # The name appears only with the lock held: a reader must never take a segment that is just
@@ -220,6 +224,8 @@ def _open_segment(folder: Path, name: str) -> int:
         if os.write(file, MAGIC) != len(MAGIC):
             raise OSError(errno.ENOSPC, "No space left on device")
         being_born.rename(folder / f"{name}.journal")
+        if fsync:
+            sync_folder(folder)
     except OSError:
         os.close(file)
         being_born.unlink(missing_ok=True)

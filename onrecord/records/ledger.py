@@ -36,6 +36,7 @@ import msgspec
 
 from onrecord.errors import LimitError, UsageError
 from onrecord.records.limits import Asked, Bill, Caps, Limits, Spent, Tally, Worst, refusal
+from onrecord.records.wording import shortened
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -153,6 +154,11 @@ def budget(
     A call that does not fit raises LimitError before it is made. Raises UsageError for a budget
     that cannot be, StorageError where the store cannot be opened.
     """
+    if not isinstance(limits, Limits):
+        raise UsageError(
+            f"a budget takes Limits, not {shortened(repr(limits), 80)}",
+            cure="Write on.budget(on.Limits(usd=0.20)).",
+        )
     around = _scope.get()
     stored = _stored(key, per, store)
     lock = around.lock if around is not None else threading.Lock()

@@ -30,14 +30,6 @@ def page(
         )
 
 
-def run_of(store: Store, beginning: str) -> str:
-    """The id of the run that the call belongs to whose id begins like this.
-
-    Raises UnknownNameError where there is none, or more than one run.
-    """
-    return store.run_of(beginning)
-
-
 def latest_attempts(store: Store, runs: Iterable[Record]) -> dict[str, Record]:
     """The last go at each of the runs that were resumed, by run: how the run really is."""
     ids = [run.id for run in runs if run.state != "done"]

@@ -141,8 +141,8 @@ def _failed(error: Exception, engine: sa.Engine) -> StorageError:
     if not is_postgresql(engine):
         where = str(engine.url.database)
         cure = (
-            "Check that the disk has room for two more copies of the file. To begin without the "
-            "old records, move the file away."
+            "Check that the disk has room for two more copies of the file. To begin with what the "
+            "journal still holds, move the file away."
         )
     return StorageError(
         f"the records could not be brought to the format of this Onrecord, and are unchanged: "

@@ -85,8 +85,9 @@ class Total(msgspec.Struct, frozen=True):
     """Records of one group, together.
 
     `group` has a value for each name that was asked for. `seconds_p50` and `seconds_p95` are of
-    calls that ended, None where none has. `cost` is in micro-dollars and holds what is known; `unpriced` counts the
-    calls whose cost is not. `reused` counts calls that were not made but taken from a record.
+    calls that ended, None where none has. `cost` is in micro-dollars and holds what is known;
+    `unpriced` counts the calls whose cost is not. `reused` counts calls that were not made but
+    taken from a record.
     """
 
     group: dict[str, str | None]

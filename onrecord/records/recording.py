@@ -356,6 +356,10 @@ def context(
     """
     if isinstance(tags, str):
         raise UsageError("tags are several texts, not one", cure=f"Write tags=({tags!r},).")
+    if not isinstance(tags, Iterable):
+        raise UsageError(
+            f"tags are several texts, not {tags!r}", cure="Leave them out to add none."
+        )
     scope = _scope.get()
     outer = scope.context
     inner = Context(

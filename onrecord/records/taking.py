@@ -15,7 +15,7 @@ from onrecord.records.schema import RECORD
 from onrecord.records.wording import shortened
 
 
-class Refused(NamedTuple):
+class _Refused(NamedTuple):
     """A record that the database refuses: which of those given, from 1 on, and what it said."""
 
     number: int
@@ -29,7 +29,7 @@ def take(engine: sa.Engine, records: Iterable[Record]) -> int:
     Raises UsageError for records that the database refuses; all others are in then.
     """
     new = 0
-    refused: list[Refused] = []
+    refused: list[_Refused] = []
     for first, batch in _batches(records):
         try:
             new += _take(engine, batch)
@@ -42,13 +42,13 @@ def take(engine: sa.Engine, records: Iterable[Record]) -> int:
                 except Exception as said:
                     if not is_refused(said):
                         raise
-                    refused.append(Refused(number, record, reason_of(said)))
+                    refused.append(_Refused(number, record, reason_of(said)))
     if refused:
         raise _told(engine, refused)
     return new
 
 
-def _told(engine: sa.Engine, refused: list[Refused]) -> UsageError:
+def _told(engine: sa.Engine, refused: list[_Refused]) -> UsageError:
     first = refused[0]
     what = f"the database refuses record {first.number:,} of those given"
     if len(refused) > 1:

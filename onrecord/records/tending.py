@@ -145,8 +145,8 @@ class Database:
             count = 0 if self._is_there() else bring_back(self._journal)
         if count:
             _log.warning(
-                "%s was not there, or empty: it is built anew from %d segments of the journal; what "
-                "that no longer held is gone.",
+                "%s was not there, or empty: it is built anew from %d segments of the journal; "
+                "what that no longer held is gone.",
                 self._file,
                 count,
             )

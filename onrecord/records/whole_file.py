@@ -45,14 +45,14 @@ def write_bytes(path: Path, data: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # some file systems know this of files only
-        _to_disk(path.parent)
+    sync_folder(path.parent)
 
 
-def _to_disk(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk. Some file systems cannot."""
+    with contextlib.suppress(OSError):
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)

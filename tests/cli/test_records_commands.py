@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,8 +19,10 @@ import msgspec
 import pytest
 
 from onrecord.messages import Usage
+from onrecord.records import recording as recorded
 from onrecord.records.receipts import is_about
 from onrecord.records.record import Record
+from onrecord.records.recording import RESUMED
 from onrecord.records.store import Store
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import onrecord, printed
@@ -128,6 +131,93 @@ def test_a_project_without_records(project: Path) -> None:
     assert lines("cost") == ["No call on record fits."]
     assert printed("records", "status")["records"] == 0
     assert printed("records", "cost")["totals"] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("list", "list --json", "cost", "cost --json", "status", "status --json"),
+        *("export --to jsonl -", "rows --out rows.jsonl", "erase --user u --yes"),
+    ],
+)
+def test_who_only_looks_leaves_nothing_behind(project: Path, command: str) -> None:
+    lines(*command.split())
+    assert not (project / ".onrecord").exists()
+
+
+def test_status_where_there_is_nothing_yet(project: Path) -> None:
+    (said,) = lines("status")
+    assert said == f"No records yet ({project / '.onrecord'}). `onrecord demo` makes some."
+    assert printed("records", "status")["where"] == str(project / ".onrecord/records.db")
+
+
+def test_a_long_wait_is_told(runs: tuple[list[Record], ...], project: Path) -> None:
+    Store(project / ".onrecord").close()
+    with recorded.call("flow", "one", {}):
+        pass  # the journal has something that the command must write into the store
+    holding = sqlite3.connect(project / ".onrecord/records.db", isolation_level=None)
+    holding.execute("BEGIN IMMEDIATE")
+    command = [sys.executable, "-m", "onrecord", "records", "-n", "1"]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as waits:
+        assert waits.stderr is not None
+        assert "waiting for another process that writes the records" in waits.stderr.readline()
+        holding.execute("ROLLBACK")
+        holding.close()
+        shown, _ = waits.communicate(timeout=60)
+    assert waits.returncode == 0 and "flow one" in shown
+
+
+def test_runs_are_pointed_at_by_number_and_by_a_piece(runs: tuple[list[Record], ...]) -> None:
+    (ask, _, again, *_), (bad,) = runs
+    assert printed("records", "show", "@1")["run"] == bad.id
+    assert printed("records", "show", "@2")["run"] == ask.id
+    assert printed("records", "show", again.id[2:])["run"] == ask.id
+    assert printed("records", "show", again.id[2:], "--call")["id"] == again.id
+    assert printed("records", "show", "@2", "--call")["id"] == ask.id
+    assert ids("list", "--run", "@2", "--calls") == [each.id for each in reversed(runs[0])]
+    assert printed("records", "cost", "--run", "@2", "--by", "name")["totals"][0]["calls"]
+    refused(2, "there is no run @3", "records", "show", "@3")
+
+
+def test_a_paused_run_is_listed_with_its_questions(project: Path) -> None:
+    flow = call("flow", "refund", state="paused", ended_ns=1, output=None)
+    question = {"question": "Refund \x1b[2J?", "options": ["yes", "no"]}
+    asked = call("pause", "pause", flow, state="paused", input=question, output=None)
+    again = call("flow", "refund", flow, state="paused", source=flow.id, tags=(RESUMED,))
+    text = {"id": "0123", "text": "Is it to be made again?", "options": [], "kind": "repeat"}
+    unsure = call("tool", "pay", again, state="paused", output=text)
+    done = call("flow", "fine", state="paused")
+    finished = call("flow", "fine", done, source=done.id, tags=(RESUMED,))
+    old = call("pause", "pause", done, state="paused", input=question, output=None)
+    store = Store(project / ".onrecord")
+    store.take([flow, asked, done, old, finished])
+    shown = lines("list", "--state", "paused")
+    assert shown[0].startswith(done.id) and shown[1].startswith(flow.id)
+    assert shown[2:] == [
+        r"    asks  “Refund \x1b[2J?” (yes / no)",
+        f"    goes on with  refund.resume.run('{flow.id}', answers={{'{asked.id}': …}})",
+    ]
+    store.take([again, unsure])
+    assert lines("list", "--state", "paused")[2:] == [
+        "    asks  “Is it to be made again?”",
+        f"    goes on with  refund.resume.run('{flow.id}', answers={{'0123': …}})",
+    ]
+
+
+def test_calls_that_never_ended_are_in_no_percentile(project: Path) -> None:
+    lost = [call("tool", "pay", state="interrupted", ended_ns=0) for _ in range(3)]
+    Store(project / ".onrecord").take(lost)
+    row = lines("cost", "--by", "name")[1]
+    assert row.split()[-3:] == ["-", "-", "$0.00"]
+    assert printed("records", "cost", "--by", "name")["totals"][0]["seconds_p50"] is None
+
+
+def test_every_command_has_examples_that_can_be_read() -> None:
+    help = onrecord("records", "--help").stdout
+    assert "onrecord records show @1" in help
+    for command in "list show watch cost erase status dataset rows export import".split():
+        shown = onrecord("records", command, "--help").stdout
+        assert "Example" in shown and f"onrecord records {command}" in shown.split("Example")[1]
 
 
 def test_bad_options(runs: tuple[list[Record], ...]) -> None:
@@ -376,6 +466,17 @@ def test_status(runs: tuple[list[Record], ...], project: Path) -> None:
         assert words in shown
 
 
+def test_status_tells_what_somebody_should_know(
+    runs: tuple[list[Record], ...], project: Path
+) -> None:
+    newer = project / ".onrecord/journal/0123456789abcdef.000001.journal"
+    newer.parent.mkdir(exist_ok=True)
+    newer.write_bytes(b"onrecord journal 99\n")
+    notes = printed("records", "status")["notes"]
+    shown = "\n".join(lines("status"))
+    assert notes and all(note in shown for note in notes)
+
+
 LIVE = """
 import asyncio, sys
 import onrecord as on
@@ -415,6 +516,18 @@ def watching(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_watch_waits_for_the_first_record(project: Path) -> None:
+    with watching() as watch:
+        assert watch.stdout is not None and watch.stderr is not None
+        assert watch.stderr.readline() == "No records yet; waiting for the first.\n"
+        assert not (project / ".onrecord").exists()
+        with recorded.call("flow", "first", {}):
+            pass
+        assert "flow first" in watch.stdout.readline()
+        watch.send_signal(signal.SIGINT)
+        watch.communicate(timeout=60)
 
 
 def test_watch_follows_other_processes(live: subprocess.Popen[str]) -> None:

@@ -64,6 +64,20 @@ def test_records_go_to_a_collector_once(recorded: Any, otlp_collector: Any) -> N
     assert len(otlp_collector.spans) == 6
 
 
+def test_what_a_collector_refused_is_told_until_it_takes_it(
+    recorded: Any, otlp_collector: Any
+) -> None:
+    otlp_collector.fail(1, 400)
+    send = ("export", "--to", "otlp", otlp_collector.url)
+    assert onrecord(*send, status=5).stdout.startswith("0 records sent, 6 refused, 0 left.")
+    again = onrecord(*send).stdout.splitlines()
+    assert again == [
+        "0 records sent, 0 refused, 0 left.",
+        "6 records that the server refused before: --again sends them once more.",
+    ]
+    assert onrecord(*send, "--again").stdout == "6 records sent, 0 refused, 0 left.\n"
+
+
 def test_a_collector_that_is_away_leaves_them_for_next_time(recorded: Any) -> None:
     done = onrecord(
         "export", "--to", "otlp", "http://127.0.0.1:9", "--patience", "0", "--json", status=5
@@ -100,6 +114,14 @@ def test_traces_of_others_are_brought_in_without_their_secrets(project: Path) ->
         (["export", "--to", "jsonl"], "needs a file"),
         (["export", "--to", "mlflow"], "which MLflow server"),
         (["export", "--to", "otlp", "http://x", "--header", "nonsense"], "is no header"),
+        (
+            ["export", "--to", "jsonl", "x", "--header", "a=b"],
+            "--header does nothing with --to jsonl",
+        ),
+        (["export", "--to", "mlflow", "http://x", "--no-bodies"], "It is for otlp"),
+        (["export", "--to", "otlp", "http://x", "--experiment", "e"], "It is for mlflow"),
+        (["export", "--to", "mlflow", "localhost:5000"], "Write http://host:5000"),
+        (["export", "--to", "xml", "x"], "error: invalid value for '--to': 'xml' is not one of"),
         (["import"], "nothing to import"),
         (["import", "--mlflow", "http://127.0.0.1:9", "x.json"], "nothing to import"),
     ],

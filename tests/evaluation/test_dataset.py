@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,41 @@ def test_redacted_outputs_are_left_out_and_counted(store: Store) -> None:
     assert [case.input for case in dataset] == [{"q": 2}]
     assert list(dataset.left_out.values()) == [1]
     assert "redacted" in next(iter(dataset.left_out))
+
+
+class Plainless:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class Configured:
+    def __init__(self) -> None:
+        self.temperature = 0.5
+
+
+def test_objects_that_have_no_plain_form_are_left_out_and_counted(project: Path) -> None:
+    @step
+    async def lock() -> Any:
+        return threading.Lock()
+
+    @step
+    async def plainless() -> Any:
+        return Plainless()
+
+    @step
+    async def configured() -> Any:
+        return Configured()
+
+    @step
+    async def say(text: str) -> Any:
+        return text
+
+    for each in (lock, plainless, configured):
+        each.run()
+    say.run("lock")  # the same on record, but it was a text
+    cases = Dataset.from_records(kinds=("step",))
+    assert [case.expected for case in cases] == ["lock"]
+    assert cases.left_out == {"an object: the output on record only names it": 3}
 
 
 def test_a_query_that_cannot_give_cases_is_refused(store: Store) -> None:

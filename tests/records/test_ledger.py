@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from benchmarks.ledger_load import Load, run
 from onrecord.errors import LimitError, StorageError, UsageError
 from onrecord.records.database import open_engine
-from onrecord.records.ledger import Budget, budget, held, longest_answer, seconds_left
+from onrecord.records.ledger import Budget, budget, held, in_time, longest_answer, seconds_left
 from onrecord.records.limits import Asked, Caps, Limits, Spent, Tally, Worst
 
 CHEAP = Worst(10, 10)
@@ -139,6 +139,12 @@ def test_limits_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
 )
 def test_budgets_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError), budget(Limits(calls=1), **options):
+        pass
+
+
+@pytest.mark.parametrize("limits", [None, 5, {"usd": 1}])
+def test_a_budget_of_something_else_is_refused(limits: Any) -> None:
+    with pytest.raises(UsageError, match="a budget takes Limits, not"), budget(limits):
         pass
 
 
@@ -530,6 +536,19 @@ def test_the_longest_answer_is_the_smallest_bound_of_those_that_need_one() -> No
                 assert longest_answer() == 100
                 with budget(Limits(usd=1, max_output=700)):
                     assert longest_answer() == 100
+
+
+def test_waiting_that_is_no_call_ends_with_the_seconds() -> None:
+    async def wait(seconds: float) -> None:
+        async with in_time():
+            await asyncio.sleep(seconds)
+
+    asyncio.run(wait(0))
+    with budget(Limits(calls=1)) as mine:
+        asyncio.run(wait(0))
+    with budget(Limits(seconds=0.05)) as mine, pytest.raises(LimitError, match="seconds"):
+        asyncio.run(wait(60))
+    assert mine.spent().calls == 0
 
 
 def test_without_a_budget_anything_goes() -> None:

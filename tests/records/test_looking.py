@@ -17,7 +17,8 @@ from onrecord.records.folding import folding_lock
 from onrecord.records.frames import NOTHING, End, Start
 from onrecord.records.health import health
 from onrecord.records.journal import Journal
-from onrecord.records.looking import latest_attempts, page, run_of, whole
+from onrecord.records.looking import latest_attempts, page, whole
+from onrecord.records.pointing import run_of
 from onrecord.records.query import Query
 from onrecord.records.record import Record, new_id, pack
 from onrecord.records.recording import RESUMED
@@ -85,6 +86,24 @@ def test_the_run_of_a_beginning(store: Store) -> None:
     for unknown in ("b", "%", "zz", one.id + "0"):
         with pytest.raises(UnknownNameError, match="no record has"):
             run_of(store, unknown)
+
+
+def test_the_run_of_a_piece_and_of_a_number(store: Store) -> None:
+    one = call("one", id="a" * 12 + "b1c2d3e4f5" + "0" * 10, run="a" * 12 + "b1c2d3e4f5" + "0" * 10)
+    other = call(
+        "other", id="b" * 12 + "b1c2d3e4f6" + "0" * 10, run="b" * 12 + "b1c2d3e4f6" + "0" * 10
+    )
+    inside = call("work", one, id="a" * 12 + "b1c2d3e4f5" + "0" * 9 + "7")
+    store.take([one, other, inside])
+    assert run_of(store, "@1") == other.id and run_of(store, "@2") == one.id
+    assert run_of(store, "3e4f5") == run_of(store, inside.id[-9:]) == one.id
+    with pytest.raises(UnknownNameError, match="more than one run has an id with 'c2d3e4'"):
+        run_of(store, "c2d3e4")
+    with pytest.raises(UnknownNameError, match="there is no run @3: 2 are on record"):
+        run_of(store, "@3")
+    for none in ("e4f", "ffff", "@0", "@", "____", "%%%%"):
+        with pytest.raises(UnknownNameError, match="no record has"):
+            run_of(store, none)
 
 
 def test_how_a_resumed_run_really_is(store: Store) -> None:

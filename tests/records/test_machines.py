@@ -11,7 +11,6 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-
 from onrecord.records.database import reading, write
 from onrecord.records.filing import take_in
 from onrecord.records.frames import Frame, Start
@@ -65,9 +64,7 @@ def test_two_machines_that_fold_the_same_texts_do_not_block_each_other(
     assert len(machines[0].records(limit=10_000)) == 6000
 
 
-def test_a_deadlock_is_tried_again(
-    machines: list[Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deadlock_is_tried_again(machines: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each locks a row that the other one wants next; PostgreSQL breaks one of the two off."""
     at_once = threading.Barrier(2)
     with machines[0].engine.begin() as connection:

@@ -148,6 +148,7 @@ def test_a_store_of_the_first_release_is_read_whole(
     copy = home / "records.db.before-0002"
     assert dump(copy) == before
     assert str(copy) in caplog.text
+    assert [each.name for each in home.glob("*.before-*")] == [copy.name]  # one, of the whole way
     caplog.clear()
     Store(home)
     assert not caplog.records
@@ -202,6 +203,47 @@ def test_migrations_make_the_tables_that_a_new_postgresql_store_has(
     prepare(new)
     assert tables(new) == made
     new.dispose()
+
+
+def test_a_second_store_gets_the_index_of_errors_and_uses_it(project: Path) -> None:
+    home = project / ".onrecord"
+    home.mkdir()
+    engine = open_engine(home, "")
+    upgrade(engine, "0002")
+    assert "record_error" not in indexes(engine)
+    day = 86_400 * 10**9
+    off = [str(14 * day // 10**6), str(4 * day)]  # its clock was ten days ahead
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO record (id, run, kind, name, version, key, state, input, started_ns, "
+            "ended_ns, input_tokens, output_tokens, cached_tokens, reasoning_tokens, redacted, "
+            "writer) SELECT printf('%012x%020x', CASE n WHEN 17 THEN ? ELSE 4 * ? / 1000000 END, "
+            "n), 'r', 'step', 's', '', 'k', iif(n % 50, 'done', 'failed'), x'c0', ?, 0, 0, 0, 0, "
+            "0, 0, 'w' FROM (WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT "
+            "20000) SELECT n FROM c)",
+            (int(off[0]), day, int(off[1])),
+        )
+    engine.dispose()
+    before = dump(home / "records.db")
+    store = Store(home)
+    assert "record_error" in indexes(store.engine)
+    plans: list[str] = []
+
+    @sa.event.listens_for(store.engine, "before_cursor_execute")
+    def explained(_: Any, cursor: Any, statement: str, values: Any, *others: Any) -> None:
+        if "FROM record" in statement:
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.extend(row[3] for row in cursor.fetchall())
+
+    assert store.records(Query(error="certificate")) == []
+    assert any("USING INDEX record_error" in each for each in plans), plans
+    assert len(store.records(Query(until_ns=5 * day), limit=20_000)) == 20_000
+    (copy,) = home.glob("*.before-*")
+    assert copy.name == "records.db.before-0003" and dump(copy) == before
+
+
+def indexes(engine: sa.Engine) -> set[str | None]:
+    return {each["name"] for each in sa.inspect(engine).get_indexes("record")}
 
 
 def test_what_cannot_be_upgraded_stays_as_it_was(project: Path) -> None:

@@ -427,6 +427,9 @@ def test_a_context_may_be_named_by_numbers_and_spoils_nothing(project: Path) -> 
         total.run(1)
     with context(user="\ud800"):
         total.run(2)
+    for tags in ("abc", None, 5):
+        with pytest.raises(UsageError, match="tags are several texts"), context(tags=tags):  # type: ignore[arg-type]  # a mistake
+            pass
     with pytest.raises(UsageError, match="several"), context(tags="abc"):
         pass
     total.run(3)

@@ -232,6 +232,16 @@ def test_equal_ids_in_one_import_count_once(open_store: Callable[..., Store]) ->
     assert store.records(Query(ids=(made(1).id,)))[0].name == "made"
 
 
+def test_a_receipt_names_what_was_refused_for_it_may_be_theirs(
+    open_store: Callable[..., Store], project: Path
+) -> None:
+    home = project / ".onrecord"
+    written(home, [start("odd", started_ns=BEYOND, user="ada"), *calls("a")])
+    receipt = open_store().erase(Query(user="ada"))
+    name = f"journal/refused/{aside(home)[0].name}"
+    assert f"what the database refused, in {name}: delete it" in receipt.remaining
+
+
 def test_the_status_as_json_has_what_was_refused(project: Path) -> None:
     home = project / ".onrecord"
     written(home, [start("odd", started_ns=BEYOND)])

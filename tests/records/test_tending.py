@@ -272,9 +272,7 @@ def test_records_with_ids_of_somebodys_own_are_found_by_their_times(project: Pat
         assert [each.id for each in store.records(Query(since_ns=since, until_ns=until))] == [id]
 
 
-def test_a_full_disk_is_only_read(
-    small_disk: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_full_disk_is_only_read(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
     home = small_disk / ".onrecord"
     write(home, *(f"call {number}" for number in range(200)))
     Store(home).close()

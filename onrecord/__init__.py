@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onrecord.messages import Cited as Cited
     from onrecord.messages import Completion as Completion
     from onrecord.messages import Message as Message
+    from onrecord.messages import Partial as Partial
     from onrecord.messages import Passage as Passage
     from onrecord.messages import Progress as Progress
     from onrecord.messages import Question as Question
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from onrecord.messages import ToolCall as ToolCall
     from onrecord.messages import Usage as Usage
     from onrecord.models.cached import cached as cached
+    from onrecord.models.cascade import cascade as cascade
+    from onrecord.models.fallback import fallback as fallback
+    from onrecord.models.limited import limited as limited
     from onrecord.models.names import embedder as embedder
     from onrecord.models.names import model as model
+    from onrecord.models.retrying import retry as retry
     from onrecord.models.scripted import Scripted as Scripted
     from onrecord.models.similar import calibrate_similarity as calibrate_similarity
     from onrecord.programs.answering import ask as ask
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from onrecord.programs.pausing import pause as pause
     from onrecord.programs.tool import tool as tool
     from onrecord.prompts.prompt import prompt as prompt
+    from onrecord.prompts.untrusted import untrusted as untrusted
     from onrecord.records.ledger import budget as budget
     from onrecord.records.limits import Limits as Limits
     from onrecord.records.query import Query as Query
@@ -59,6 +65,7 @@ _HOMES = {
         "Cited",
         "Completion",
         "Message",
+        "Partial",
         "Passage",
         "Progress",
         "Question",
@@ -68,7 +75,11 @@ _HOMES = {
         "Usage",
     ],
     "onrecord.models.cached": ["cached"],
+    "onrecord.models.cascade": ["cascade"],
+    "onrecord.models.fallback": ["fallback"],
+    "onrecord.models.limited": ["limited"],
     "onrecord.models.names": ["embedder", "model"],
+    "onrecord.models.retrying": ["retry"],
     "onrecord.models.scripted": ["Scripted"],
     "onrecord.models.similar": ["calibrate_similarity"],
     "onrecord.programs.answering": ["ask"],
@@ -76,6 +87,7 @@ _HOMES = {
     "onrecord.programs.pausing": ["pause"],
     "onrecord.programs.tool": ["tool"],
     "onrecord.prompts.prompt": ["prompt"],
+    "onrecord.prompts.untrusted": ["untrusted"],
     "onrecord.records.ledger": ["budget"],
     "onrecord.records.limits": ["Limits"],
     "onrecord.records.query": ["Query"],

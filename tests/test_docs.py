@@ -46,12 +46,33 @@ def handbook(project: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders of models that docs/models.md speaks of."""
+    from tests.models import tiny_models
+
+    folder = tmp_path_factory.mktemp("models")
+    tiny_models.causal(folder / "tiny")
+    tiny_models.encoder(folder / "tiny-encoder")
+    tiny_models.classifier(folder / "tiny-classifier")
+    return folder
+
+
+@pytest.fixture
+def models_at_hand(request: pytest.FixtureRequest, handbook: Path) -> None:
+    """Those folders, for the page that needs them."""
+    if request.node.callspec.params["page"].name == "models.md":
+        for folder in request.getfixturevalue("tiny_folders").iterdir():
+            (handbook.parent / folder.name).symlink_to(folder)
+
+
 def test_every_block_says_what_it_is() -> None:
     for page in PAGES:
         for block in blocks(page):
             assert block.language in {"python", "sh", *SHOWN_ONLY}, f"{page.name}:{block.line}"
 
 
+@pytest.mark.usefixtures("models_at_hand")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_python_blocks(page: Path, handbook: Path) -> None:
     found = [block for block in blocks(page) if block.language == "python"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from onrecord import __version__
-from onrecord.cli import answers, collections, demo, models, records
+from onrecord.cli import answers, collections, demo, models, prompts, records
 from onrecord.cli.output import complain
 from onrecord.errors import OnrecordError, StorageError, UsageError
 
@@ -40,6 +40,7 @@ app.command()(collections.ingest)
 app.command()(collections.search)
 app.command()(answers.ask)
 app.add_typer(models.app, name="models")
+app.add_typer(prompts.app, name="prompts")
 app.add_typer(records.app, name="records")
 app.command()(demo.demo)
 

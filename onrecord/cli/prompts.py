@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onrecord.cli.output import AsJson, complain, plural, print_json, say
+from onrecord.cli.output import AsJson, complain, print_json, say
+from onrecord.cli.prompts_facts import (
+    described,
+    facts_of,
+    history_row,
+    listed_facts,
+    row,
+    version_facts,
+)
 from onrecord.cli.records_options import examples
 from onrecord.cli.records_screen import say_line, say_table
 from onrecord.cli.records_store import opened
 from onrecord.errors import UsageError
-from onrecord.records.wording import bill, flat
+from onrecord.records.wording import flat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from onrecord.prompts.library import History, Listed, Version
-    from onrecord.prompts.uses import Use
+    from onrecord.prompts.library import History, Version
     from onrecord.records.drawing import Line
 
 app = typer.Typer(
@@ -45,13 +52,13 @@ def list_prompts(json: AsJson = False) -> None:
     root = project()
     found = listed(opened(), root)
     if json:
-        print_json({"prompts": [_listed_facts(each, root) for each in found]})
+        print_json({"prompts": [listed_facts(each, root) for each in found]})
         return
     if not found:
         say("No prompts yet. A prompt's text is prompts/NAME.md, or a function's docstring.")
         return
     heads = ("prompt", "file", "version", "model", "versions", "calls", "last used", "cost")
-    say_table(heads, [_row(each, root) for each in found], left=4)
+    say_table(heads, [row(each, root) for each in found], left=4)
     for each in found:
         if each.file is not None and each.file.problem:
             complain(f"note: {flat(each.file.problem)}")
@@ -67,14 +74,14 @@ def show(
 ) -> None:
     """Show a prompt: its text, what its file says of it, its inputs and its demos."""
     of, chosen = _chosen(name, version)
-    facts = _facts(of, chosen)
+    facts = facts_of(of, chosen)
     if json:
         print_json(facts)
         return
     from onrecord.records.drawing import Piece
 
     say_line([Piece(of.name, "bold"), Piece(f"  {facts['version']}", "dim")])
-    for label, value in _described(facts):
+    for label, value in described(facts):
         say_line([Piece(f"  {label:<14}", "dim"), Piece(flat(value))])
     for note in facts["notes"]:
         complain(f"note: {flat(note)}")
@@ -179,10 +186,10 @@ def history(name: Name, json: AsJson = False) -> None:
 
     of = history(opened(), project(), name)
     if json:
-        versions = [_version_facts(of, each) for each in of.versions]
+        versions = [version_facts(of, each) for each in of.versions]
         print_json({"name": of.name, "versions": versions, "without_git": of.without_git})
         return
-    rows = [(label(of, each), *_history_row(each)) for each in of.versions]
+    rows = [(label(of, each), *history_row(each)) for each in of.versions]
     if rows:
         heads = ("version", "from", "first used", "last used", "calls", "failed", "cost")
         say_table(heads, rows, left=2)
@@ -225,167 +232,6 @@ def _values(pairs: Sequence[str], file: Path | None) -> dict[str, Any]:
     return values
 
 
-def _row(each: Listed, root: Path) -> tuple[str, ...]:
-    from onrecord.prompts.library import shortest
-
-    file, uses = each.file, each.uses
-    words = file.words if file is not None else uses[0].version
-    return (
-        each.name,
-        "(docstring)" if file is None else shortest(file.path, root),
-        words[:8] or "?",
-        _model(each) or "",
-        f"{_versions(each):,}",
-        f"{sum(use.calls for use in uses):,}",
-        _moment(max((use.last_ns for use in uses), default=0)),
-        _cost(uses),
-    )
-
-
-def _listed_facts(each: Listed, root: Path) -> dict[str, Any]:
-    from onrecord.prompts.library import shortest
-
-    file, uses = each.file, each.uses
-    return {
-        "name": each.name,
-        "file": None if file is None else shortest(file.path, root),
-        "version": (file.words if file is not None else uses[0].version) or None,
-        "model": _model(each),
-        "versions": _versions(each),
-        "calls": sum(use.calls for use in uses),
-        "failed": sum(use.failed for use in uses),
-        "last_used_ns": max((use.last_ns for use in uses), default=None),
-        "cost": sum(use.cost for use in uses),
-        "unpriced": sum(use.unpriced for use in uses),
-        "problem": file.problem if file is not None else "",
-    }
-
-
-def _versions(each: Listed) -> int:
-    """How many versions are there or were called."""
-    from onrecord.prompts.versions import HALF
-
-    called = {use.version for use in each.uses}
-    words = {version[:HALF] for version in called}
-    return len(called) + (each.file is not None and each.file.words not in words)
-
-
-def _model(each: Listed) -> str | None:
-    """The model its file names, else the one that answered last."""
-    template = each.file.template if each.file is not None else None
-    if template is not None and template.front.model:
-        return template.front.model
-    return next((use.models[0] for use in each.uses if use.models), None)
-
-
-def _facts(of: History, chosen: Version) -> dict[str, Any]:
-    from onrecord.prompts.library import label, project, shortest, template_of
-    from onrecord.prompts.reading import demos_of, demos_path
-
-    template, kept = template_of(of, chosen), chosen.kept
-    front: dict[str, Any] = {}
-    count = 0
-    if template is not None and kept is not None:
-        import msgspec
-
-        front = {
-            name: value
-            for name, value in msgspec.structs.asdict(template.front).items()
-            if value not in (None, "", (), {}, False)
-        }
-        demos = demos_of(template, demos_path(template), kept.demos or None)
-        count = len(demos.demos) if demos is not None else 0
-    return {
-        "name": of.name,
-        "version": label(of, chosen),
-        "id": chosen.id,
-        "file": None if of.file is None else shortest(of.file.path, project()),
-        "current": chosen.current,
-        "front": front,
-        "types": (kept.types or None) if kept else None,
-        "inputs": template.variables if template is not None else None,
-        "demo_count": count,
-        "text": kept.text if kept else None,
-        "docstring": kept.docstring if kept else "",
-        "demos": kept.demos if kept else "",
-        "notes": template.parts.notes if template is not None else (),
-    }
-
-
-def _described(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    import json
-
-    if facts["file"]:
-        yield "file", facts["file"] + ("" if facts["current"] else " (as it was)")
-    else:
-        yield "file", "none: the text is the docstring of a function"
-    for name, value in facts["front"].items():
-        if name != "demos":
-            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if facts["inputs"] is not None:
-        yield "inputs", ", ".join(facts["inputs"]) or "none"
-    if facts["types"]:
-        yield "types", facts["types"]
-    if facts["docstring"]:
-        yield "docstring", facts["docstring"]
-    if facts["demo_count"]:
-        choice = facts["front"].get("demos")
-        how = choice if isinstance(choice, dict) else {}
-        said = [f"{name} {value}" for name, value in how.items() if name != "file"]
-        yield "demos", ", ".join([str(facts["demo_count"]), *said])
-
-
-def _version_facts(of: History, each: Version) -> dict[str, Any]:
-    from onrecord.prompts.library import label
-
-    use = each.use
-    return {
-        "version": label(of, each),
-        "id": each.id,
-        "current": each.current,
-        "first_used_ns": use.first_ns if use else None,
-        "last_used_ns": use.last_ns if use else None,
-        "calls": use.calls if use else 0,
-        "failed": use.failed if use else 0,
-        "cost": use.cost if use else 0,
-        "unpriced": use.unpriced if use else 0,
-        "models": use.models if use else (),
-        "commits": [commit._asdict() for commit in each.commits],
-    }
-
-
-def _history_row(each: Version) -> tuple[str, ...]:
-    from onrecord.records.drawing import moment_of
-
-    places = ["the file"] if each.current else []
-    if each.commits:
-        commit = each.commits[0]
-        places.append(f"{commit.id[:8]} {moment_of(commit.at_ns)[:10]} {commit.subject}")
-    use = each.use
-    if use is None:
-        return ", ".join(places), "", "", "0", "0", ""
-    return (
-        ", ".join(places) or "the records",
-        _moment(use.first_ns),
-        _moment(use.last_ns),
-        f"{use.calls:,}",
-        f"{use.failed:,}",
-        _cost((use,)),
-    )
-
-
-def _moment(ns: int) -> str:
-    from onrecord.records.drawing import moment_of
-
-    return moment_of(ns) if ns else ""
-
-
-def _cost(uses: Sequence[Use]) -> str:
-    if not uses:
-        return ""
-    return bill(sum(use.cost for use in uses), sum(use.unpriced for use in uses))
-
-
 def _how_versions(of: History) -> str:
     git = f" Git is not asked: {of.without_git}." if of.without_git else ""
     return f"Others come from calls and from commits.{git}"
@@ -396,12 +242,14 @@ def _difference(earlier: Version, later: Version, names: tuple[str, str]) -> Ite
     from onrecord.prompts.library import whole
 
     if earlier.kept is None or later.kept is None:
-        raise UsageError(_NOT_KEPT, cure="The setting bodies = true keeps it, from the next call on.")
+        raise UsageError(
+            _NOT_KEPT, cure="The setting bodies = true keeps it, from the next call on."
+        )
     texts = [whole(each.kept).split("\n") for each in (earlier, later) if each.kept is not None]
     if earlier.kept.types and later.kept.types:
         for text, each in zip(texts, (earlier.kept, later.kept), strict=True):
             text += ["", f"<!-- types: {each.types} -->"]
-    yield from difflib.unified_diff(*texts, *names, n=3, lineterm="")
+    yield from difflib.unified_diff(texts[0], texts[1], *names, lineterm="")
 
 
 def _coloured(line: str) -> Line:

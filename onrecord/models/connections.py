@@ -41,7 +41,7 @@ async def _life(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[httpx.AsyncCl
     client = httpx.AsyncClient(
         verify=trust(),
         mounts={f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+        limits=httpx.Limits(max_connections=_MOST, max_keepalive_connections=_KEPT),
     )
     try:
         yield client
@@ -58,6 +58,12 @@ def trust() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+# Streams at once; whoever asks for more waits in a queue. Below the 1,024 files that a process may
+# usually have open. A server that takes fewer is protected by `limited`.
+_MOST = 512
+# The pool looks at every idle connection, and from each at all others, whenever a request comes or
+# goes: many kept cost more than many opened anew.
+_KEPT = 20
 _clients: weakref.WeakKeyDictionary[
     asyncio.AbstractEventLoop,
     tuple[httpx.AsyncClient, AsyncGenerator[httpx.AsyncClient, None]],

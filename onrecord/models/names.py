@@ -121,6 +121,7 @@ def _unknown(name: str, noun: str, known: Iterable[str]) -> UnknownNameError:
 
 # A whole name is called without arguments, a provider with the part behind the colon.
 _MODELS = {
+    "anthropic": "onrecord.models.anthropic_api:AnthropicModel",
     "embedded:extractive": "onrecord.models.embedded:Extractive",
     "hf": "onrecord.models.transformers_model:named",
     "openai": "onrecord.models.openai_api:OpenAIModel",

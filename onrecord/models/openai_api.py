@@ -2,24 +2,27 @@
 
 OpenAI itself, vLLM, Ollama, llama.cpp, LM Studio, gateways: `OPENAI_BASE_URL` says where (OpenAI
 when it is not set), `OPENAI_API_KEY` with which key. Nothing is retried here. The key is in no
-error, no repr and no record.
+error, no repr and no record, and is sent to no other host.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
 import logging
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from onrecord.errors import ModelError, ModelUnavailableError
 from onrecord.messages import TextDelta
 from onrecord.models.failures import note
-from onrecord.models.model import Event, Request
-from onrecord.models.openai_refusals import parse, stream_error, without_rejected
-from onrecord.models.openai_server import Server, refused
-from onrecord.models.openai_wire import Answer, EventDecoder, payload
+from onrecord.models.model import Event, Request, Way
+from onrecord.models.openai_answer import Answer
+from onrecord.models.openai_refusals import Lesser, refused_form, without_rejected
+from onrecord.models.openai_server import OPENAI, openai_server
+from onrecord.models.openai_wire import Chat
+from onrecord.models.refusals import foreign, refusal
+from onrecord.models.server_events import content_type, drain, events
 
 if TYPE_CHECKING:
     import httpx
@@ -31,6 +34,8 @@ class OpenAIModel:
     `base_url` and `key` default to OPENAI_BASE_URL and OPENAI_API_KEY; an empty key sends none.
     """
 
+    structures: tuple[Way, ...] = ("schema", "tool", "prompted")
+
     def __init__(
         self,
         name: str,
@@ -39,10 +44,11 @@ class OpenAIModel:
         key: str | None = None,
         timeout: float = 120.0,
     ) -> None:
-        self.server = Server(base_url, key, timeout)
+        self.server = openai_server(base_url, key, timeout)
         self.name = f"openai:{name}"
         self._model = name
         self._where = f"{self.name} at {self.server.shown}"
+        self._chat = Chat(name, self.server.is_home, self._where)
 
     @property
     def version(self) -> str:
@@ -52,90 +58,100 @@ class OpenAIModel:
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """Answer `request`. Raises ModelError.
 
-        A server that refuses an optional field (the JSON schema, the wish for usage, a sampling
-        parameter) is asked again without it, once a field; a warning of the logger
-        `onrecord.models` says so each time. The text of a prompt states the schema too.
+        A server that refuses an optional field (the wish for usage, a sampling parameter,
+        log-probabilities) is asked again without it, once a field; the answer's `warnings` say so.
+        A JSON schema and tools are not optional: without them it would be another question.
 
         What is known of a failed request stands on the error: `sent` (the server may have worked on
         it, and may charge for more than it reported), `usage` (the tokens it had reported by then)
         and `retry_after` (the seconds it asks to wait).
         """
-        body = payload(self._model, request, newest=self.server.is_openai)
+        body = self._chat.body(request)
+        warnings = self._chat.warnings(request.parameters)
+        logprobs = request.parameters.logprobs is not None
         while True:
             answer = Answer()
             try:
                 async with self.server.post("chat/completions", body, self._where) as response:
                     if response.status_code == 200:
-                        async for event in self._read(response, answer):
-                            yield event
+                        async with aclosing(self._read(response, answer)) as deltas:
+                            async for delta in deltas:
+                                yield delta
+                        yield answer.completion(self.name, warnings=warnings, logprobs=logprobs)
                         return
-                    error, said = await refused(response, self._where, self.server)
+                    error, said = await self.server.refused(response, self._where)
             except ModelError as broken:
                 note(broken, usage=answer.usage)
                 raise
-            body = _adapted(body, response.status_code, error, said)
+            lesser = self._lesser(body, response.status_code, error, said)
+            _log.warning("asked again without %s: %s", lesser.field, error)
+            body, warnings = lesser.body, (*warnings, *filter(None, [lesser.lost]))
 
     def __repr__(self) -> str:
         return f"OpenAIModel({self._model!r}, base_url={self.server.shown!r})"
 
-    async def _read(self, response: httpx.Response, answer: Answer) -> AsyncIterator[Event]:
+    async def _read(self, response: httpx.Response, answer: Answer) -> AsyncGenerator[TextDelta, None]:
         done = begun = False
-        async for data in _events(response):
-            if data.strip() == _DONE:
-                done = True
-                continue
-            chunk = parse(data, self._where)
-            if chunk.get("error"):
-                broken = stream_error(chunk, where=self._where, key=self.server.key)
-                # Some servers refuse in the first event; behind words it is a failure.
-                raise note(broken, sent=begun or isinstance(broken, ModelUnavailableError))
-            begun = True
-            if words := answer.add(chunk):
-                yield TextDelta(words)
+        async with aclosing(_data(response, self._where)) as received:
+            async for data in received:
+                if data.strip() == _DONE:
+                    done = True
+                    await drain(received)
+                    break
+                chunk = self.server.parse(data, self._where)
+                if chunk.get("error"):
+                    raise self._stream_error(chunk, begun=begun)
+                begun = True
+                if words := answer.add(chunk):
+                    yield TextDelta(words)
+        if answer.empty:
+            what = "an answer without any content" if done else f"no answer, {_type(response)}"
+            raise foreign(what, self._where, OPENAI.names)
         if not (done or answer.finished):
             raise ModelUnavailableError(
                 "the server ended its answer in the middle", where=self._where, cure="Try again."
             )
-        yield answer.completion(self.name)
+
+    def _stream_error(self, chunk: Mapping[str, Any], *, begun: bool) -> ModelError:
+        """The error that a chunk with an `error` means."""
+        said = chunk["error"]
+        code = said.get("code") if isinstance(said, dict) else None
+        status = code if isinstance(code, int) and 400 <= code < 600 else 500
+        body = json.dumps(chunk).encode()
+        error = refusal(status, body, where=self._where, key=self.server.key, names=OPENAI.names)
+        # Some servers refuse in the first event; behind words it is a failure.
+        return note(error, sent=begun or isinstance(error, ModelUnavailableError))
+
+    def _lesser(
+        self, body: Mapping[str, Any], status: int, error: ModelError, said: bytes
+    ) -> Lesser:
+        """The request without the field that the server complains of. Raises the error if it
+        complains of something else."""
+        lesser = without_rejected(body, status, said, key=self.server.key)
+        if lesser is not None:
+            return lesser
+        form = refused_form(body, status, said, where=self._where, key=self.server.key)
+        if form is not None:
+            error = note(form, sent=error.sent)
+        raise error
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[str]:
+async def _data(response: httpx.Response, where: str) -> AsyncGenerator[str, None]:
     """The data of each event; a server that does not stream sends its one answer whole."""
-    if "json" in response.headers.get("content-type", ""):
+    if content_type(response).endswith("/html"):
+        raise foreign(f"a web page ({content_type(response)}) and no answer", where, OPENAI.names)
+    if "json" in content_type(response):
         yield (await response.aread()).decode("utf-8", "replace")
         yield _DONE
         return
-    decoder = EventDecoder()
-    stream = response.aiter_bytes()
-    async for received in stream:
-        for data in decoder.feed(received):
+    async with aclosing(events(response)) as received:
+        async for data in received:
             yield data
-            if data.strip() == _DONE:
-                await _drain(stream)
-                return
-    for data in decoder.feed(b"", last=True):
-        yield data
 
 
-async def _drain(stream: AsyncIterator[bytes]) -> None:
-    """Read what is left after the last event: only a connection read to its end is used again."""
-    import httpx
-
-    with suppress(httpx.HTTPError, TimeoutError):
-        async with asyncio.timeout(_PATIENCE):
-            async for _ in stream:
-                pass
-
-
-def _adapted(body: dict[str, Any], status: int, error: ModelError, said: bytes) -> dict[str, Any]:
-    """The request without the field the server complains of. Raises the error if it is not that."""
-    adapted = without_rejected(body, status, said)
-    if adapted is None:
-        raise error
-    _log.warning("asked again without %s: %s", adapted[1], error)
-    return adapted[0]
+def _type(response: httpx.Response) -> str:
+    return f"but {content_type(response) or 'something of no content type'} without an event"
 
 
 _log = logging.getLogger("onrecord.models")
 _DONE = "[DONE]"
-_PATIENCE = 0.5  # seconds; the answer itself is there already

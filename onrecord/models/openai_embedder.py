@@ -14,8 +14,7 @@ from onrecord.errors import ModelError, ModelUnavailableError
 from onrecord.messages import Usage
 from onrecord.models.calling import embed
 from onrecord.models.failures import note
-from onrecord.models.openai_refusals import parse
-from onrecord.models.openai_server import Server, refused
+from onrecord.models.openai_server import openai_server
 from onrecord.models.usage import usage_of
 
 
@@ -38,7 +37,7 @@ class OpenAIEmbedder:
         max_tokens: int = 0,
     ) -> None:
         known = _EMBEDDERS.get(name.partition(":")[0].rpartition("/")[2].lower(), (0, 512))
-        self.server = Server(base_url, key, timeout)
+        self.server = openai_server(base_url, key, timeout)
         self.name = f"openai:{name}"
         self.max_tokens = max_tokens or known[1]
         self._model = name
@@ -105,8 +104,8 @@ class OpenAIEmbedder:
         body = {"model": self._model, "input": texts, "encoding_format": "float"}
         async with self.server.post("embeddings", body, self._where) as response:
             if response.status_code != 200:
-                raise (await refused(response, self._where, self.server))[0]
-            answer = parse(await response.aread(), self._where)
+                raise (await self.server.refused(response, self._where))[0]
+            answer = self.server.parse(await response.aread(), self._where)
         vectors = _vectors(answer, len(texts))
         if vectors is None or vectors.shape[1] != (self._dimensions or vectors.shape[1]):
             useless = ModelUnavailableError(

@@ -1,169 +1,102 @@
-"""What the refusals of an OpenAI-compatible server mean, in our errors and without the key."""
+"""What an OpenAI-compatible server refuses of a request that it might take without it."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
-from onrecord.errors import ContextLengthError, ModelError, ModelRefusedError, ModelUnavailableError
-
-
-def parse(text: str | bytes, where: str) -> dict[str, Any]:
-    """A JSON object the server sent. Raises ModelUnavailableError on anything else."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        raise ModelUnavailableError(
-            f"the server sent something that is not its protocol: {_one_line(shown, 80)!r}",
-            where=where,
-            cure="Check that OPENAI_BASE_URL is the address of an OpenAI-compatible API; most end"
-            " in /v1.",
-        )
-    return value
+from onrecord.errors import ModelRefusedError
+from onrecord.models.refusals import error_of, message_of, one_line, scrub
 
 
-def refusal(status: int, body: bytes, *, where: str, key: str, retry_after: str = "") -> ModelError:
-    """The error that an error response means."""
-    error = _error_of(body)
-    message = _one_line(scrub(_message_of(error, body), key), 300)
-    said = f": {message}" if message else ""
-    code = f"{error.get('code') or ''} {error.get('type') or ''}"
-    if status != 429 and (_TOO_LONG_CODE.search(code) or _TOO_LONG.search(message)):
-        return ContextLengthError(
-            f"the input is longer than the model reads{said}",
-            where=where,
-            cure="Send fewer or shorter passages, or use a model with a longer context.",
-        )
-    if status in (401, 403):
-        what = "accepts no request without a key" if not key else "does not accept the key"
-        return ModelRefusedError(
-            f"the server {what}{said}",
-            where=where,
-            cure="Set OPENAI_API_KEY to a key that may use this model.",
-        )
-    if status == 404:
-        return ModelRefusedError(
-            f"the server has no such model or address{said}",
-            where=where,
-            cure="Check the model's name and OPENAI_BASE_URL; GET /models lists what it has.",
-        )
-    if status == 429:
-        return _too_many(code, said, where, retry_after)
-    if status >= 500:
-        return ModelUnavailableError(
-            f"the server failed with status {status}{said}", where=where, cure="Try again later."
-        )
-    return ModelRefusedError(
-        f"the server refused the request with status {status}{said}", where=where
-    )
+class Lesser(NamedTuple):
+    """A request without the field that the server refused. `lost` says that in a sentence; empty
+    where nothing that was asked for is lost."""
+
+    body: dict[str, Any]
+    field: str
+    lost: str
 
 
 def without_rejected(
-    body: dict[str, Any], status: int, said: bytes
-) -> tuple[dict[str, Any], str] | None:
-    """The request without the optional field that an error response complains of, and that field.
+    body: Mapping[str, Any], status: int, said: bytes, *, key: str = ""
+) -> Lesser | None:
+    """The request without the optional field that an error response complains of.
 
     None where the response complains of something else. `max_tokens` is no loss: it is renamed.
     """
-    if status not in (400, 422, 500, 501):
-        return None
-    error = _error_of(said)
-    complaint = f"{error.get('param') or ''} {_message_of(error, said)}"[:2000]
+    complaint = _complaint(status, said)
     for field, words in _OPTIONAL.items():
         if field in body and words.search(complaint):
-            kept = {name: value for name, value in body.items() if name != field}
+            together = _TOGETHER.get(field, (field,))
+            kept = {name: value for name, value in body.items() if name not in together}
             if field == "max_tokens":
                 kept["max_completion_tokens"] = body[field]
-            return kept, field
+            heard = one_line(scrub(message_of(error_of(said), said), key), 200)
+            lost = "" if field in _NO_LOSS else f"The server refused {field}: {heard}."
+            return Lesser(kept, field, lost)
     return None
 
 
-def stream_error(chunk: Mapping[str, Any], *, where: str, key: str) -> ModelError:
-    """The error that a chunk with an `error` means."""
-    error = chunk["error"]
-    code = error.get("code") if isinstance(error, dict) else None
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    return refusal(status, json.dumps(chunk).encode(), where=where, key=key)
+def refused_form(
+    body: Mapping[str, Any], status: int, said: bytes, *, where: str, key: str
+) -> ModelRefusedError | None:
+    """The error where a response complains of the JSON schema or the tools of a request.
+
+    What is left of the request would not hold the model to its form: whoever asked decides. Servers
+    that cannot do it answer with many a status (llama.cpp: 500).
+    """
+    complaint = _complaint(status, said)
+    for field, (name, words) in _FORMS.items():
+        if field in body and words.search(complaint):
+            heard = one_line(scrub(message_of(error_of(said), said), key), 300)
+            return ModelRefusedError(
+                f"the server does not take {name}: {heard or f'status {status}'}",
+                where=where,
+                cure="Ask for the form in words, or name another model.",
+            )
+    return None
 
 
-def scrub(text: str, key: str) -> str:
-    """A text without the key, and without anything that looks like one."""
-    if key:
-        text = text.replace(key, "[key]")
-    return _KEY.sub("[key]", text)
+def _complaint(status: int, said: bytes) -> str:
+    if status not in (400, 404, 422, 500, 501):
+        return ""
+    error = error_of(said)
+    return f"{error.get('param') or ''} {message_of(error, said)}"[:2000]
 
 
-def shown_url(url: str) -> str:
-    """A URL as it may be shown: without user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def _unsupported(field: str) -> re.Pattern[str]:
+    no = r"unsupported|not (?:\w+ )?support|unknown|unrecogni[sz]ed|not permitted|unexpected"
+    return re.compile(rf"(?:{no}).*\b{field}\b|\b{field}\b.*(?:{no})", re.IGNORECASE | re.DOTALL)
 
 
-def _too_many(code: str, said: str, where: str, retry_after: str) -> ModelError:
-    if "insufficient_quota" in code:
-        return ModelRefusedError(
-            f"the quota of this key is used up{said}",
-            where=where,
-            cure="Check the plan and its billing.",
-        )
-    wait = f"in {retry_after} seconds" if retry_after.isdigit() else "later"
-    return ModelUnavailableError(
-        f"the server allows no more requests for now{said}", where=where, cure=f"Try again {wait}."
-    )
-
-
-def _error_of(body: bytes) -> dict[str, Any]:
-    """The error object; servers put it under `error`, `detail`, or nowhere."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    if isinstance(value, dict):
-        inner = value.get("error", value)
-        return inner if isinstance(inner, dict) else {"message": str(inner)}
-    return {}
-
-
-def _message_of(error: Mapping[str, Any], body: bytes) -> str:
-    message = error.get("message") or error.get("detail")
-    if message:
-        return message if isinstance(message, str) else json.dumps(message)
-    text = body.decode("utf-8", "replace")
-    return "" if text.lstrip().startswith("<") else text
-
-
-def _one_line(text: str, longest: int) -> str:
-    line = " ".join(text[: 4 * longest].split()).rstrip(".")
-    return line if len(line) <= longest else line[:longest] + "…"
-
-
-_KEY = re.compile(r"\b(?:sk|pk|gsk|xai|hf)[-_][\w*-]{6,}")
-_TOO_LONG_CODE = re.compile(r"context_length_exceeded|exceed_context_size|string_above_max_length")
-_TOO_LONG = re.compile(
-    r"context (?:length|window|size)|maximum (?:input|prompt) length"
-    r"|(?:prompt|input) (?:is )?too long|too many (?:input )?tokens|longer than the model",
-    re.IGNORECASE,
-)
+_FORMS = {
+    "response_format": (
+        "a JSON schema (response_format)",
+        re.compile(
+            r"response_?format|json[_ ]?(?:schema|object)|\bschema\b|structured[_ ]output|grammar"
+            r"|guided",
+            re.IGNORECASE,
+        ),
+    ),
+    "tools": ("tools", re.compile(r"\btools?\b|tool_|\bfunctions?\b|--jinja", re.IGNORECASE)),
+}
 # What may be left out of a request without changing what is asked, and how servers complain of it.
 _OPTIONAL = {
-    "response_format": re.compile(
-        r"response_?format|json[_ ]?schema|\bschema\b|structured[_ ]output|grammar|guided",
-        re.IGNORECASE,
-    ),
     "stream_options": re.compile(r"stream_options", re.IGNORECASE),
     "max_tokens": re.compile(r"\bmax_tokens\b.*\bmax_completion_tokens\b", re.DOTALL),
     # Reasoning models choose for themselves how to sample, and refuse to be told.
     **{
-        field: re.compile(
-            rf"(?:unsupported|not support).*\b{field}\b|\b{field}\b.*(?:unsupported|not support)",
-            re.IGNORECASE | re.DOTALL,
+        field: _unsupported(field)
+        for field in (
+            *("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty"),
+            *("repeat_penalty", "top_logprobs", "logprobs"),
         )
-        for field in ("temperature", "top_p", "seed")
     },
 }
+_TOGETHER = {
+    "logprobs": ("logprobs", "top_logprobs"),
+    "top_logprobs": ("logprobs", "top_logprobs"),
+}
+_NO_LOSS = ("stream_options", "max_tokens", "repeat_penalty")

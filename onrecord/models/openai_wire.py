@@ -1,92 +1,172 @@
-"""The OpenAI protocol as data: what is sent, and what comes back.
+"""The OpenAI protocol as data: what is sent. What comes back is in `openai_answer.py`.
 
 Nothing here opens a connection; `openai_api.py` does.
 """
 
 from __future__ import annotations
 
-import codecs
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+import mimetypes
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from onrecord.errors import ModelUnavailableError
-from onrecord.messages import (
-    Completion,
-    Finish,
-    Media,
-    Message,
-    Part,
-    Text,
-    ToolCall,
-    ToolResult,
-    Usage,
-)
+from onrecord.errors import ModelRefusedError
+from onrecord.messages import Media, Message, Text, ToolCall, ToolResult, ToolSchema
+from onrecord.models.failures import note
 from onrecord.models.model import Parameters, Request
-from onrecord.models.usage import merged, reported_cost, usage_of
 
 
-def payload(model: str, request: Request, *, newest: bool) -> dict[str, Any]:
-    """The body of a chat completion. `newest`: the server is OpenAI's own."""
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [wire for message in request.messages for wire in _messages(message)],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        **_parameters(request.parameters, newest),
-    }
-    if request.schema is not None:
-        body["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {
-                "name": "answer",
-                "schema": request.schema,
-                "strict": _is_strict(request.schema),
-            },
+class Chat(NamedTuple):
+    """How chat completions are written for one model on one server.
+
+    `newest`: the server is OpenAI's own, which refuses what it does not know; others may know more.
+    `where` is said in errors.
+    """
+
+    model: str
+    newest: bool
+    where: str
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """What is sent. Raises ModelRefusedError for what cannot be done, before it is sent."""
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [wire for each in request.messages for wire in self._messages(each)],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **self._parameters(request.parameters),
+            **self._tools(request),
         }
-    return body
+        if request.schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "answer",
+                    "schema": request.schema,
+                    "strict": _is_strict(request.schema),
+                },
+            }
+        return body
 
+    def warnings(self, parameters: Parameters) -> tuple[str, ...]:
+        """What may not be done as asked, although it was sent."""
+        beyond = [name for name in _BEYOND if getattr(parameters, name) is not None]
+        if not beyond:
+            return ()
+        names, verb = (beyond[0], "is") if len(beyond) == 1 else (", ".join(beyond), "are")
+        return (
+            f"{names} {verb} not part of the OpenAI protocol: a server that does not know"
+            f" {'it ignores it' if verb == 'is' else 'them ignores them'}.",
+        )
 
-def _parameters(parameters: Parameters, newest: bool) -> dict[str, Any]:
-    # OpenAI's reasoning models refuse `max_tokens`; Ollama and older servers ignore its successor.
-    limit = "max_completion_tokens" if newest else "max_tokens"
-    wire = {
-        "temperature": parameters.temperature,
-        "top_p": parameters.top_p,
-        limit: parameters.max_tokens,
-        "stop": list(parameters.stop) or None,
-        "seed": parameters.seed,
-    }
-    return {name: value for name, value in wire.items() if value is not None}
+    def _parameters(self, parameters: Parameters) -> dict[str, Any]:
+        if parameters.num_beams not in (None, 1):
+            raise self._refused("num_beams", "beam search is not part of the OpenAI protocol")
+        if parameters.length_penalty is not None:
+            raise self._refused("length_penalty", "beam search is not part of the OpenAI protocol")
+        for name in _BEYOND if self.newest else ():
+            if getattr(parameters, name) is not None:
+                raise self._refused(name, "OpenAI's server does not take it")
+        if self.newest and (parameters.logprobs or 0) > _MOST_LOGPROBS:
+            raise self._refused("logprobs", f"OpenAI's server gives at most {_MOST_LOGPROBS}")
+        # OpenAI's reasoning models refuse `max_tokens`; Ollama and older servers ignore its
+        # successor.
+        limit = "max_completion_tokens" if self.newest else "max_tokens"
+        wire = {
+            "temperature": parameters.temperature,
+            "top_p": parameters.top_p,
+            limit: parameters.max_tokens,
+            "stop": list(parameters.stop) or None,
+            "seed": parameters.seed,
+            "presence_penalty": parameters.presence_penalty,
+            "frequency_penalty": parameters.frequency_penalty,
+            "logprobs": None if parameters.logprobs is None else True,
+            "top_logprobs": parameters.logprobs or None,
+            **{name: getattr(parameters, name) for name in _BEYOND},
+            "repeat_penalty": parameters.repetition_penalty,  # its name in llama.cpp, LM Studio
+        }
+        return {name: value for name, value in wire.items() if value is not None}
 
+    def _tools(self, request: Request) -> dict[str, Any]:
+        choice = request.tool_choice
+        names = [tool.name for tool in request.tools]
+        if choice not in ("auto", "none", *names) and not (choice == "required" and names):
+            there = ", ".join(names) or "there are none"
+            raise self._refused(
+                "tool_choice", f"it asks for {choice!r}, and the tools are: {there}"
+            )
+        if not request.tools:
+            return {}
+        if choice in names:
+            # The protocol has an object for this, which llama.cpp takes for "auto" without a word
+            # and Ollama passes over. One tool alone, and a call required, means the same.
+            tools = [tool for tool in request.tools if tool.name == choice]
+            return {"tools": [self._tool(tool) for tool in tools], "tool_choice": "required"}
+        wire: dict[str, Any] = {"tools": [self._tool(tool) for tool in request.tools]}
+        return wire if choice == "auto" else {**wire, "tool_choice": choice}
 
-def _messages(message: Message) -> Iterator[dict[str, Any]]:
-    """One message of ours is one of theirs, but for tool results: each of those is its own."""
-    results = [part for part in message.parts if isinstance(part, ToolResult)]
-    for result in results:
-        yield {"role": "tool", "tool_call_id": result.id, "content": result.text}
-    calls = [_call(part) for part in message.parts if isinstance(part, ToolCall)]
-    said = [part for part in message.parts if isinstance(part, Text | Media)]
-    if not (said or calls) and results:
-        return
-    role = "user" if message.role == "tool" else message.role
-    wire: dict[str, Any] = {"role": role, "content": _content(said)}
-    if calls:
-        wire["tool_calls"] = calls
-        wire["content"] = wire["content"] or None
-    yield wire
+    def _tool(self, tool: ToolSchema) -> dict[str, Any]:
+        function: dict[str, Any] = {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters,
+        }
+        if self.newest and _is_strict(tool.parameters):
+            function["strict"] = True
+        return {"type": "function", "function": function}
 
+    def _messages(self, message: Message) -> Iterator[dict[str, Any]]:
+        """One message of ours is one of theirs, but for tool results: each of those is its own."""
+        results = [part for part in message.parts if isinstance(part, ToolResult)]
+        for result in results:
+            yield {"role": "tool", "tool_call_id": result.id, "content": result.text}
+        calls = [_call(part) for part in message.parts if isinstance(part, ToolCall)]
+        said = [part for part in message.parts if isinstance(part, Text | Media)]
+        if not (said or calls) and results:
+            return
+        role = "user" if message.role == "tool" else message.role
+        wire: dict[str, Any] = {"role": role, "content": self._content(said)}
+        if calls:
+            wire["tool_calls"] = calls
+            wire["content"] = wire["content"] or None
+        yield wire
 
-def _content(parts: list[Text | Media]) -> str | list[dict[str, Any]]:
-    # Plain words go as a plain string: many servers read nothing else.
-    if not any(isinstance(part, Media) for part in parts):
-        return "".join(part.text for part in parts if isinstance(part, Text))
-    return [
-        {"type": "text", "text": part.text}
-        if isinstance(part, Text)
-        else {"type": "image_url", "image_url": {"url": part.url}}
-        for part in parts
-    ]
+    def _content(self, parts: list[Text | Media]) -> str | list[dict[str, Any]]:
+        # Plain words go as a plain string: many servers read nothing else.
+        if not any(isinstance(part, Media) for part in parts):
+            return "".join(part.text for part in parts if isinstance(part, Text))
+        return [
+            {"type": "text", "text": part.text} if isinstance(part, Text) else self._media(part)
+            for part in parts
+        ]
+
+    def _media(self, part: Media) -> dict[str, Any]:
+        kind, _, format = part.media_type.lower().partition("/")
+        held = part.url.partition(",")[2] if part.url.startswith("data:") else None
+        if kind == "image":
+            return {"type": "image_url", "image_url": {"url": part.url}}
+        if kind == "audio" and held is not None:
+            format = _SOUNDS.get(format, format)
+            return {"type": "input_audio", "input_audio": {"data": held, "format": format}}
+        if kind in ("audio", "video"):
+            if self.newest:
+                what = "sound by its address" if kind == "audio" else "video"
+                raise self._refused(part.media_type, f"OpenAI's server does not take {what}")
+            return {"type": f"{kind}_url", f"{kind}_url": {"url": part.url}}
+        if held is None:
+            raise self._refused(
+                part.media_type,
+                "the protocol takes files only whole: send the bytes as a data: URL",
+            )
+        ending = mimetypes.guess_extension(part.media_type) or ""
+        return {"type": "file", "file": {"filename": f"file{ending}", "file_data": part.url}}
+
+    def _refused(self, name: str, why: str) -> ModelRefusedError:
+        error = ModelRefusedError(
+            f"{name} cannot be sent: {why}",
+            where=self.where,
+            cure="Leave it out, or name another model.",
+        )
+        return note(error, sent=False)
 
 
 def _call(part: ToolCall) -> dict[str, Any]:
@@ -111,135 +191,7 @@ def _is_strict(schema: object) -> bool:
     return all(_is_strict(value) for key, value in schema.items() if key not in ("enum", "const"))
 
 
-class EventDecoder:
-    """Server-sent events, from bytes cut anywhere to the data of each event.
-
-    Only `data` fields are kept. Line ends are those of the standard (CR, LF, both) and no others:
-    JSON may hold U+2028.
-    """
-
-    def __init__(self) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._line = ""
-        self._data: list[str] = []
-
-    def feed(self, received: bytes, last: bool = False) -> list[str]:
-        """The data of the events that these bytes complete; `last` also ends what is open."""
-        text = self._line + self._decode(received, last)
-        # A CR at the very end may be half of a CR LF.
-        held = "\r" if text.endswith("\r") and not last else ""
-        *lines, rest = _LINE_END.split(text[: len(text) - len(held)])
-        self._line = rest + held
-        if len(self._line) > _LONGEST_LINE:
-            raise ModelUnavailableError("the server sent a line without end")
-        if last:
-            lines += [self._line, ""]
-            self._line = ""
-        return [event for line in lines for event in self._take(line)]
-
-    def _take(self, line: str) -> Iterator[str]:
-        if not line and self._data:
-            yield "\n".join(self._data)
-            self._data = []
-        elif line.startswith("data:"):
-            self._data.append(line[5:].removeprefix(" "))
-
-
-class Answer:
-    """What the chunks of one answer add up to.
-
-    The cost is the one that the server reports; where it reports none, prices are others' business
-    (`prices.cost_of`).
-    """
-
-    def __init__(self) -> None:
-        self._words: list[str] = []
-        self._refusal: list[str] = []
-        self._calls: dict[object, dict[str, str]] = {}
-        self._usage: Usage | None = None
-        self._cost: int | None = None
-        self._finish = ""
-
-    @property
-    def finished(self) -> bool:
-        """Whether the server has said why it stopped."""
-        return bool(self._finish)
-
-    @property
-    def usage(self) -> Usage | None:
-        """The tokens that the server has reported so far; None where it has reported none."""
-        return self._usage
-
-    def add(self, chunk: Mapping[str, Any]) -> str:
-        """Take one chunk (or one whole answer) in; returns its words."""
-        if isinstance(chunk.get("usage"), dict) or "x_groq" in chunk:
-            self._add_usage(chunk)
-        choices = chunk.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else {}
-        if not isinstance(choice, dict):
-            return ""
-        self._finish = _text(choice.get("finish_reason")) or self._finish
-        delta = choice.get("delta") or choice.get("message") or {}
-        if not isinstance(delta, dict):
-            return ""
-        words, refusal = _text(delta.get("content")), _text(delta.get("refusal"))
-        self._words.append(words)
-        self._refusal.append(refusal)
-        for at, call in enumerate(_dicts(delta.get("tool_calls"))):
-            self._add_call(call, at)
-        return words or refusal
-
-    def completion(self, model: str) -> Completion:
-        """The whole answer."""
-        refusal = "".join(self._refusal)
-        text = "".join(self._words) + refusal
-        parts: list[Part] = [Text(text)] if text else []
-        parts += [
-            ToolCall(call["id"] or f"call_{at}", call["name"], call["arguments"])
-            for at, call in enumerate(self._calls.values(), 1)
-        ]
-        finish: Finish = "refused" if refusal else _FINISHES.get(self._finish, "stop")
-        if self._calls and finish == "stop":
-            finish = "tool_calls"
-        usage = self._usage or Usage()
-        return Completion(Message("assistant", tuple(parts)), model, usage, finish, self._cost)
-
-    def _add_usage(self, chunk: Mapping[str, Any]) -> None:
-        reported = usage_of(chunk)
-        if reported != Usage():
-            self._usage = merged(self._usage or Usage(), reported)
-        if (cost := reported_cost(chunk)) is not None:
-            self._cost = cost
-
-    def _add_call(self, delta: dict[str, Any], at: int) -> None:
-        index = delta.get("index")
-        call = self._calls.setdefault(
-            index if isinstance(index, int) else at, {"id": "", "name": "", "arguments": ""}
-        )
-        function = delta.get("function")
-        function = function if isinstance(function, dict) else {}
-        call["id"] = call["id"] or _text(delta.get("id"))
-        call["name"] += _text(function.get("name"))
-        call["arguments"] += _text(function.get("arguments"))
-
-
-def _text(value: object) -> str:
-    """Words, also where a server sends them as a list of parts."""
-    if isinstance(value, list):
-        return "".join(_text(part.get("text")) for part in _dicts(value))
-    return value if isinstance(value, str) else ""
-
-
-def _dicts(value: object) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-_FINISHES: dict[str, Finish] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "refused",
-}
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_LONGEST_LINE = 4_000_000
+# What OpenAI's own server does not know, by the names that vLLM, SGLang and others gave it.
+_BEYOND = ("top_k", "min_p", "min_tokens", "repetition_penalty")
+_MOST_LOGPROBS = 20
+_SOUNDS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "x-flac": "flac"}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from onrecord.errors import PromptError
 from onrecord.messages import Passage
 from onrecord.prompts.passages import Passages
-from onrecord.prompts.structured import Output, Quoted, output_of
+from onrecord.prompts.structured import Output, output_of
+from onrecord.prompts.untrusted import Untrusted, marked
 
 
 class Contract:
@@ -26,12 +27,27 @@ class Contract:
                 where=original.__module__,
                 cure="Annotate its result: '-> str' for plain text.",
             )
-        self.output: Output = output_of(self._hints["return"])
-        self.quotes = isinstance(self.output, Quoted)
+        self._outputs: dict[bool, Output] = {False: output_of(self._hints["return"])}
+        self.arguments = tuple(self._signature.parameters)
         self.types = ", ".join(
             f"{name}: {inspect.formatannotation(self._hints.get(name, Any))}"
             for name in [*self._signature.parameters, "return"]
         )
+
+    def output(self, reasoning: bool = False) -> Output:
+        """What the answer has to be, with the reasoning before it if it is asked for."""
+        if reasoning not in self._outputs:
+            self._outputs[reasoning] = output_of(self._hints["return"], reasoning=reasoning)
+        return self._outputs[reasoning]
+
+    def untrusted(self) -> dict[str, Untrusted]:
+        """The arguments whose types are marked as untrusted."""
+        marks = {name: marked(self._hints.get(name)) for name in self.arguments}
+        return {name: mark for name, mark in marks.items() if mark is not None}
+
+    def hint(self, name: str) -> Any:
+        """The type of an argument."""
+        return self._hints.get(name, Any)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by name, defaults included. Raises TypeError as any call would."""
@@ -81,4 +97,5 @@ def _passages(value: object, hint: Any) -> Sequence[Passage] | None:
         return None
     if value and all(isinstance(each, Passage) for each in value):
         return value
-    return value if not value and Passage in get_args(hint) else None
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return value if not value and Passage in get_args(bare) else None

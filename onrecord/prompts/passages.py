@@ -34,23 +34,24 @@ class Passages(tuple[Passage, ...]):
 
 def framed(name: str, text: str) -> str:
     """A text between tags with this name, which the text itself can neither close nor open."""
-    return f"<{name}>\n{_unframed(name, text)}\n</{name}>"
+    return f"<{name}>\n{unframed(name, text)}\n</{name}>"
+
+
+def unframed(name: str, text: str) -> str:
+    """A text that neither opens nor closes a tag with this name."""
+    # The sign put in its place is one that quotations are compared without regard to
+    # (citations.py).
+    return _tag(name).sub("‹", text) if "<" in text else text
 
 
 def _block(number: int, passage: Passage) -> str:
     title, document = _attribute(passage.title), _attribute(passage.document_id)
-    text = _unframed("passage", passage.text)
+    text = unframed("passage", passage.text)
     return f'<passage number="{number}" title="{title}" document="{document}">\n{text}\n</passage>'
 
 
 def _attribute(text: str) -> str:
     return " ".join(text.split()).replace('"', "'").replace("<", "‹").replace(">", "›")
-
-
-def _unframed(name: str, text: str) -> str:
-    # The sign put in its place is one that quotations are compared without regard to
-    # (citations.py).
-    return _tag(name).sub("‹", text) if "<" in text else text
 
 
 @functools.lru_cache(maxsize=256)

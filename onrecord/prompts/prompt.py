@@ -4,36 +4,39 @@
     async def answer(question: str, passages: list[Passage]) -> Cited[str]:
         \"\"\"Answer only from the passages. Quote the words that support each claim.\"\"\"
 
-The text is `prompts/answer.md` beside the function's module, else in the working folder. Without a
-file the docstring is the instruction and the arguments are laid out under their names. The types
-are the contract: an answer that does not fit goes back to the model, `repairs` times at most, each
-time as a recorded call.
+The text is `prompts/answer.md` (or `.prompty`) beside the function's module, else in the working
+folder; examples are in `prompts/answer.demos.jsonl`. Without a file the docstring is the
+instruction and the arguments are laid out under their names. The types are the contract: an answer
+that does not fit goes back to the model, `repairs` times at most, each time as a recorded call.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import inspect
 import logging
-import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 
-from onrecord.calling import Operation
-from onrecord.errors import OutputError, PromptError
-from onrecord.messages import Cited, Completion, Message, Passage, text_message
-from onrecord.models.calling import complete
+from onrecord.calling import Operation, run
+from onrecord.errors import PromptError
+from onrecord.messages import Message, text_message
 from onrecord.models.model import Model, Parameters, Request
 from onrecord.models.names import choose, model
 from onrecord.prompts.contract import Contract
+from onrecord.prompts.demos import Demo, Demos, put
+from onrecord.prompts.fitting import Fitting
 from onrecord.prompts.passages import Passages, framed
-from onrecord.prompts.structured import Reading, Unfit
-from onrecord.prompts.template import Template, parameters, shown
+from onrecord.prompts.reading import Files, Reading
+from onrecord.prompts.structured import Output, Unfit
+from onrecord.prompts.structuring import Asking, answered, structured, told, ways_of
+from onrecord.prompts.template import FrontMatter, Template, parameters, shown
+from onrecord.prompts.untrusted import Defence, Fence, Fenced, Untrusted, defence
+from onrecord.prompts.versions import Kept, version_of, written
 from onrecord.records.record import plain
 from onrecord.records.recording import call
 from onrecord.settings import Settings
@@ -53,6 +56,8 @@ class Prompt(Operation[P, R]):
         name: str | None = None,
         parameters: Parameters | Mapping[str, Any] | None = None,
         repairs: int | None = None,
+        reasoning: bool | None = None,
+        untrusted: Untrusted | str | Sequence[str] = (),
     ) -> None:
         super().__init__(function)
         self.name = name or function.__name__
@@ -60,30 +65,19 @@ class Prompt(Operation[P, R]):
         self._parameters = parameters
         self._repairs = repairs
         self._text = _Text(function, self.name)
+        self._reasoning = reasoning
+        self._untrusted = untrusted
         self._read: tuple[object, Contract] | None = None
-        self._hashed: tuple[Contract, Template | None, str] | None = None
-        self._merged: tuple[Template | None, Parameters] | None = None
+        self._planned: tuple[Contract, _Plan] | None = None
 
     @property
     def version(self) -> str:
-        """Changes with the prompt's text and its types."""
-        return self._version(self._text.template())
+        """Changes with the prompt's text, its demos and its types."""
+        return self._plan().version
 
-    def _version(self, template: Template | None) -> str:
-        # Every call asks for it, and it changes only with the file.
-        contract = self._contract
-        if self._hashed is not None and self._hashed[:2] == (contract, template):
-            return self._hashed[2]
-        content = [
-            self.name,
-            template.source if template else "",
-            self._text.docstring,
-            contract.types,
-            contract.output.instruction,
-        ]
-        version = hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:32]
-        self._hashed = contract, template, version
-        return version
+    def inputs(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Plain JSON values as the arguments by name, defaults included. Raises PromptError."""
+        return Fitting(self._contract, self._plan().output).inputs(values, self._text.where)
 
     def using(self, model: str | Model) -> Prompt[P, R]:
         """The same prompt, answered by another model."""
@@ -92,94 +86,83 @@ class Prompt(Operation[P, R]):
         return other
 
     def render(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Message, ...]:
-        """Exactly the messages that this call would send first. Raises PromptError."""
+        """Exactly the messages that this call would send first. Raises PromptError.
+
+        The marks around untrusted inputs are new for each call. A model that is given as an object
+        says itself how it is told the form of its answer; of a name it is assumed that it reads it.
+        """
+        plan = self._plan()
         inputs = self._contract.bind(args, kwargs)
-        return self._request(inputs, self._text.template()).messages
+        demos = run(plan.demos.chosen(self.name, inputs)) if plan.demos else ()
+        request, _ = self._request(plan, inputs, self._contract.passages(inputs), demos)
+        answering, way = self._model, None
+        if answering is not None and not isinstance(answering, str):
+            way = ways_of(answering, plan.output)[0]
+        return structured(request, plan.output, way).messages
 
     async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        plan = self._plan()
         inputs = self._contract.bind(args, kwargs)
-        template = self._text.template()
-        request = self._request(inputs, template)
+        passages = self._contract.passages(inputs)
+        request, notes = self._request(plan, inputs, passages)
+        template, output = plan.template, plan.output
         answering = await self._answering(template)
         asked = (answering.name, answering.version, request.parameters)
-        with call("step", self.name, inputs, version=self._version(template), also=asked) as this:
-            this.remember_source(template.source if template else self._text.docstring)
+        with call("step", self.name, inputs, version=plan.version, also=asked) as this:
+            this.remember_source(plan.kept)
             if (known := this.recall()) is not None:
                 with contextlib.suppress(Unfit):
-                    value = self._contract.output.restore(known.output)
+                    value = output.restore(known.output)
                     if plain(value) == known.output:
                         this.output = known.output
                         return cast("R", value)
                 this.source = None  # asked again: the model's own answer may be on record, too
-            repairs = self._allowed_repairs(template)
-            this.output = value = await self._answer(request, answering, repairs)
+            if plan.demos is not None:
+                demos = await plan.demos.chosen(self.name, inputs)
+                request, notes = self._request(plan, inputs, passages, demos)
+            for note in notes:
+                _log.warning("%s: %s", self.name, note)
+            every = [each for some in passages.values() for each in some]
+            asking = Asking(self.name, request, output, every, self._allowed_repairs(template))
+            this.output = value = await answered(asking, answering)
             return cast("R", value)
 
-    async def _answer(self, request: Request, answering: Model, repairs: int) -> Any:
-        inputs = dict(request.inputs)
-        passages = [each for some in self._contract.passages(inputs).values() for each in some]
-        best: Reading[Any] | None = None
-        problem = ""
-        for _ in range(1 + repairs):
-            completion = await complete(answering, request)
-            try:
-                reading = self._reading(completion, passages)
-            except Unfit as error:
-                problem = str(error)
-            else:
-                if not reading.problem:
-                    return reading.value
-                best, problem = _better(best, reading), reading.problem
-            request = _repair(request, completion, problem)
-        if best is not None:
-            return best.value
-        raise OutputError(
-            f"the answer does not fit its type: {problem}",
-            where=f"prompt {self.name}, {answering.name}",
-            cure="The record holds the answer; a more able model or a simpler type may help.",
+    def _request(
+        self,
+        plan: _Plan,
+        inputs: dict[str, Any],
+        passages: dict[str, Passages],
+        demos: Sequence[Demo] = (),
+    ) -> tuple[Request, Sequence[str]]:
+        """What is asked, before a word about the form of the answer, and what was left out."""
+        values = {**inputs, **passages}
+        if plan.defence is None:
+            messages = self._messages(plan, values)
+            messages = put(messages, demos, lambda demo: self._messages(plan, self._values(demo)))
+            return Request(messages, plan.parameters, inputs=inputs), ()
+        fence = Fence(plan.defence, shown)
+        messages = self._messages(plan, fence.around(values))
+        messages = put(
+            messages,
+            demos,
+            lambda demo: self._messages(plan, fence.around(self._values(demo))),
         )
+        where = plan.template.where if plan.template else self._text.where
+        sentence, messages = fence.told(messages, where)
+        fences = (fence.token,) if sentence else ()
+        messages = told(messages, sentence)
+        return Request(messages, plan.parameters, inputs=inputs, fences=fences), fence.notes
 
-    def _reading(self, completion: Completion, passages: list[Passage]) -> Reading[Any]:
-        output = self._contract.output
-        if completion.finish == "refused":
-            return self._declined(completion)
-        if completion.finish == "length" and not completion.text.strip():
-            raise OutputError(
-                "the answer was cut off before its first word",
-                where=f"prompt {self.name}, {completion.model}",
-                cure="Raise max_tokens: thinking counts, too.",
-            )
-        try:
-            return output.read(completion.text, passages)
-        except Unfit as error:
-            if completion.finish == "length":
-                raise Unfit(f"It was cut off at the limit of tokens. {error}") from None
-            raise
+    def _values(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return {**inputs, **self._contract.passages(inputs)}
 
-    def _declined(self, completion: Completion) -> Reading[Any]:
-        """A provider's refusal: a value where the type has a word for it, else an error."""
-        if self._contract.quotes:
-            return Reading(Cited(None, (), True, completion.text.strip() or "The model declined."))
-        raise OutputError(
-            f"the model declined to answer: {completion.text.strip() or 'no reason given'}",
-            where=f"prompt {self.name}, {completion.model}",
-        )
-
-    def _request(self, inputs: dict[str, Any], template: Template | None) -> Request:
-        contract = self._contract
-        values = {**inputs, **contract.passages(inputs)}
-        if template is None:
-            messages = self._laid_out(values)
-        else:
-            messages = template.render(values)
-            if self._text.docstring and not template.has_sections:
-                messages = (text_message("system", self._text.docstring), *messages)
-        return Request(
-            messages=_instructed(messages, contract.output.instruction),
-            parameters=self._merged_parameters(template),
-            schema=contract.output.schema,
-            inputs=inputs,
-        )
+    def _messages(self, plan: _Plan, values: dict[str, Any]) -> tuple[Message, ...]:
+        if plan.template is None:
+            return self._laid_out(values)
+        messages = plan.template.render(values)
+        if self._text.docstring and not plan.template.has_sections:
+            return (text_message("system", self._text.docstring), *messages)
+        return messages
 
     def _laid_out(self, values: dict[str, Any]) -> tuple[Message, ...]:
         """The messages of a prompt without a file."""
@@ -193,10 +176,37 @@ class Prompt(Operation[P, R]):
         blocks = [_block(name, value) for name, value in values.items()]
         return (system, text_message("user", "\n\n".join(blocks))) if blocks else (system,)
 
-    def _merged_parameters(self, template: Template | None) -> Parameters:
-        if self._merged is None or self._merged[0] is not template:
-            self._merged = template, self._all_parameters(template)
-        return self._merged[1]
+    def _plan(self) -> _Plan:
+        # Every call asks for it, and it changes only with the file.
+        files, contract = self._text.files(), self._contract
+        planned = self._planned
+        if planned is None or planned[0] is not contract or planned[1].files is not files:
+            self._planned = planned = contract, self._made_plan(contract, files)
+        return planned[1]
+
+    def _made_plan(self, contract: Contract, files: Files) -> _Plan:
+        template, demos = files
+        front = template.front if template else FrontMatter()
+        output = contract.output(
+            bool(front.reasoning if self._reasoning is None else self._reasoning)
+        )
+        said = _untrusted(self._untrusted, front)
+        where = self._text.where
+        if template is not None and not set(said.names) <= set(contract.arguments):
+            where = template.where
+        guarded = defence(said, contract.untrusted(), contract.arguments, where)
+        if demos is not None:
+            demos = demos.fitted(Fitting(contract, output).demo)
+        text = template.source if template else self._text.docstring
+        docstring = self._text.docstring if template and not template.has_sections else ""
+        lines = demos.source if demos else ""
+        around: list[Any] = [self.name, self._text.docstring, contract.types, output.instruction]
+        if guarded is not None:
+            around.append(guarded)
+        version = version_of(text, lines, around)
+        kept = written(Kept(text, lines, docstring, f"{self.name}({contract.types})"))
+        given = self._all_parameters(template)
+        return _Plan(files, template, demos, output, guarded, given, version, kept)
 
     def _all_parameters(self, template: Template | None) -> Parameters:
         where = self._text.where
@@ -210,7 +220,8 @@ class Prompt(Operation[P, R]):
 
     def _allowed_repairs(self, template: Template | None) -> int:
         front = template.front.repairs if template else None
-        return next(each for each in (self._repairs, front, _REPAIRS) if each is not None)
+        said = front if self._repairs is None else self._repairs
+        return _REPAIRS if said is None else said
 
     async def _answering(self, template: Template | None) -> Model:
         named = self._model or (template.front.model if template else None) or Settings.load().model
@@ -237,6 +248,8 @@ def prompt(
     name: str | None = None,
     parameters: Parameters | Mapping[str, Any] | None = None,
     repairs: int | None = None,
+    reasoning: bool | None = None,
+    untrusted: Untrusted | str | Sequence[str] = (),
 ) -> Callable[[Callable[P, Awaitable[R]]], Prompt[P, R]]: ...
 def prompt(
     function: Callable[P, Awaitable[R]] | None = None,
@@ -246,13 +259,18 @@ def prompt(
     name: str | None = None,
     parameters: Parameters | Mapping[str, Any] | None = None,
     repairs: int | None = None,
+    reasoning: bool | None = None,
+    untrusted: Untrusted | str | Sequence[str] = (),
 ) -> Any:
     """Make a typed asynchronous function a prompt; its body is never run.
 
     `model`: a name or a model. `name`: that of the text's file and of the records (default: the
     function's). `parameters`: how to answer. `repairs`: how often an answer that does not fit goes
-    back (default 1). What is said here wins over the file's front matter; `.using(model)` wins
-    over both.
+    back (default 1). `reasoning`: ask the model to think first; its reasoning stands on the record
+    of its answer and is no part of the value. `untrusted`: the arguments that come from outside, by
+    name, or `untrusted("email", reminder=True, max_chars=8_000)`; onrecord.prompts.untrusted says
+    what that does and what it does not stop. What is said here wins over the file's front matter,
+    but for what is untrusted, which is so where either says it; `.using(model)` wins over both.
     """
 
     def made(decorated: Callable[P, Awaitable[R]]) -> Prompt[P, R]:
@@ -262,65 +280,63 @@ def prompt(
                 f"{getattr(decorated, '__name__', decorated)!s}",
                 cure="Write 'async def'.",
             )
-        return Prompt(decorated, model=model, name=name, parameters=parameters, repairs=repairs)
+        return Prompt(
+            decorated,
+            model=model,
+            name=name,
+            parameters=parameters,
+            repairs=repairs,
+            reasoning=reasoning,
+            untrusted=untrusted,
+        )
 
     return made if function is None else made(function)
 
 
+class _Plan(NamedTuple):
+    """What a prompt's types, its file and its decorator come to; the same for every call."""
+
+    files: Files
+    template: Template | None
+    demos: Demos | None
+    output: Output
+    defence: Defence | None
+    parameters: Parameters
+    version: str
+    kept: str
+
+
 class _Text:
-    """Where a prompt's words are, and the template made of them; a changed file is read anew."""
+    """Where a prompt's words are: its docstring, and its files."""
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         module = Path(function.__code__.co_filename)
         self.where = f"{module}:{function.__code__.co_firstlineno}"
         self.docstring = inspect.cleandoc(function.__doc__ or "").strip()
-        self.places = (str(module.parent / "prompts" / f"{name}.md"), f"prompts/{name}.md")
-        self._seen: tuple[object, Template] | None = None
+        self._reading = Reading((str(module.parent / "prompts"), "prompts"), name)
+        self.places = self._reading.places
 
-    def template(self) -> Template | None:
-        """The template of the first file there is, or None."""
-        for path in self.places:
-            try:
-                status = os.stat(path)  # noqa: PTH116  # every call waits for this
-            except OSError:
-                continue
-            stamp = (path, status.st_mtime_ns, status.st_size)
-            if self._seen is None or self._seen[0] != stamp:
-                self._seen = stamp, Template.read(Path(path))
-            return self._seen[1]
-        return None
+    def files(self) -> Files:
+        """The template and the demos that there are. Raises PromptError."""
+        return self._reading.files()
+
+
+def _untrusted(said: Untrusted | str | Sequence[str], front: FrontMatter) -> Untrusted:
+    """What the decorator and the file say together."""
+    if not isinstance(said, Untrusted):
+        said = Untrusted((said,) if isinstance(said, str) else tuple(said))
+    more = (front.untrusted,) if isinstance(front.untrusted, str) else front.untrusted
+    return Untrusted(
+        tuple(dict.fromkeys((*said.names, *more))),
+        said.reminder or front.reminder,
+        said.max_chars or front.max_chars,
+    )
 
 
 def _block(name: str, value: object) -> str:
-    return value.shown if isinstance(value, Passages) else framed(name, shown(value))
-
-
-def _instructed(messages: tuple[Message, ...], instruction: str) -> tuple[Message, ...]:
-    """The messages with the instruction on the answer's form at the end of the system message."""
-    if not instruction:
-        return messages
-    if messages and messages[0].role == "system":
-        text = f"{messages[0].text}\n\n{instruction}"
-        return (text_message("system", text), *messages[1:])
-    return (text_message("system", instruction), *messages)
-
-
-def _repair(request: Request, completion: Completion, problem: str) -> Request:
-    again = text_message("user", f"{_AGAIN} {problem}")
-    messages = (*request.messages, completion.message, again)
-    return msgspec.structs.replace(request, messages=messages)
-
-
-def _better(best: Reading[Any] | None, reading: Reading[Any]) -> Reading[Any]:
-    """Of two imperfect answers the one with more verified quotations, else the later."""
-    if best is None or len(reading.value.citations) >= len(best.value.citations):
-        return reading
-    return best
+    own_frame = isinstance(value, Passages | Fenced)
+    return shown(value) if own_frame else framed(name, shown(value))
 
 
 _REPAIRS = 1
 _log = logging.getLogger("onrecord")
-_AGAIN = (
-    "That answer cannot be used as it is. Answer the same question again, completely, in the form"
-    " asked for, and without a word about this correction. What is wrong:"
-)

@@ -11,19 +11,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, get_args, get_origin
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, get_args, get_origin
 
 import msgspec
 
 from onrecord.citations import cite
-from onrecord.errors import PromptError
 from onrecord.messages import Citation, Cited, Passage
+from onrecord.prompts.schemas import Codec, closed_object, codec_of, compact
+from onrecord.prompts.schemas import Unfit as Unfit
 
 T = TypeVar("T")
 
+NOTHING: Any = object()
+"""Not even None."""
 
-class Unfit(Exception):
-    """An answer that is not what was asked for. The text tells the model why."""
+_THOUGHT = ("<reasoning>", "</reasoning>")
+_TEXT = {"type": "string"}
 
 
 class Reading(NamedTuple, Generic[T]):
@@ -38,11 +41,15 @@ class Output(Protocol):
 
     @property
     def schema(self) -> dict[str, Any] | None:
-        """The JSON schema of the answer; None where it is plain text."""
+        """The JSON schema of the answer; None where it is text."""
+
+    @property
+    def guidance(self) -> str:
+        """What the model is told about the content of its answer, in whatever form it comes."""
 
     @property
     def instruction(self) -> str:
-        """What the model is told about the form of its answer."""
+        """The guidance, and the form of the answer in words."""
 
     def read(self, answer: str, passages: Sequence[Passage]) -> Reading[Any]:
         """The value of an answer. Raises Unfit."""
@@ -50,21 +57,29 @@ class Output(Protocol):
     def restore(self, recorded: Any) -> Any:
         """The value that was read from an answer once, from its plain form. Raises Unfit."""
 
+    def part(self, found: Any) -> Any:
+        """What of a half answer is the value's: of half a JSON, or of a text without its end.
+        NOTHING where nothing is yet."""
 
-def output_of(annotation: Any) -> Output:
-    """The output that a return type asks for. Raises PromptError where it has no schema."""
+
+def output_of(annotation: Any, *, reasoning: bool = False) -> Output:
+    """The output that a return type asks for. Raises PromptError where it has no schema.
+
+    With `reasoning` the model is asked to think first, and the value is only what comes after.
+    """
     if annotation is str:
-        return Plain()
+        return Considered() if reasoning else Plain()
     if annotation is Cited or get_origin(annotation) is Cited:
         inner = get_args(annotation)[0] if get_args(annotation) else str
-        return Quoted(_codec(inner))
-    return Structured(_codec(annotation))
+        return Quoted(codec_of(inner), reasoning=reasoning)
+    return Structured(codec_of(annotation), reasoning=reasoning)
 
 
 class Plain:
     """Text as the model wrote it."""
 
     schema = None
+    guidance = ""
     instruction = ""
 
     def read(self, answer: str, passages: Sequence[Passage]) -> Reading[str]:
@@ -77,56 +92,104 @@ class Plain:
             raise Unfit("It is no text.")
         return recorded
 
+    def part(self, found: Any) -> Any:
+        """Nothing: a text is streamed as it is."""
+        return NOTHING
+
+
+class Considered(Plain):
+    """Text behind a section of reasoning, which is no part of it."""
+
+    guidance = (
+        f"Think first, step by step, between {_THOUGHT[0]} and {_THOUGHT[1]}. Behind that write the"
+        " answer alone."
+    )
+    instruction = guidance
+
+    def read(self, answer: str, passages: Sequence[Passage]) -> Reading[str]:
+        """What comes behind the reasoning. Raises Unfit where the two cannot be told apart."""
+        _, end, behind = answer.rpartition(_THOUGHT[1])
+        if not end:
+            raise Unfit(f"The reasoning is not between {_THOUGHT[0]} and {_THOUGHT[1]}.")
+        if not behind.strip():
+            raise Unfit(f"There is no answer behind {_THOUGHT[1]}.")
+        return Reading(behind.strip())
+
+    def part(self, found: Any) -> Any:
+        """What is there of the answer behind the reasoning."""
+        return (
+            found.rpartition(_THOUGHT[1])[2].strip() or NOTHING if _THOUGHT[1] in found else NOTHING
+        )
+
 
 class Structured:
     """A value of any type that pydantic or msgspec can describe.
 
-    Servers want an object at the top: another value goes under "value", and is accepted bare.
+    Servers want an object at the top: another value goes under "value", and is accepted bare. One
+    with reasoning goes under "answer", behind it.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, *, reasoning: bool = False) -> None:
         self._codec = codec
-        self._wrapped = codec.schema.get("type") != "object"
-        self.schema = _object({"value": codec.schema}) if self._wrapped else codec.schema
-        self.instruction = _INSTRUCTION + _compact(self.schema)
+        self._reasoning = reasoning
+        self._key = "" if codec.schema.get("type") == "object" else "value"
+        if reasoning:
+            self._key = "answer"
+        self.schema = codec.schema
+        if self._key:
+            thought = {"reasoning": _TEXT} if reasoning else {}
+            self.schema = closed_object({**thought, self._key: codec.schema})
+        self.guidance = _REASONING if reasoning else ""
+        self.instruction = self.guidance + _INSTRUCTION + compact(self.schema)
 
     def read(self, answer: str, passages: Sequence[Passage]) -> Reading[Any]:
         """The first JSON of the answer that fits; of an enum or a date, the bare word does too."""
         try:
             return _first_fit(answer, self._validate)
         except Unfit:
-            if not self._wrapped or next(json_values(answer), None) is not None:
+            bare = self._key == "value" and next(json_values(answer), None) is None
+            if not bare:
                 raise
             try:
                 return Reading(self._codec.validate(answer.strip()))
-            except Unfit as bare:
-                raise Unfit(f"There is no complete JSON in it. {bare}") from None
+            except Unfit as error:
+                raise Unfit(f"There is no complete JSON in it. {error}") from None
 
     def restore(self, recorded: Any) -> Any:
         """The value, validated as an answer is."""
         return self._codec.validate(recorded)
 
+    def part(self, found: Any) -> Any:
+        """The value's half, without what is around it."""
+        return found.get(self._key, NOTHING) if self._key else found
+
     def _validate(self, found: object) -> Reading[Any]:
-        if self._wrapped and isinstance(found, dict) and set(found) == {"value"}:
-            found = found["value"]
+        if isinstance(found, dict) and self._key in found:
+            if self._reasoning or len(found) == 1:
+                found = found[self._key]
+        elif self._reasoning:
+            raise Unfit('It is no object with "reasoning" and "answer".')
         return Reading(self._codec.validate(found))
 
 
 class Quoted:
     """An answer with quotations that support it, each verified against the passages."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, *, reasoning: bool = False) -> None:
         self._codec = codec
-        quote = _object({"passage": {"type": "integer"}, "quote": {"type": "string"}})
-        self.schema = _object(
+        quote = closed_object({"passage": {"type": "integer"}, "quote": _TEXT})
+        thought = {"reasoning": _TEXT} if reasoning else {}
+        self.schema = closed_object(
             {
+                **thought,
                 "answer": {"anyOf": [codec.schema, {"type": "null"}]},
                 "quotes": {"type": "array", "items": quote},
                 "refused": {"type": "boolean"},
-                "reason": {"type": "string"},
+                "reason": _TEXT,
             }
         )
-        self.instruction = _QUOTING + _INSTRUCTION + _compact(self.schema)
+        self.guidance = (_REASONING if reasoning else "") + _QUOTING
+        self.instruction = self.guidance + _INSTRUCTION + compact(self.schema)
 
     def read(self, answer: str, passages: Sequence[Passage]) -> Reading[Cited[Any]]:
         """The answer with the quotations that are there; the problem names those that are not."""
@@ -142,6 +205,10 @@ class Quoted:
             return cited
         return msgspec.structs.replace(cited, value=self._codec.validate(cited.value))
 
+    def part(self, found: Any) -> Any:
+        """The half of the value that is cited; its quotations are verified at the end."""
+        return found.get("answer", NOTHING)
+
     def _validate(self, found: object, passages: Sequence[Passage]) -> Reading[Cited[Any]]:
         if not isinstance(found, dict) or "answer" not in found:
             raise Unfit('It is no object with "answer", "quotes", "refused" and "reason".')
@@ -154,56 +221,6 @@ class Quoted:
         problem = _problem(citations, missing)
         reported = " ".join(filter(None, [reason, problem]))
         return Reading(Cited(value, citations, False, reported), problem)
-
-
-class Codec(NamedTuple):
-    """A type's JSON schema, and the way from decoded JSON to a value of it (raises Unfit)."""
-
-    schema: dict[str, Any]
-    validate: Callable[[object], Any]
-
-
-def _codec(annotation: Any) -> Codec:
-    """pydantic's where it knows the type, else msgspec's (Struct; TypedDict on Python 3.11)."""
-    import pydantic
-
-    try:
-        adapter = pydantic.TypeAdapter(annotation)
-        schema = adapter.json_schema()
-    except (pydantic.errors.PydanticUserError, NameError):
-        return _struct_codec(annotation)
-
-    def validate(found: object) -> Any:
-        try:
-            # From JSON and not from Python values: dates, decimals and tuples have no JSON of
-            # their own.
-            return adapter.validate_json(json.dumps(found))
-        except pydantic.ValidationError as error:
-            raise Unfit(" ".join(map(_said, error.errors()[:_PROBLEMS]))) from None
-
-    return Codec(_plain(schema), validate)
-
-
-def _struct_codec(annotation: Any) -> Codec:
-    try:
-        (described,), components = msgspec.json.schema_components(
-            [annotation], ref_template="#/$defs/{name}"
-        )
-        decoder = msgspec.json.Decoder(annotation)
-    except (TypeError, RuntimeError) as error:
-        raise PromptError(
-            f"no JSON schema can be made of the output type {annotation!r}: {error}",
-            cure="Return str, a dataclass, a pydantic model, a Struct, a TypedDict or a list.",
-        ) from None
-    schema = {**described, "$defs": components} if components else described
-
-    def validate(found: object) -> Any:
-        try:
-            return decoder.decode(json.dumps(found))
-        except msgspec.ValidationError as error:
-            raise Unfit(f"{error}.") from None
-
-    return Codec(_plain(schema), validate)
 
 
 def _first_fit(answer: str, validate: Callable[[object], Reading[Any]]) -> Reading[Any]:
@@ -220,11 +237,11 @@ def json_values(text: str) -> Iterator[object]:
     """The JSON values that an answer may mean, the likeliest first: all of it, a fenced block, the
     objects and arrays among its words (the last one first: reasoning comes before its result)."""
     whole = _decoded(text.strip())
-    if whole is not _NOTHING:
+    if whole is not NOTHING:
         yield whole
         return
     for block in reversed(_FENCED.findall(text)):
-        if (found := _decoded(block.strip())) is not _NOTHING:
+        if (found := _decoded(block.strip())) is not NOTHING:
             yield found
     yield from reversed(list(_embedded(text)))
 
@@ -249,8 +266,8 @@ def _decoded(text: str) -> object:
     try:
         found = _DECODER.decode(text)
     except (ValueError, RecursionError):
-        return _NOTHING
-    return found if _is_text(found) else _NOTHING
+        return NOTHING
+    return found if _is_text(found) else NOTHING
 
 
 def _is_text(found: object) -> bool:
@@ -300,81 +317,25 @@ def _problem(citations: Sequence[Citation], missing: Sequence[str]) -> str:
     return "" if citations else "No quotation supports this answer."
 
 
-def _said(problem: Any) -> str:
-    place = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in problem["loc"])
-    return f"{place.lstrip('.') or 'The value'}: {problem['msg']}."
-
-
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= 80 else line[:80] + "…"
 
 
-def _object(properties: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A closed object of these properties, with their definitions moved to the top, where
-    references
-    look for them."""
-    definitions: dict[str, Any] = {}
-    return {
-        "type": "object",
-        "properties": {name: _lifted(each, definitions) for name, each in properties.items()},
-        "required": list(properties),
-        "additionalProperties": False,
-    } | ({"$defs": definitions} if definitions else {})
-
-
-def _lifted(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    definitions.update(schema.get("$defs", {}))
-    kept = {key: value for key, value in schema.items() if key != "$defs"}
-    if "anyOf" in kept:
-        kept["anyOf"] = [_lifted(each, definitions) for each in kept["anyOf"]]
-    return kept
-
-
-def _plain(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema that servers take: closed, and with no reference at the top."""
-    top = schema.get("$ref", "").rpartition("/")[2]
-    if top in schema.get("$defs", {}):
-        schema = {**schema["$defs"][top], "$defs": schema["$defs"]}
-    return cast("dict[str, Any]", _closed(schema))
-
-
-def _closed(schema: Any) -> Any:
-    """A schema whose objects allow nothing beside their properties, where it does not say
-    otherwise.
-
-    Servers that hold a model to a schema ask for that; it tells the model nothing new.
-    """
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {
-        key: value if key in _LITERAL else _closed(value)
-        for key, value in schema.items()
-        if not (key == "title" and isinstance(value, str))
-    }
-    if closed.get("type") == "object" and "properties" in closed:
-        closed.setdefault("additionalProperties", False)
-    return closed
-
-
-def _compact(schema: dict[str, Any]) -> str:
-    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
-
-
 _INSTRUCTION = "Answer with JSON alone, without a code fence, that fits this JSON schema: "
+_REASONING = (
+    'Think first: write down how you come to the answer, step by step, under "reasoning", before'
+    ' everything else. What is under "answer" has to make sense without it.\n'
+)
 _QUOTING = (
     'Under "quotes", copy word for word the sentences of the passages that support the answer, each'
     " with the number of its passage; change and leave out nothing inside a quotation. If the"
     ' passages do not hold the answer, set "refused" to true, "answer" to null, and say in "reason"'
     " what is missing.\n"
 )
-_NOTHING = object()
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _FENCED = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")
-_LITERAL = ("enum", "const", "default", "examples", "required")
 # Bounds on what an answer can make us do.
 _STARTS = 200
 _QUOTES = 100

@@ -22,13 +22,14 @@ as templates.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -36,6 +37,7 @@ from onrecord.errors import PromptError
 from onrecord.messages import Message, text_message
 from onrecord.models.model import Parameters
 from onrecord.prompts.passages import Passages
+from onrecord.prompts.untrusted import Fenced, laid_out
 
 if TYPE_CHECKING:
     import jinja2
@@ -51,6 +53,11 @@ class FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parameters: dict[str, Any] = {}
     repairs: int | None = None
     description: str = ""
+    reasoning: bool | None = None
+    untrusted: str | tuple[str, ...] = ()
+    reminder: bool = False
+    max_chars: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    demos: list[Any] | dict[str, Any] | None = None
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -61,36 +68,57 @@ class Section(msgspec.Struct, frozen=True):
     line: int
 
 
-class Template:
-    """A prompt's text, ready to be rendered. `where` names its file in errors."""
+class Parts(msgspec.Struct, frozen=True):
+    """What a file says, in whatever format.
 
-    def __init__(self, source: str, where: str) -> None:
+    `defaults`: values of variables that are no argument. `examples`: inputs to try the prompt with.
+    `notes`: what the file asks for and does not get.
+    """
+
+    front: FrontMatter
+    sections: tuple[Section, ...]
+    has_sections: bool = True
+    defaults: dict[str, Any] = {}
+    examples: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Template:
+    """A prompt's text, ready to be rendered. `where` names its file in errors; `parts` is what it
+    says, if it is no Markdown."""
+
+    def __init__(self, source: str, where: str, parts: Parts | None = None) -> None:
         self.source = source
         self.where = where
-        front, body, line = _split_front(source, where)
-        self.front = _front_matter(front, where)
-        self.has_sections = any(_headings(_lines(body)))
-        self.sections = tuple(_sections(body, line, where))
+        self.parts = parts = parts or _markdown(source, where)
+        self.front = parts.front
+        self.has_sections = parts.has_sections
+        self.sections = parts.sections
         self._compiled = [self._compile(section) for section in self.sections]
 
     @classmethod
     def read(cls, path: Path) -> Template:
         """The template in a file. Raises PromptError."""
-        try:
-            return cls(path.read_text(encoding="utf-8-sig"), str(path))
-        except UnicodeDecodeError as error:
-            raise PromptError(
-                f"the prompt is not UTF-8 at byte {error.start}",
-                where=str(path),
-                cure="Save the file as UTF-8.",
-            ) from None
-        except OSError as error:
-            raise PromptError(
-                f"the prompt cannot be read: {error.strerror}", where=str(path)
-            ) from None
+        return cls(text_of(path), str(path))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """What the template takes from outside, in the order it is used first."""
+        import jinja2
+        from jinja2 import meta
+
+        found: dict[str, None] = {}
+        for section in self.sections:
+            with contextlib.suppress(jinja2.TemplateError):  # compiling it has told that already
+                tree = _environment().parse(section.text)
+                names = meta.find_undeclared_variables(tree)
+                found |= dict.fromkeys(sorted(names, key=section.text.find))
+        return tuple(found)
 
     def render(self, values: Mapping[str, object]) -> tuple[Message, ...]:
         """The messages, with `values` put in. Raises PromptError with the line and the cure."""
+        if self.parts.defaults:
+            values = {**self.parts.defaults, **values}
         rendered = (
             text_message(section.role, self._render(compiled, section, values).strip())
             for section, compiled in zip(self.sections, self._compiled, strict=True)
@@ -136,13 +164,39 @@ class Template:
         unknown = _UNKNOWN.fullmatch(str(error))
         if unknown is None:
             return PromptError(f"the template cannot be rendered: {error}", where=where)
-        close = difflib.get_close_matches(unknown["name"], values, 1)
-        guess = f"Did you mean '{close[0]}'? " if close else ""
+        there = ", ".join(values) or "no arguments"
         return PromptError(
             f"the template uses '{unknown['name']}', which is no argument of the prompt",
             where=where,
-            cure=f"{guess}There are {', '.join(values) or 'no arguments'}.",
+            cure=f"{guess(unknown['name'], values)}There are {there}.",
         )
+
+
+def text_of(path: Path) -> str:
+    """The text of a prompt's file. Raises PromptError."""
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            raise PromptError("the prompt cannot be read: it is no file", where=str(path))
+        if path.stat().st_size > _LONGEST:
+            raise PromptError(f"the prompt is longer than {_LONGEST:,} bytes", where=str(path))
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PromptError(
+            f"the prompt is not UTF-8 at byte {error.start}",
+            where=str(path),
+            cure="Save the file as UTF-8.",
+        ) from None
+    except OSError as error:
+        raise PromptError(f"the prompt cannot be read: {error.strerror}", where=str(path)) from None
+
+
+def _markdown(source: str, where: str) -> Parts:
+    front, body, line = _split_front(source, where)
+    return Parts(
+        _front_matter(front, where),
+        tuple(_sections(body, line, where)),
+        any(_headings(_lines(body))),
+    )
 
 
 def _split_front(source: str, where: str) -> tuple[str, str, int]:
@@ -158,18 +212,10 @@ def _split_front(source: str, where: str) -> tuple[str, str, int]:
 
 
 def _front_matter(text: str, where: str) -> FrontMatter:
-    import yaml
-
+    values = yaml_of(text, where)
+    _check_names(values, where)
     try:
-        values = yaml.safe_load(text) or {}
         return msgspec.convert(values, FrontMatter)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 2 if mark else 1
-        problem = getattr(error, "problem", None) or "it is not YAML"
-        raise PromptError(
-            f"the front matter does not parse: {problem}", where=f"{where}:{line}"
-        ) from None
     except msgspec.ValidationError as error:
         raise PromptError(
             f"the front matter does not fit: {error}",
@@ -178,16 +224,51 @@ def _front_matter(text: str, where: str) -> FrontMatter:
         ) from None
 
 
+def yaml_of(text: str, where: str) -> Any:
+    """The values of a front matter that begins in the second line. Raises PromptError."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 2 if mark else 1
+        problem = getattr(error, "problem", None) or "it is not YAML"
+        raise PromptError(
+            f"the front matter does not parse: {problem}", where=f"{where}:{line}"
+        ) from None
+
+
+def _check_names(values: Any, where: str) -> None:
+    known = FrontMatter.__struct_fields__
+    for name in values if isinstance(values, dict) else ():
+        if name not in known:
+            raise PromptError(
+                f"the front matter has an unknown field '{name}'",
+                where=where,
+                cure=f"{guess(str(name), known)}Its fields are {', '.join(known)}.",
+            )
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the closest of the known names, and ends with a blank; or nothing."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"Did you mean '{close[0]}'? " if close else ""
+
+
 def parameters(values: Parameters | Mapping[str, Any] | None, where: str) -> Parameters:
     """Parameters from what a decorator or a front matter says. Raises PromptError."""
     if isinstance(values, Parameters):
         return values
     if not values:
         return Parameters()
-    unknown = sorted(set(values) - set(Parameters.__struct_fields__))
+    unknown = sorted(set(values) - set(Parameters.__struct_fields__), key=str)
     known = f"The parameters are {', '.join(Parameters.__struct_fields__)}."
     if unknown:
-        raise PromptError(f"there is no parameter '{unknown[0]}'", where=where, cure=known)
+        closest = guess(str(unknown[0]), Parameters.__struct_fields__)
+        raise PromptError(
+            f"there is no parameter '{unknown[0]}'", where=where, cure=closest + known
+        )
     try:
         return msgspec.convert(dict(values), Parameters)
     except msgspec.ValidationError as error:
@@ -267,6 +348,8 @@ def shown(value: object) -> str:
         return str(value)  # raises UndefinedError
     if isinstance(value, Passages):
         return value.shown
+    if isinstance(value, Fenced):
+        return laid_out(value)
     if value is None:
         return ""
     if isinstance(value, bool | int | float):

@@ -28,7 +28,10 @@ def test_a_name_becomes_a_model_and_a_model_stays_one():
         ("gpt-5", "Did you mean 'openai:gpt-5'"),
         ("opnai:gpt-5", "Did you mean 'openai:gpt-5'"),
         ("embedded:extractiv", "Did you mean 'embedded:extractive'"),
-        ("zzz:zzz", "There are embedded:extractive, openai:NAME, scripted:NAME"),
+        (
+            "zzz:zzz",
+            "There are anthropic:NAME, embedded:extractive, hf:NAME, openai:NAME, scripted:NAME",
+        ),
         ("openai:", "there is no model 'openai:'"),
         ("", "there is no model ''"),
         (":", "there is no model ':'"),
@@ -42,7 +45,7 @@ def test_an_unknown_name_is_answered_with_those_there_are(name, said):
 
 
 def test_embedders_have_names_of_their_own():
-    with pytest.raises(UnknownNameError, match=r"embedded:minilm, openai:NAME"):
+    with pytest.raises(UnknownNameError, match=r"embedded:minilm, hf:NAME, openai:NAME"):
         embedder("embedded:extractive")
 
 

@@ -6,10 +6,8 @@ import json
 import socket
 import threading
 import warnings
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given, settings
@@ -37,88 +35,16 @@ from onrecord.models import connections, local_server
 from onrecord.models.failures import retry_after
 from onrecord.models.local_server import find_local_server
 from onrecord.models.model import Parameters, Request
+from onrecord.models.openai_answer import Answer
 from onrecord.models.openai_api import OpenAIModel
-from onrecord.models.openai_refusals import refusal
-from onrecord.models.openai_wire import Answer, EventDecoder, payload
+from onrecord.models.openai_server import OPENAI
+from onrecord.models.openai_wire import Chat
+from onrecord.models.refusals import refusal
+from onrecord.models.server_events import EventDecoder
+from tests.servers.model_server import failed, reply, serving, stream
 
 KEY = "sk-test-abcdefghijklmnop"
 HELLO = Request((text_message("user", "Hello?"),))
-
-
-class Double(ThreadingHTTPServer):
-    """A server whose replies are functions of its request handler; keeps what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self, *replies):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.replies = list(replies)
-        self.asked = []
-        self.headers = []
-        self.connections = set()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        self.server.headers.append(dict(self.headers))
-        self.server.connections.add(self.client_address)
-        self.server.replies.pop(0)(self)
-
-    def do_POST(self):
-        length = int(self.headers["Content-Length"])
-        self.server.asked.append((self.path, json.loads(self.rfile.read(length))))
-        self.do_GET()
-
-    def log_message(self, *_):
-        pass
-
-
-def reply(status, body, content_type="application/json", **headers):
-    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-
-    def send(handler):
-        handler.send_response(status)
-        handler.send_header("Content-Type", content_type)
-        handler.send_header("Content-Length", str(len(data)))
-        for name, value in headers.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(data)
-
-    return send
-
-
-def failed(status, message, **more):
-    return reply(status, {"error": {"message": message, **more}})
-
-
-def stream(*events, done=True, cut=False, pieces=1_000_000):
-    """Server-sent events, chunked; `cut` drops the connection before the last chunk."""
-    text = "".join(f"data: {e if isinstance(e, str) else json.dumps(e)}\n\n" for e in events)
-    data = (text + ("data: [DONE]\n\n" if done else "")).encode()
-
-    def send(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Type", "text/event-stream")
-        handler.send_header("Transfer-Encoding", "chunked")
-        handler.end_headers()
-        for at in range(0, len(data), pieces):
-            piece = data[at : at + pieces]
-            handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            handler.wfile.flush()
-        if cut:
-            handler.close_connection = True
-            handler.connection.shutdown(socket.SHUT_RDWR)
-        else:
-            handler.wfile.write(b"0\r\n\r\n")
-
-    return send
 
 
 def words(*texts, finish="stop"):
@@ -135,18 +61,6 @@ USAGE = {
         "completion_tokens_details": {"reasoning_tokens": 3},
     },
 }
-
-
-@contextmanager
-def serving(*replies):
-    with Double(*replies) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 async def collect(model, request=HELLO):
@@ -292,8 +206,9 @@ def test_every_part_of_a_message_is_sent():
 
 def test_openai_itself_is_given_its_newer_limit():
     request = Request((), Parameters(max_tokens=9))
-    assert payload("m", request, newest=True)["max_completion_tokens"] == 9
-    assert "max_tokens" not in payload("m", request, newest=True)
+    body = Chat("m", True, "here").body(request)
+    assert body["max_completion_tokens"] == 9
+    assert "max_tokens" not in body
 
 
 def test_half_a_surrogate_pair_is_sent_as_it_is():
@@ -301,20 +216,24 @@ def test_half_a_surrogate_pair_is_sent_as_it_is():
     assert ask(stream(*words("x")), request=request)[2].asked[0][1]["messages"][0]["content"]
 
 
-def test_a_server_without_schemas_is_asked_once_more_and_a_warning_says_so(caplog):
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "This response_format type is unavailable now"),
+        (500, "json_schema is not supported by this grammar backend"),
+    ],
+)
+def test_a_schema_that_a_server_does_not_take_is_not_left_out(status, said):
+    """Whoever asked decides how to go on: the refusal speaks of the schema, and cost nothing."""
     request = Request(HELLO.messages, schema={"type": "object"})
-    refused = failed(400, "This response_format type is unavailable now")
-    _, completion, server = ask(refused, stream(*words("{}")), request=request)
-    assert completion.text == "{}"
-    assert ["response_format" in body for _, body in server.asked] == [True, False]
-    assert "asked again without response_format" in caplog.text
-    error_of(refused, refused, request=request, kind=ModelRefusedError)
-    error_of(refused, kind=ModelRefusedError)  # it was not sent: nothing to leave out
+    words_of_it = error_of(failed(status, said), request=request, kind=ModelRefusedError)
+    assert "does not take a JSON schema (response_format): " + said in words_of_it
+    assert "response_format" not in error_of(failed(400, "no idea"), kind=ModelRefusedError)
 
 
 def test_a_model_that_samples_as_it_likes_is_asked_without_the_wishes(caplog):
     request = Request(HELLO.messages, Parameters(temperature=0.0, max_tokens=5, stop=("x",)))
-    _, _, server = ask(
+    _, completion, server = ask(
         failed(400, "Unsupported value: 'temperature' does not support 0 with this model."),
         failed(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
         stream(*words("x")),
@@ -324,6 +243,8 @@ def test_a_model_that_samples_as_it_likes_is_asked_without_the_wishes(caplog):
     assert "temperature" not in last and "max_tokens" not in last
     assert (last["max_completion_tokens"], last["stop"]) == (5, ["x"])
     assert "without temperature" in caplog.text
+    (warning,) = completion.warnings  # the other one is renamed, which is no loss
+    assert warning.startswith("The server refused temperature: Unsupported value")
 
 
 # -- errors
@@ -383,12 +304,12 @@ def test_nobody_there():
         (failed(429, "pay", code="insufficient_quota"), ModelRefusedError, "quota"),
         (failed(500, "boom"), ModelUnavailableError, "status 500: boom"),
         (reply(503, "<html>down</html>", "text/html"), ModelUnavailableError, "status 503 ("),
-        (reply(302, "", Location="/x"), ModelRefusedError, "status 302"),
+        (reply(302, "", Location="/x"), ModelRefusedError, "to another address, http://127"),
         (failed(400, "no", code="context_length_exceeded"), ContextLengthError, "shorter"),
         (failed(500, "no", type="exceed_context_size_error"), ContextLengthError, "shorter"),
         (failed(400, "This model's maximum context length is 9"), ContextLengthError, "is 9"),
         (reply(422, {"detail": [{"msg": "extra"}]}), ModelRefusedError, "extra"),
-        (reply(200, "<html>", "text/html"), ModelUnavailableError, "in the middle"),
+        (reply(200, "<html>", "text/html"), ModelUnavailableError, "a web page (text/html)"),
         (reply(200, "[1]"), ModelUnavailableError, "not its protocol"),
         (stream("{nonsense"), ModelUnavailableError, "not its protocol"),
         (stream("[" * 100_000), ModelUnavailableError, "not its protocol"),
@@ -623,7 +544,7 @@ def test_no_chunk_whatever_its_shape_breaks_the_answer(chunks):
 @given(st.integers(300, 599), st.binary(max_size=200) | JSON.map(lambda v: json.dumps(v).encode()))
 @settings(deadline=None)
 def test_every_refusal_is_one_sentence_without_the_key(status, body):
-    error = refusal(status, body + KEY.encode(), where="here", key=KEY)
+    error = refusal(status, body + KEY.encode(), where="here", key=KEY, names=OPENAI.names)
     assert isinstance(error, OnrecordError)
     assert KEY not in str(error) and "\n" not in str(error) and len(str(error)) < 700
 

@@ -154,8 +154,8 @@ def encoder(folder: Path, *, context: int = 64) -> Path:
 
 
 def tokenizer(context: int, *, chat: bool, padding: str = "left") -> Any:
-    """A byte-level BPE trained on LINES."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """A byte-level BPE trained on LINES; one that pads on the right puts marks around a text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
@@ -170,6 +170,12 @@ def tokenizer(context: int, *, chat: bool, padding: str = "left") -> Any:
             show_progress=False,
         ),
     )
+    if padding == "right":
+        bpe.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>",
+            pair="<s> $A </s> $B:1 </s>:1",
+            special_tokens=[("<s>", 1), ("</s>", 2)],
+        )
     fast = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         pad_token="<pad>",

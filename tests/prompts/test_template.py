@@ -1,7 +1,6 @@
 """The text of a prompt: front matter, sections, sandbox, errors with their line."""
 
 import re
-from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -170,5 +169,9 @@ def test_a_frame_can_have_any_name():
 @given(st.text(max_size=60))
 @settings(deadline=None)
 def test_any_text_is_a_template_or_a_prompt_error(source):
-    with suppress(PromptError):
-        Template(source, "p.md").render({"a": "1"})
+    try:
+        messages = Template(source, "p.md").render({"a": "1"})
+    except PromptError as error:
+        assert error.where.startswith("p.md") and error.what
+    else:
+        assert all(message.text.strip() for message in messages)

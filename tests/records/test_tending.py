@@ -140,7 +140,7 @@ def test_in_fsync_mode_the_database_waits_for_the_disk_too(
 ) -> None:
     (project / "onrecord.toml").write_text(f"fsync = {str(fsync).lower()}\n")
     synced: list[str] = []
-    monkeypatch.setattr("onrecord.records.folding._sync", lambda path: synced.append(path.name))
+    monkeypatch.setattr("onrecord.records.folding.sync_folder", lambda path: synced.append(path.name))
     write(project / ".onrecord", "first")
     store = Store.open()
     with store.engine.connect() as connection:

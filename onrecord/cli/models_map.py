@@ -1,0 +1,196 @@
+"""`onrecord models map`: texts as points, in a page or a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from onrecord.cli.models import app
+from onrecord.cli.models_tokens import names_in, read_file
+from onrecord.cli.output import AsJson, complain, plural, print_json, say
+from onrecord.cli.records_screen import say_table
+from onrecord.errors import LoadError, StorageError, UsageError
+from onrecord.records.wording import flat
+
+
+class Texts(NamedTuple):
+    """Texts to draw, and the label of each; no labels where there are none."""
+
+    texts: list[str]
+    labels: list[str]
+
+
+@app.command("map")
+def draw_map(
+    file: Annotated[
+        Path,
+        typer.Argument(help="A text; or .csv, .tsv, .jsonl with a text a row.", show_default=False),
+    ],
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="bow, tfidf, word2vec, or an embedder: embedded:minilm, hf:NAME, openai:NAME.",
+            show_default="tfidf,embedded:minilm",
+        ),
+    ] = None,
+    by: Annotated[str, typer.Option(help="What a point is: line, sentence or word.")] = "line",
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="What the points are coloured by: a file with a label a line, or a column.",
+            show_default=False,
+        ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="The column of the text, in a table.", show_default=False),
+    ] = None,
+    projection: Annotated[str, typer.Option(help="pca, or tsne.")] = "pca",
+    most: Annotated[
+        int, typer.Option(help="Draw at most so many points.", min=3, max=20_000)
+    ] = 500,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where to: a page (.html), or a picture (.png).")
+    ] = Path("embeddings.html"),
+    json: AsJson = False,
+) -> None:
+    """Draw the lines, sentences or words of a file in two dimensions, once for each embedding.
+
+    The page loads nothing from anywhere: it can be sent on, and read without a network.
+    For example: `onrecord models map reviews.csv --labels stars --with tfidf,embedded:minilm`
+    """
+    from onrecord.models.embedding_map import embedding_map
+
+    _check_target(out)
+    given = _texts(file, by, column, labels)
+    found = embedding_map.run(
+        given.texts,
+        views=names_in(with_) or ("tfidf", "embedded:minilm"),
+        by_word=by == "word",
+        groups=given.labels,
+        projection=projection,
+        most=most,
+    )
+    notes = (*found.notes, *_write(out, found, file.name))
+    if json:
+        print_json({"out": str(out), "map": found, "notes": notes})
+        return
+    rows = [(each.name, f"{each.dimensions:,}", _held(each.held)) for each in found.maps]
+    say_table(("embedding", "dimensions", "held by the two drawn"), rows, left=1)
+    say(f"{plural(len(found.labels), 'point')} in {flat(str(out))}")
+    for note in notes:
+        complain(f"note: {flat(note)}")
+
+
+def _held(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def _check_target(out: Path) -> None:
+    """Before any work is done. Raises UsageError, StorageError."""
+    if out.suffix.lower() not in (".html", ".htm", ".png"):
+        raise UsageError(
+            "the drawing can be a page or a picture", where=str(out), cure="Name a .html or .png."
+        )
+    if not out.parent.is_dir():
+        raise StorageError(
+            "there is no such folder", where=str(out.parent), cure="Make it, or name another."
+        )
+    if out.is_dir():
+        raise StorageError("this is a folder", where=str(out), cure="Name a file in it.")
+
+
+def _write(out: Path, found: object, title: str) -> tuple[str, ...]:
+    from onrecord.models.embedding_map import EmbeddingMap
+    from onrecord.records.whole_file import write, write_bytes
+
+    assert isinstance(found, EmbeddingMap)
+    try:
+        if out.suffix.lower() == ".png":
+            from onrecord.models.embedding_picture import picture
+
+            data, notes = picture(found, title)
+            write_bytes(out, data)
+            return notes
+        from onrecord.models.embedding_page import page
+
+        write(out, page(found, title))
+        return ()
+    except OSError as error:
+        raise StorageError(
+            f"the drawing cannot be written: {error.strerror or error}",
+            where=str(out),
+            cure="Name a place that can be written to.",
+        ) from None
+
+
+def _texts(file: Path, by: str, column: str | None, labels: str | None) -> Texts:
+    """The texts of a file. Raises UsageError, LoadError."""
+    if by not in ("line", "sentence", "word"):
+        raise UsageError(f"there is no --by {by}", cure="Use line, sentence or word.")
+    if file.suffix.lower() in _TABLES:
+        return _cut(_rows(file, column, labels), by)
+    if column is not None:
+        raise UsageError(
+            "--column is for tables", where=str(file), cure="Name a .csv, .tsv or .jsonl file."
+        )
+    lines = [line.strip() for line in read_file(file).split("\n") if line.strip()]
+    if by == "sentence":
+        lines = _cut(Texts(["\n".join(lines)], []), by).texts
+    return Texts(lines, [] if labels is None else _label_lines(labels))
+
+
+def _label_lines(labels: str) -> list[str]:
+    if not Path(labels).is_file():
+        raise UsageError(
+            "there is no such file of labels",
+            where=labels,
+            cure="Name a file with a label a line; columns are for .csv, .tsv and .jsonl.",
+        )
+    return [line.strip() for line in read_file(Path(labels)).split("\n") if line.strip()]
+
+
+def _rows(file: Path, column: str | None, labels: str | None) -> Texts:
+    from onrecord.retrieval.document import Failure, Fields
+    from onrecord.retrieval.loading.load import load
+
+    if not file.is_file():
+        raise UsageError("there is no such file", where=str(file), cure="Look at its name.")
+    texts, groups = [], []
+    for row in load(file, Fields(text=column), file.name):
+        if isinstance(row, Failure):
+            raise LoadError(row.reason, where=str(file), cure="Mend that row, or take it out.")
+        texts.append(row.text)
+        if labels is None:
+            continue
+        if labels not in row.metadata:
+            there = ", ".join(sorted(row.metadata)) or "none"
+            raise UsageError(
+                f"there is no column '{labels}' in a row",
+                where=str(file),
+                cure=f"Beside the text there are: {there}.",
+            )
+        groups.append(str(row.metadata[labels]))
+    return Texts(texts, groups)
+
+
+def _cut(rows: Texts, by: str) -> Texts:
+    """Sentences with the label of their row, where sentences are asked for."""
+    from onrecord.sentences import sentence_spans
+
+    if by != "sentence":
+        return rows
+    labels: Sequence[str] = rows.labels or [""] * len(rows.texts)
+    cut = [
+        (text[start:end], label)
+        for text, label in zip(rows.texts, labels, strict=True)
+        for start, end in sentence_spans(text)
+    ]
+    return Texts([text for text, _ in cut], [label for _, label in cut] if rows.labels else [])
+
+
+_TABLES = {".csv", ".tsv", ".jsonl"}

@@ -1,0 +1,329 @@
+"""What a cascade's threshold costs and gives: the curve of quality against cost, on labelled cases.
+
+Each case was answered by both models, so that every threshold can be tried without asking again.
+The quality of the chosen threshold is reported on cases that it was not chosen on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from onrecord.errors import UsageError
+
+Kind = Literal["quality", "usd", "escalated"]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """One case: how sure the small model was (None: it gave no answer, or no confidence), how good
+    both answers are (0 to 1), and what both took, in micro-dollars (None: not known)."""
+
+    confidence: float | None
+    small: float
+    large: float
+    small_cost: int | None
+    large_cost: int | None
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A threshold, and what the cascade gives with it.
+
+    `quality` is a mean with its 95 % interval from `low` to `high` (Wilson; for qualities that are
+    not 0 or 1 it is wider than needed). `usd`: dollars a case, None where a price is not known.
+    `escalated`: the share of cases that the large model answers.
+    """
+
+    threshold: float
+    quality: float
+    low: float
+    high: float
+    usd: float | None
+    escalated: float
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What a threshold is chosen for: a quality of at least, or dollars a case or a share escalated
+    of at most `value`."""
+
+    kind: Kind
+    value: float
+
+    def __str__(self) -> str:
+        if self.kind == "quality":
+            return f"quality at least {self.value:g}"
+        if self.kind == "usd":
+            return f"at most ${self.value:g} a case"
+        return f"at most {self.value:.0%} escalated"
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """A cascade's threshold and the cases it was chosen on: `cascade(small, large, accept=this)`.
+
+    `chosen` is its point on the curve, measured on the cases it was chosen on; `held_out` the same
+    choice measured on cases that it was not made on (cross-validation): believe that one. `points`
+    is the curve. `notes` say what is doubtful. `choose` makes another choice, without asking again.
+    """
+
+    small: str
+    small_version: str
+    large: str
+    large_version: str
+    measure: str
+    target: Target
+    chosen: Point
+    held_out: Point
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def threshold(self) -> float:
+        """The lowest confidence with which the small model's answer is taken."""
+        return self.chosen.threshold
+
+    @property
+    def cases(self) -> int:
+        """How many there were."""
+        return len(self.outcomes)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """One point for each threshold that makes a difference, ascending: from all answers of the
+        small model to none."""
+        return curve(self.outcomes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is doubtful, one sentence each."""
+        return tuple(_notes(self))
+
+    def choose(
+        self,
+        *,
+        quality: float | None = None,
+        usd: float | None = None,
+        escalated: float | None = None,
+    ) -> Calibration:
+        """The same cases, and the threshold for another target. Raises UsageError where it cannot
+        be reached."""
+        target = target_of(quality, usd, escalated)
+        chosen = best(self.points, target)
+        held_out = _held_out(self.outcomes, target, chosen.threshold)
+        return msgspec.structs.replace(self, target=target, chosen=chosen, held_out=held_out)
+
+    def __str__(self) -> str:
+        lines = [_title(self), " ".join(f"{head:>15}" for head in _HEADS)]
+        for point in _shown(self):
+            mark = " <- chosen" if point == self.chosen else ""
+            lines.append(" ".join(f"{cell:>15}" for cell in _cells(point)) + mark)
+        lines.append(_believe(self))
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        from onrecord.notebook import escaped, fragment, words
+
+        rows = "".join(
+            f"<tr{' style=font-weight:bold' if point == self.chosen else ''}>"
+            + "".join(f"<td>{escaped(cell)}</td>" for cell in _cells(point))
+            + "</tr>"
+            for point in _shown(self)
+        )
+        heads = "".join(f"<th>{escaped(head)}</th>" for head in _HEADS)
+        notes = (words(note, "small", "warn") for note in self.notes)
+        table = f"<table><tr>{heads}</tr>{rows}</table>"
+        return fragment(words(_title(self)), table, words(_believe(self)), *notes)
+
+
+def calibrated(
+    small: tuple[str, str],
+    large: tuple[str, str],
+    measure: str,
+    target: Target,
+    outcomes: Sequence[Outcome],
+) -> Calibration:
+    """The calibration of two models, each a name and a version. Raises UsageError where there are
+    too few cases, or the target cannot be reached."""
+    check_enough(len(outcomes))
+    kept = tuple(outcomes)
+    chosen = best(curve(kept), target)
+    held_out = _held_out(kept, target, chosen.threshold)
+    return Calibration(*small, *large, measure, target, chosen, held_out, kept)
+
+
+def check_enough(cases: int) -> None:
+    """Raises UsageError where there are too few to choose a threshold on."""
+    if cases < _FEWEST:
+        raise UsageError(
+            f"{cases} labelled cases are too few to choose a threshold on",
+            cure=f"Label at least {_FEWEST}; 200 and more make the quality a number to rely on.",
+        )
+
+
+def target_of(quality: float | None, usd: float | None, escalated: float | None) -> Target:
+    """The one target that is named. Raises UsageError."""
+    targets: tuple[tuple[Kind, float | None], ...] = (
+        ("quality", quality),
+        ("usd", usd),
+        ("escalated", escalated),
+    )
+    named = [Target(kind, value) for kind, value in targets if value is not None]
+    if len(named) != 1:
+        raise UsageError(
+            "a threshold is chosen for one target",
+            cure="Name one: quality=0.9 (at least), usd=0.002 a case or escalated=0.3 (at most).",
+        )
+    target = named[0]
+    highest = math.inf if target.kind == "usd" else 1.0
+    if not 0 <= target.value <= highest:
+        raise UsageError(
+            f"{target.kind}={target.value!r} is no target",
+            cure="Dollars are from 0, a quality and a share from 0 to 1.",
+        )
+    return target
+
+
+def curve(outcomes: Sequence[Outcome]) -> tuple[Point, ...]:
+    """One point for each threshold that makes a difference, ascending."""
+    found = sorted({each.confidence for each in outcomes if each.confidence is not None})
+    # Just above the surest: nothing is accepted.
+    thresholds = [*found, math.nextafter(found[-1], math.inf)] if found else []
+    return tuple(_point(outcomes, [each] * len(outcomes), each) for each in thresholds)
+
+
+def best(points: Sequence[Point], target: Target) -> Point:
+    """The cheapest point that is good enough, or the best one that is cheap enough."""
+    if not points:
+        raise UsageError(
+            "the small model was sure of nothing: there is no threshold to choose",
+            cure="Look at its records; another measure, confidence='agreement', may work with it.",
+        )
+    if target.kind == "usd" and any(point.usd is None for point in points):
+        raise UsageError(
+            "what the models cost is not known, so no threshold can be chosen for it",
+            cure="Set their prices in onrecord.toml, or choose by quality= or escalated=.",
+        )
+    enough = [point for point in points if _fits(point, target)]
+    if not enough:
+        reached = {
+            "quality": f"the best that any threshold gives is {max(p.quality for p in points):.3f}",
+            "usd": f"the cheapest takes ${min(p.usd or 0 for p in points):g}",
+            "escalated": f"the least is {min(p.escalated for p in points):.1%}",
+        }[target.kind]
+        raise UsageError(f"no threshold gives {target}: {reached}", cure="Set another target.")
+    if target.kind == "quality":
+        return min(enough, key=lambda point: (_cost(point), -point.quality))
+    return max(enough, key=lambda point: (point.quality, [-each for each in _cost(point)]))
+
+
+def wilson(share: float, of: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson, 1927)."""
+    middle = share + _Z**2 / (2 * of)
+    half = _Z * math.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2))
+    around = 1 + _Z**2 / of
+    return max(0.0, (middle - half) / around), min(1.0, (middle + half) / around)
+
+
+def _fits(point: Point, target: Target) -> bool:
+    if target.kind == "quality":
+        return point.quality >= target.value
+    if target.kind == "usd":
+        return point.usd is not None and point.usd <= target.value
+    return point.escalated <= target.value
+
+
+def _cost(point: Point) -> tuple[float, float]:
+    return point.usd or 0.0, point.escalated
+
+
+def _point(outcomes: Sequence[Outcome], thresholds: Sequence[float], threshold: float) -> Point:
+    """What comes out where each case has a threshold of its own."""
+    quality, escalated, costs = 0.0, 0, list[int | None]()
+    for each, at in zip(outcomes, thresholds, strict=True):
+        accepted = each.confidence is not None and each.confidence >= at
+        quality += each.small if accepted else each.large
+        escalated += not accepted
+        costs += [each.small_cost] if accepted else [each.small_cost, each.large_cost]
+    mean = quality / len(outcomes)
+    known = [cost for cost in costs if cost is not None]
+    usd = sum(known) / 1e6 / len(outcomes) if len(known) == len(costs) else None
+    low, high = wilson(min(1.0, mean), len(outcomes))
+    return Point(threshold, mean, low, high, usd, escalated / len(outcomes))
+
+
+def _held_out(outcomes: Sequence[Outcome], target: Target, threshold: float) -> Point:
+    """Each case under the threshold that the other folds choose."""
+    thresholds = [0.0] * len(outcomes)
+    for fold in range(_FOLDS):
+        others = [each for at, each in enumerate(outcomes) if at % _FOLDS != fold]
+        try:
+            chosen = best(curve(others), target).threshold
+        except UsageError:  # out of their reach: nothing is accepted
+            chosen = math.inf
+        thresholds[fold::_FOLDS] = [chosen] * len(thresholds[fold::_FOLDS])
+    return _point(outcomes, thresholds, threshold)
+
+
+def _notes(calibration: Calibration) -> list[str]:
+    notes = []
+    held, target, cases = calibration.held_out, calibration.target, calibration.cases
+    half = (held.high - held.low) / 2
+    if half > _SURE:
+        spread = max(held.quality * (1 - held.quality), 0.05)
+        enough = math.ceil(_Z**2 * spread / _SURE**2 / 50) * 50
+        notes.append(
+            f"{cases} cases are few: the quality is known to ±{half:.2f} only; some {enough} would"
+            f" make it ±{_SURE:g}."
+        )
+    if not _fits(held, target):
+        notes.append(f"On cases it was not chosen on, the threshold does not give {target}.")
+    if (none := sum(each.confidence is None for each in calibration.outcomes)) > 0:
+        notes.append(f"Of {none} cases the small model gave no confidence: they are escalated.")
+    if calibration.chosen.escalated == 1:
+        notes.append("The large model answers everything: the small one only adds to the cost.")
+    return notes
+
+
+def _shown(calibration: Calibration) -> list[Point]:
+    """As many points as fit on a page, evenly along the curve, the chosen one among them."""
+    points = calibration.points
+    step = max(1.0, (len(points) - 1) / (_ROWS - 1))
+    kept = {round(row * step) for row in range(_ROWS) if round(row * step) < len(points)}
+    kept |= {0, len(points) - 1, points.index(calibration.chosen)}
+    return [points[at] for at in sorted(kept)]
+
+
+def _cells(point: Point) -> tuple[str, ...]:
+    usd = "unknown" if point.usd is None else f"{point.usd:.6f}"
+    interval = f"{point.low:.3f}-{point.high:.3f}"
+    return (
+        f"{point.threshold:.4f}",
+        f"{point.quality:.3f}",
+        interval,
+        usd,
+        f"{point.escalated:.1%}",
+    )
+
+
+def _title(calibration: Calibration) -> str:
+    return (
+        f"{calibration.small}, escalated to {calibration.large}; {calibration.measure};"
+        f" {calibration.cases} cases; chosen for {calibration.target}"
+    )
+
+
+def _believe(calibration: Calibration) -> str:
+    held = calibration.held_out
+    usd = "cost unknown" if held.usd is None else f"${held.usd:.6f} a case"
+    return (
+        f"On cases it was not chosen on: quality {held.quality:.3f} ({held.low:.3f}-"
+        f"{held.high:.3f}), {usd}, {held.escalated:.1%} escalated."
+    )
+
+
+_FEWEST = 20
+_FOLDS = 5
+_ROWS = 12
+_SURE = 0.05
+_Z = 1.959963984540054  # 95 %
+_HEADS = ("threshold", "quality", "95 % interval", "usd a case", "escalated")

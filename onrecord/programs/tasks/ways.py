@@ -1,0 +1,143 @@
+"""Who does a task, and in which of the three ways: found out from a model's name.
+
+    embedded     no model, an embedder: sentences are chosen, labels compared, answers quoted
+    generating   a model that writes is asked with a prompt, or with the words that an
+                 encoder-decoder model was trained on before a text ("summarize: ")
+    head         an `hf:` model that was fine-tuned to label texts
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from onrecord.errors import UsageError
+from onrecord.models.model import Embedder, Model
+from onrecord.models.names import choose, embedder, model
+from onrecord.settings import Settings
+
+if TYPE_CHECKING:
+    from onrecord.models.transformers_pipeline import HFClassifier
+
+Count = Callable[[str], int]
+
+
+class Embedded(msgspec.Struct, frozen=True):
+    """Done without a model that writes, by an embedder."""
+
+    embedder: Embedder
+
+    @property
+    def name(self) -> str:
+        """The embedder's."""
+        return self.embedder.name
+
+
+class Generating(msgspec.Struct, frozen=True):
+    """Done by a model that writes.
+
+    `window`: how many tokens it reads, None where nobody knows; `count` counts them, with the
+    model's own tokenizer or the embedder's. `trained`: for an encoder-decoder model what its files
+    say of the tasks it was trained for; None for others.
+    """
+
+    model: Model
+    count: Count
+    window: int | None = None
+    trained: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.model.name
+
+
+class Headed(msgspec.Struct, frozen=True):
+    """Done by a model that was fine-tuned to label texts."""
+
+    head: HFClassifier
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.head.name
+
+
+Way = Embedded | Generating | Headed
+
+
+async def way_of(asked: str | Model | None, vectors: str | Embedder | None) -> Way:
+    """The way of a model, or of its name (default: the settings').
+
+    Raises UnknownNameError, UsageError for an encoder, and what loading an hf: model's files does.
+    """
+    settings = Settings.load()
+    asked = settings.model if asked is None else asked
+    if asked == "auto":
+        choice = await choose("auto")
+        _log.warning("%s", choice.reason)  # nothing falls back silently
+        asked = choice.model
+    encoder = await asyncio.to_thread(embedder, vectors or settings.embedder)
+    name = asked if isinstance(asked, str) else getattr(asked, "name", "")
+    if name == "embedded:extractive":
+        return Embedded(encoder)
+    if isinstance(asked, str) and name.startswith("embedded:"):
+        return Embedded(await asyncio.to_thread(embedder, name))
+    if name.startswith("hf:"):
+        return await asyncio.to_thread(_local, asked, encoder)
+    return Generating(model(asked), counter(encoder))
+
+
+def counter(encoder: Embedder) -> Count:
+    """Counts tokens as an embedder does: near enough to what other models count in English."""
+    return lambda text: len(encoder.tokens(text))
+
+
+def _local(asked: str | Model, encoder: Embedder) -> Way:
+    from onrecord.models.transformers_loading import Source, context_of
+    from onrecord.models.transformers_pipeline import HFClassifier
+
+    if isinstance(asked, HFClassifier):
+        return Headed(asked)
+    source = getattr(asked, "source", None)
+    if not isinstance(source, Source):
+        if not isinstance(asked, str):
+            return Generating(asked, counter(encoder))
+        source = Source(asked.partition(":")[2])
+    config = source.load_config()
+    kinds = tuple(config.architectures or ())
+    if any(kind.endswith("ForSequenceClassification") for kind in kinds):
+        return Headed(_classifiers()(source.name))
+    if kinds and all(kind.endswith(("Model", "ForMaskedLM", "Encoder")) for kind in kinds):
+        raise UsageError(
+            "this model is an encoder: it neither writes nor labels",
+            where=source.where,
+            cure=f"Name it as the embedder of a task (embedder='hf:{source.name}').",
+        )
+    words = source.load_tokenizer()
+    trained = None
+    if config.is_encoder_decoder:
+        trained = {"kind": config.model_type, **(config.task_specific_params or {})}
+    return Generating(
+        model(asked),
+        lambda text: len(words(text, truncation=False, verbose=False)["input_ids"]),
+        context_of(config, words),
+        trained,
+    )
+
+
+@functools.cache
+def _classifiers() -> Any:
+    """A classifier a name, so that its weights are loaded once."""
+    from onrecord.models.transformers_loading import Shelf
+    from onrecord.models.transformers_pipeline import HFClassifier
+
+    return Shelf(HFClassifier)
+
+
+_log = logging.getLogger("onrecord")

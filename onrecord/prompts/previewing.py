@@ -1,0 +1,129 @@
+"""What a prompt would send, written from its files: no code of the project is imported, and no
+model is called.
+
+Without the function, its types are not known: what they add, the instruction on the form of the
+answer above all, is not there, and neither are the marks around untrusted inputs. `imported` gives
+the function, whose own `render` shows everything.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from onrecord.calling import run
+from onrecord.errors import PromptError, UsageError
+from onrecord.messages import Message, text_message
+from onrecord.prompts.demos import Demos, put
+from onrecord.prompts.fitting import as_written
+from onrecord.prompts.library import History, Version, template_of
+from onrecord.prompts.passages import framed
+from onrecord.prompts.prompt import Prompt
+from onrecord.prompts.reading import demos_of, demos_path
+from onrecord.prompts.template import Template, guess, shown
+
+
+class Preview(NamedTuple):
+    """Messages, and what there is to know of them, a sentence each."""
+
+    messages: tuple[Message, ...]
+    notes: tuple[str, ...] = ()
+
+
+def preview(of: History, version: Version, inputs: Mapping[str, Any]) -> Preview:
+    """The messages of a version for these inputs. Raises PromptError, and UsageError for an input
+    that is missing."""
+    if version.kept is None:
+        raise UsageError(
+            f"the text of this version of '{of.name}' was not kept",
+            cure="The setting bodies = true keeps it, from the next call on.",
+        )
+    template = template_of(of, version)
+    notes = [_WITHOUT_TYPES]
+    if template is None:
+        return Preview(_laid_out(version.kept.text, inputs), tuple(notes))
+    values = {**template.parts.examples, **inputs}
+    taken = [name for name in template.parts.examples if name not in inputs]
+    if taken:
+        notes.append(f"of the file's examples are {', '.join(taken)}")
+    variables = template.variables
+    for name in inputs:
+        if name not in variables:
+            notes.append(f"the text does not show '{name}'. {guess(name, variables)}".strip())
+    messages = _rendered(template, values)
+    if version.kept.docstring and not template.has_sections:
+        messages = (text_message("system", version.kept.docstring), *messages)
+    demos = demos_of(template, demos_path(template), version.kept.demos or None)
+    if demos is not None:
+        messages = _with_demos(of.name, demos, messages, template, values)
+    return Preview(messages, tuple(notes))
+
+
+def imported(place: str, name: str) -> Prompt[..., Any]:
+    """The prompt function of a module: "package.module", or "package.module:function". Its code is
+    run, as any import runs it. Raises UsageError."""
+    module, _, attribute = place.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:  # a module may fail in any way while it is loaded
+        raise UsageError(
+            f"the module '{module}' cannot be imported: {type(error).__name__}: {error}",
+            cure="Name it as Python does, from the working folder: package.module.",
+        ) from None
+    function: Any = found
+    for part in (attribute or name).split("."):
+        function = getattr(function, part, None)
+    if not isinstance(function, Prompt):
+        prompts = [key for key, value in vars(found).items() if isinstance(value, Prompt)]
+        raise UsageError(
+            f"'{attribute or name}' is no prompt of the module '{module}'",
+            cure=f"{guess(name, prompts)}There are {', '.join(prompts) or 'none'}.",
+        )
+    if function.name != name:
+        raise UsageError(f"the prompt '{place}' is named '{function.name}' and not '{name}'")
+    return function
+
+
+def _rendered(template: Template, values: Mapping[str, Any]) -> tuple[Message, ...]:
+    try:
+        return template.render(values)
+    except PromptError as error:
+        missing = [name for name in template.variables if name not in values]
+        named = next((name for name in missing if f"uses '{name}'" in error.what), None)
+        if named is None:
+            raise
+        raise UsageError(
+            f"the input '{named}' is missing",
+            where=error.where,
+            cure=f"The text shows {', '.join(template.variables)}. Write --input {named}=…",
+        ) from None
+
+
+def _with_demos(
+    name: str,
+    demos: Demos,
+    messages: tuple[Message, ...],
+    template: Template,
+    values: Mapping[str, Any],
+) -> tuple[Message, ...]:
+    written = demos.fitted(as_written)
+    chosen = run(written.chosen(name, values))
+    return put(messages, chosen, lambda inputs: template.render({**values, **inputs}))
+
+
+def _laid_out(docstring: str, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
+    """As a prompt without a file is laid out (prompt.py)."""
+    system = text_message("system", docstring)
+    blocks = [framed(name, shown(value)) for name, value in inputs.items()]
+    return (system, text_message("user", "\n\n".join(blocks))) if blocks else (system,)
+
+
+_WITHOUT_TYPES = (
+    "what the function's types add is not shown: --from MODULE imports it, and shows everything"
+)

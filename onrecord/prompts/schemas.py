@@ -1,0 +1,130 @@
+"""Types as JSON schemas, and decoded JSON as values of a type.
+
+pydantic describes what it knows; msgspec its own structs (and TypedDict on Python 3.11).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from onrecord.errors import PromptError
+
+
+class Unfit(Exception):
+    """An answer that is not what was asked for. The text tells the model why."""
+
+
+class Codec(NamedTuple):
+    """A type's JSON schema, and the way from decoded JSON to a value of it (raises Unfit)."""
+
+    schema: dict[str, Any]
+    validate: Callable[[object], Any]
+
+
+def codec_of(annotation: Any) -> Codec:
+    """pydantic's where it knows the type, else msgspec's (Struct; TypedDict on Python 3.11)."""
+    import pydantic
+
+    try:
+        adapter = pydantic.TypeAdapter(annotation)
+        schema = adapter.json_schema()
+    except (pydantic.errors.PydanticUserError, NameError):
+        return _struct_codec(annotation)
+
+    def validate(found: object) -> Any:
+        try:
+            # From JSON and not from Python values: dates, decimals and tuples have no JSON of
+            # their own.
+            return adapter.validate_json(json.dumps(found))
+        except pydantic.ValidationError as error:
+            raise Unfit(" ".join(map(_said, error.errors()[:_PROBLEMS]))) from None
+
+    return Codec(_plain(schema), validate)
+
+
+def _struct_codec(annotation: Any) -> Codec:
+    try:
+        (described,), components = msgspec.json.schema_components(
+            [annotation], ref_template="#/$defs/{name}"
+        )
+        decoder = msgspec.json.Decoder(annotation)
+    except (TypeError, RuntimeError) as error:
+        raise PromptError(
+            f"no JSON schema can be made of the output type {annotation!r}: {error}",
+            cure="Return str, a dataclass, a pydantic model, a Struct, a TypedDict or a list.",
+        ) from None
+    schema = {**described, "$defs": components} if components else described
+
+    def validate(found: object) -> Any:
+        try:
+            return decoder.decode(json.dumps(found))
+        except msgspec.ValidationError as error:
+            raise Unfit(f"{error}.") from None
+
+    return Codec(_plain(schema), validate)
+
+
+def closed_object(properties: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A closed object of these properties, all required, with their definitions moved to the top,
+    where references look for them."""
+    definitions: dict[str, Any] = {}
+    return {
+        "type": "object",
+        "properties": {name: _lifted(each, definitions) for name, each in properties.items()},
+        "required": list(properties),
+        "additionalProperties": False,
+    } | ({"$defs": definitions} if definitions else {})
+
+
+def _lifted(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    definitions.update(schema.get("$defs", {}))
+    kept = {key: value for key, value in schema.items() if key != "$defs"}
+    if "anyOf" in kept:
+        kept["anyOf"] = [_lifted(each, definitions) for each in kept["anyOf"]]
+    return kept
+
+
+def _plain(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that servers take: closed, and with no reference at the top."""
+    top = schema.get("$ref", "").rpartition("/")[2]
+    if top in schema.get("$defs", {}):
+        schema = {**schema["$defs"][top], "$defs": schema["$defs"]}
+    return cast("dict[str, Any]", _closed(schema))
+
+
+def _closed(schema: Any) -> Any:
+    """A schema whose objects allow nothing beside their properties, where it does not say
+    otherwise.
+
+    Servers that hold a model to a schema ask for that; it tells the model nothing new.
+    """
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {
+        key: value if key in _LITERAL else _closed(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+    }
+    if closed.get("type") == "object" and "properties" in closed:
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def compact(schema: dict[str, Any]) -> str:
+    """A schema as a model is told of it."""
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+
+
+def _said(problem: Any) -> str:
+    place = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in problem["loc"])
+    return f"{place.lstrip('.') or 'The value'}: {problem['msg']}."
+
+
+_LITERAL = ("enum", "const", "default", "examples", "required")
+_PROBLEMS = 5

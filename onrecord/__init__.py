@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from onrecord.programs.flow import flow as flow
     from onrecord.programs.flow import step as step
     from onrecord.programs.pausing import pause as pause
+    from onrecord.programs.tasks.task import task as task
     from onrecord.programs.tool import tool as tool
     from onrecord.prompts.prompt import prompt as prompt
     from onrecord.prompts.untrusted import untrusted as untrusted
@@ -85,6 +86,7 @@ _HOMES = {
     "onrecord.programs.answering": ["ask"],
     "onrecord.programs.flow": ["flow", "step"],
     "onrecord.programs.pausing": ["pause"],
+    "onrecord.programs.tasks.task": ["task"],
     "onrecord.programs.tool": ["tool"],
     "onrecord.prompts.prompt": ["prompt"],
     "onrecord.prompts.untrusted": ["untrusted"],

@@ -46,7 +46,7 @@ PUBLIC = """
     Case Citation Cited Collection Completion Dataset Document Limits Message OnrecordError
     Partial Passage PausedError Progress Query Question Result Scripted Settings Store TextDelta
     ToolCall Usage __version__ ask budget cached calibrate_similarity cascade context embedder
-    fallback flow limited model pause prompt recording replay retry rows step tool untrusted
+    fallback flow limited model pause prompt recording replay retry rows step task tool untrusted
     write_rows
 """.split()
 

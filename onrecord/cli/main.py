@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from onrecord import __version__
-from onrecord.cli import answers, collections, demo, models, prompts, records
+from onrecord.cli import answers, collections, demo, models, prompts, records, tasks
 from onrecord.cli.output import complain
 from onrecord.errors import OnrecordError, StorageError, UsageError
 
@@ -39,6 +39,7 @@ def _options(
 app.command()(collections.ingest)
 app.command()(collections.search)
 app.command()(answers.ask)
+app.command()(tasks.task)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(records.app, name="records")

@@ -27,7 +27,11 @@ class Texts(NamedTuple):
 def draw_map(
     file: Annotated[
         Path,
-        typer.Argument(help="A text; or .csv, .tsv, .jsonl with a text a row.", show_default=False),
+        typer.Argument(
+            help="A text; or .csv, .tsv, .jsonl with a text a row.",
+            metavar="FILE",
+            show_default=False,
+        ),
     ],
     with_: Annotated[
         list[str] | None,

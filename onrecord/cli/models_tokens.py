@@ -35,7 +35,11 @@ With = Annotated[
 def show_tokens(
     text: Annotated[
         str,
-        typer.Argument(help="A text, a file, or - for standard input.", show_default=False),
+        typer.Argument(
+            help="A text, a file, or - for standard input.",
+            metavar="TEXT|FILE|-",
+            show_default=False,
+        ),
     ],
     with_: With = None,
     train: Annotated[
@@ -98,7 +102,7 @@ def text_of(given: str) -> str:
         is_file = is_folder = False
     if is_file:
         return read_file(Path(given))
-    if is_folder:
+    if is_folder and given:
         raise UsageError("this is a folder", where=given, cure="Name a file in it.")
     if given and len(given.split()) == 1 and Path(given).suffix in _SUFFIXES:
         raise UsageError("there is no such file", where=given, cure="A text has more words.")
@@ -192,10 +196,9 @@ def _legend(compared: Comparison) -> str:
     if any(not piece.known for piece in everything):
         said += ", [x?] not in the vocabulary"
     ends = [
-        before.end > piece.start or piece.start == piece.end
+        piece.start == piece.end or (at > 0 and each.pieces[at - 1].end > piece.start)
         for each in compared.tokenizers
-        for before, piece in zip((each.pieces[0], *each.pieces), each.pieces, strict=False)
-        if each.pieces
+        for at, piece in enumerate(each.pieces)
     ]
     if any(ends):
         said += ", + a further token of the same character, or of none"

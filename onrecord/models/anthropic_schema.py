@@ -28,7 +28,9 @@ def enforced(schema: object) -> dict[str, Any]:
     types = rest.get("type")
     if isinstance(types, list):
         rest.pop("type")
-        common = {name: rest.pop(name) for name in ("title", "description") if name in rest}
+        common: dict[str, Any] = {
+            name: rest.pop(name) for name in ("title", "description") if name in rest
+        }
         return {**kept, **common, "anyOf": [enforced({**rest, "type": each}) for each in types]}
     for name in ("title", "description", "enum", "const"):
         if name in rest:

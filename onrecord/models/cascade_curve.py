@@ -186,9 +186,21 @@ def target_of(quality: float | None, usd: float | None, escalated: float | None)
 def curve(outcomes: Sequence[Outcome]) -> tuple[Point, ...]:
     """One point for each threshold that makes a difference, ascending."""
     found = sorted({each.confidence for each in outcomes if each.confidence is not None})
-    # Just above the surest: nothing is accepted.
-    thresholds = [*found, math.nextafter(found[-1], math.inf)] if found else []
-    return tuple(_point(outcomes, [each] * len(outcomes), each) for each in thresholds)
+    if not found:
+        return ()
+    # From nobody escalated but those without a confidence on, one by one in their order.
+    order = sorted(outcomes, key=_sureness)
+    small = sum(each.small for each in order)
+    cost, unknown = _sum([each.small_cost for each in order])
+    points, at = list[Point](), 0
+    # The last is just above the surest: nothing is accepted.
+    for threshold in [*found, math.nextafter(found[-1], math.inf)]:
+        while at < len(order) and _sureness(order[at]) < threshold:
+            small += order[at].large - order[at].small
+            more, missing = _sum([order[at].large_cost])
+            cost, unknown, at = cost + more, unknown + missing, at + 1
+        points.append(_mean(threshold, small, None if unknown else cost, at, len(order)))
+    return tuple(points)
 
 
 def best(points: Sequence[Point], target: Target) -> Point:
@@ -236,19 +248,21 @@ def _cost(point: Point) -> tuple[float, float]:
     return point.usd or 0.0, point.escalated
 
 
-def _point(outcomes: Sequence[Outcome], thresholds: Sequence[float], threshold: float) -> Point:
-    """What comes out where each case has a threshold of its own."""
-    quality, escalated, costs = 0.0, 0, list[int | None]()
-    for each, at in zip(outcomes, thresholds, strict=True):
-        accepted = each.confidence is not None and each.confidence >= at
-        quality += each.small if accepted else each.large
-        escalated += not accepted
-        costs += [each.small_cost] if accepted else [each.small_cost, each.large_cost]
-    mean = quality / len(outcomes)
+def _sureness(outcome: Outcome) -> float:
+    return -math.inf if outcome.confidence is None else outcome.confidence
+
+
+def _sum(costs: Sequence[int | None]) -> tuple[int, int]:
+    """Their sum, and how many are not known."""
     known = [cost for cost in costs if cost is not None]
-    usd = sum(known) / 1e6 / len(outcomes) if len(known) == len(costs) else None
-    low, high = wilson(min(1.0, mean), len(outcomes))
-    return Point(threshold, mean, low, high, usd, escalated / len(outcomes))
+    return sum(known), len(costs) - len(known)
+
+
+def _mean(threshold: float, quality: float, cost: int | None, escalated: int, of: int) -> Point:
+    # Without the last digits: sums in another order are not another quality.
+    mean = round(min(1.0, max(0.0, quality / of)), 12)
+    usd = None if cost is None else cost / 1e6 / of
+    return Point(threshold, mean, *wilson(mean, of), usd, escalated / of)
 
 
 def _held_out(outcomes: Sequence[Outcome], target: Target, threshold: float) -> Point:
@@ -261,7 +275,14 @@ def _held_out(outcomes: Sequence[Outcome], target: Target, threshold: float) -> 
         except UsageError:  # out of their reach: nothing is accepted
             chosen = math.inf
         thresholds[fold::_FOLDS] = [chosen] * len(thresholds[fold::_FOLDS])
-    return _point(outcomes, thresholds, threshold)
+    accepted = [_sureness(each) >= at for each, at in zip(outcomes, thresholds, strict=True)]
+    both = list(zip(outcomes, accepted, strict=True))
+    quality = sum(each.small if taken else each.large for each, taken in both)
+    costs = [each.small_cost for each in outcomes]
+    costs += [each.large_cost for each, taken in both if not taken]
+    cost, unknown = _sum(costs)
+    escalated = accepted.count(False)
+    return _mean(threshold, quality, None if unknown else cost, escalated, len(outcomes))
 
 
 def _notes(calibration: Calibration) -> list[str]:

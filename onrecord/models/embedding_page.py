@@ -116,7 +116,7 @@ _STYLE = """
   --c6: #8A7A00; --c7: #888888; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #ececec; --dim: #a8a8a8; --line: #444; --paper: #161616; --c0: #4aa8e0;
-    --c6: #c8b400; } }
+    --c6: #c8b400; } circle { fill-opacity: 1 !important; } }
 body { margin: 1.5rem; font: 15px/1.4 system-ui, sans-serif; color: var(--ink);
   background: var(--paper); }
 h1 { font-size: 1.25rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -152,9 +151,9 @@ def _arguments(value: object) -> str:
 
 def _logprob(value: object) -> float | None:
     """A logarithm that JSON can hold: minus infinity is OpenAI's own -9999."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        return None
-    return max(min(value, 0.0), _IMPOSSIBLE)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None  # the last of them: not a number
+    return float(max(min(value, 0.0), _IMPOSSIBLE))
 
 
 def _text(value: object) -> str:

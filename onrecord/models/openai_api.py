@@ -90,7 +90,9 @@ class OpenAIModel:
     def __repr__(self) -> str:
         return f"OpenAIModel({self._model!r}, base_url={self.server.shown!r})"
 
-    async def _read(self, response: httpx.Response, answer: Answer) -> AsyncGenerator[TextDelta, None]:
+    async def _read(
+        self, response: httpx.Response, answer: Answer
+    ) -> AsyncGenerator[TextDelta, None]:
         done = begun = False
         async with aclosing(_data(response, self._where)) as received:
             async for data in received:

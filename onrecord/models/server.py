@@ -46,7 +46,7 @@ class Server:
         self, api: Api, base_url: str | None = None, key: str | None = None, timeout: float = 120.0
     ) -> None:
         url = base_url or os.environ.get(api.names.url_variable) or api.home
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        if not _is_http(url):
             raise ModelRefusedError(
                 f"the address of the model's server is not an http URL: {shown_url(url)!r}",
                 cure=f"Set {api.names.url_variable} to something like {api.example}.",
@@ -126,8 +126,12 @@ class Server:
         return note(error, sent=sent, retry_after=retry_after(response.headers)), body
 
     def _moved(self, response: httpx.Response, where: str) -> ModelError:
-        there = urljoin(str(response.request.url), response.headers["location"])
-        same = urlsplit(there).netloc == response.request.url.netloc.decode("ascii")
+        here = str(response.request.url)
+        try:
+            there = urljoin(here, response.headers["location"])
+            same = urlsplit(there).netloc == urlsplit(here).netloc
+        except ValueError:
+            there, same = response.headers["location"], False
         what = "to another address" if same else "to another host"
         return ModelRefusedError(
             f"the server sends the request on {what}, {shown_url(there)}, which is not followed:"
@@ -174,6 +178,13 @@ class Server:
         return ModelUnavailableError(
             f"the connection to the server broke: {said}", where=where, cure="Try again."
         )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
 
 
 _LONGEST_REFUSAL = 100_000

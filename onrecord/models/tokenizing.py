@@ -111,7 +111,8 @@ def compare_tokenizers(
     every fifth line, sentence or word, the first of these of which there are ten. Of a shorter text
     no share is known.
 
-    Raises UsageError for an empty text and for a vocabulary that is too small, UnknownNameError,
+    Of a text over a million characters as many are read, in parts that are evenly spread; the notes
+    say so. Raises UsageError for an empty text and for a vocabulary that is too small, UnknownNameError,
     and MissingExtraError for sentencepiece without the extra `look`.
     """
     names = tuple(dict.fromkeys(names))
@@ -122,12 +123,13 @@ def compare_tokenizers(
     _need_words(text, "the text")
     if train is not None:
         _need_words(train, "the text to train on")
+    read, learned = thinned(text), thinned(text if train is None else train)
     learns = train is None and any(name in TRAINED for name in names)
-    kept, held = split(text) if learns else ([], [])
+    kept, held = split(read) if learns else ([], [])
     beginning = _beginning(text, show)
-    measured = held or _units(text)
+    measured = held or _units(read)
     done = [
-        _look(name, beginning, measured, kept if held else None, train or text, vocabulary)
+        _look(name, beginning, measured, kept if held else None, learned, vocabulary)
         for name in names
     ]
     if learns and not held:  # it would be a measure of nothing
@@ -137,7 +139,7 @@ def compare_tokenizers(
         shown="the whole text" if len(text) <= show else f"the first {len(beginning):,} characters",
         measured=_on_what(learns, kept, held),
         tokenizers=tuple(done),
-        notes=_notes(done, vocabulary),
+        notes=(*_left_out(text, read), *_left_out(train, learned), *_notes(done, vocabulary)),
     )
 
 
@@ -203,6 +205,21 @@ def split(text: str) -> tuple[list[str], list[str]]:
             held = units[_EVERY - 1 :: _EVERY]
             return [unit for at, unit in enumerate(units) if at % _EVERY != _EVERY - 1], held
     return [], []
+
+
+def thinned(text: str) -> str:
+    """The text; of a long one about `_READ` characters, in lines that are evenly spread."""
+    if len(text) <= _READ:
+        return text
+    units = _units(text)
+    step = -(-len(text) // _READ)
+    return "".join(units[::step]) if len(units) >= _FEWEST * step else text[:_READ]
+
+
+def _left_out(text: str | None, read: str) -> tuple[str, ...]:
+    if text is None or len(read) == len(text):
+        return ()
+    return (f"{len(read):,} of {len(text):,} characters are read, in parts evenly spread",)
 
 
 def _look(
@@ -297,4 +314,5 @@ def _need_words(text: str, what: str) -> None:
 _FEWEST, _EVERY = 10, 5
 _ABOUT = 0.99  # the trainer of wordpiece may stop just short of the size
 _LONGEST = 10_000
+_READ = 1_000_000
 _SPACE_LAST = re.compile(r"\s")

@@ -23,13 +23,13 @@ The formats: microsoft/prompty, Prompty.yaml (version 1) and its specification 0
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from onrecord.errors import PromptError
+from onrecord.prompts.prompty_model import AS_IN_DOCS, REFERENCE, ModelPart, Remarks
 from onrecord.prompts.template import (
     FrontMatter,
     Parts,
@@ -50,7 +50,7 @@ def parsed(source: str, where: str) -> Template:
     front, body, line = _split(source, where)
     values = yaml_of(front, where)
     if not isinstance(values, dict):
-        raise PromptError("the front matter is no mapping", where=where, cure=_AS_IN_DOCS)
+        raise PromptError("the front matter is no mapping", where=where, cure=AS_IN_DOCS)
     return Template(source, where, _Reader(values, where).parts(body, line))
 
 
@@ -60,7 +60,7 @@ class _Reader:
     def __init__(self, values: dict[Any, Any], where: str) -> None:
         self._values = {str(name): value for name, value in values.items()}
         self._where = where
-        self._notes: list[str] = []
+        self._remarks = Remarks(where)
 
     def parts(self, body: str, line: int) -> Parts:
         """What the file says."""
@@ -68,150 +68,31 @@ class _Reader:
         defaults, examples = self._inputs()
         examples |= self._sample()
         self._check_template()
-        self._refuse_tools(self._values.get("tools"))
+        self._remarks.refuse_tools(self._values.get("tools"))
         if self._values.get("outputs"):
-            self._note("its outputs are not read: the function's return type is the contract")
-        model, parameters = self._model()
+            self._remarks.note(
+                "its outputs are not read: the function's return type is the contract"
+            )
+        model, parameters = ModelPart(self._remarks).read(self._values.get("model") or {})
         description = self._values.get("description") or ""
         front = FrontMatter(
             model=model, parameters=parameters, description=self._text(description, "description")
         )
         sections = tuple(self._sections(body, line))
         return Parts(
-            front, sections, defaults=defaults, examples=examples, notes=tuple(self._notes)
+            front, sections, defaults=defaults, examples=examples, notes=tuple(self._remarks.notes)
         )
 
     def _check_names(self) -> None:
         for name in self._values:
             if name in ("base", "extends"):
-                raise self._refusal(
+                raise self._remarks.refusal(
                     f"'{name}' takes over another file, which is not read", "Write it out here."
                 )
             if name not in _FIELDS:
-                self._note(f"its field '{name}' is not read. {guess(name, _FIELDS)}".strip())
-
-    # -- the model
-
-    def _model(self) -> tuple[str | None, dict[str, Any]]:
-        model = self._values.get("model") or {}
-        if isinstance(model, str):
-            return self._named(model, None), {}
-        if not isinstance(model, dict):
-            raise self._refusal("'model' is no name and no mapping", _AS_IN_DOCS)
-        self._check_known(model, _MODEL_FIELDS, "model")
-        api = model.get("apiType") or model.get("api") or "chat"
-        if api == "responses":
-            self._note("it asks for the API 'responses'; the model is asked as a chat")
-        elif api != "chat":
-            raise self._refusal(
-                f"it asks for the API '{api}'", "Only a chat can be had: write 'chat'."
-            )
-        if model.get("response", "first") not in ("first", None):
-            raise self._refusal(
-                f"it asks for the response '{model['response']}'",
-                "A call gives its value; the record holds the whole answer.",
-            )
-        configuration = model.get("configuration") or {}
-        self._check_connection(model.get("connection") or {}, "connection")
-        self._check_connection(configuration, "configuration")
-        provider = model.get("provider")
-        if isinstance(configuration, dict):
-            provider = provider or configuration.get("type")
-        options = model.get("parameters") or model.get("options") or {}
-        return self._name(model, configuration, provider), self._parameters(options)
-
-    def _name(self, model: dict[str, Any], configuration: Any, provider: Any) -> str | None:
-        found = model.get("id") or model.get("name")
-        if not found and isinstance(configuration, dict):
-            found = configuration.get("azure_deployment") or configuration.get("name")
-            found = found or configuration.get("model")
-        if not found:
-            return None
-        if not isinstance(found, str):
-            raise self._refusal("the model's name is no text", _AS_IN_DOCS)
-        return self._named(found, provider)
-
-    def _named(self, name: str, provider: Any) -> str | None:
-        """As our models are named; a variable of the environment in it is looked up."""
-        resolved = _REFERENCE.sub(self._from_environment, name).strip()
-        if not resolved:
-            return None
-        if provider is None:
-            return resolved if ":" in resolved else f"openai:{resolved}"
-        ours = _PROVIDERS.get(str(provider).lower())
-        if ours is None:
-            raise self._refusal(
-                f"its model's provider '{provider}' is not known",
-                f"There are {', '.join(_PROVIDERS)}; or name the model in the decorator.",
-            )
-        if "azure" in str(provider).lower() or provider == "foundry":
-            self._note(
-                f"the provider '{provider}' is asked as {ours}:, at the address that the"
-                " environment names"
-            )
-        return f"{ours}:{resolved}"
-
-    def _from_environment(self, reference: re.Match[str]) -> str:
-        kind, name = reference["kind"], reference["name"]
-        if kind != "env":
-            raise self._refusal(
-                f"the model's name is in a file ({reference[0]})", "Write it into the prompt."
-            )
-        if _SECRET.search(name):
-            raise self._refusal(
-                f"the model's name is to be taken from the variable {name}",
-                "That looks like a secret, and a model's name is kept with every record.",
-            )
-        value = os.environ.get(name) or reference["default"] or ""
-        if not value:
-            self._note(f"the variable {name}, which names its model, is not set: no model is named")
-        return value
-
-    def _check_connection(self, connection: Any, name: str) -> None:
-        if not isinstance(connection, dict):
-            raise self._refusal(f"'{name}' is no mapping", _AS_IN_DOCS)
-        for field, value in _fields(connection):
-            match = _REFERENCE.fullmatch(value)
-            if _SECRET.search(field) and value and (match is None or match["default"]):
-                raise self._refusal(
-                    f"there is a secret in the file, at model.{name}, '{field}'",
-                    "Take it out: keys are read from the environment, and files are kept.",
+                self._remarks.note(
+                    f"its field '{name}' is not read. {guess(name, _FIELDS)}".strip()
                 )
-        beside = set(connection) - {"type", "name", "azure_deployment", "model", "kind"}
-        if beside:
-            fields = ", ".join(sorted(map(str, beside)))
-            self._note(f"its {name} is not read ({fields}): the environment says where models are")
-
-    def _parameters(self, options: Any) -> dict[str, Any]:
-        if not isinstance(options, dict):
-            raise self._refusal("the model's parameters are no mapping", _AS_IN_DOCS)
-        more = options.get("additionalProperties") or {}
-        if isinstance(more, dict):
-            options = {**options, **more}
-        found: dict[str, Any] = {}
-        for field, value in options.items():
-            name = str(field)
-            if name in _PARAMETERS:
-                if value is not None:
-                    found[_PARAMETERS[name]] = _as_ours(_PARAMETERS[name], value)
-            elif name in _NOTED:
-                self._note(f"its parameter '{name}' is not read: {_NOTED[name]}")
-            elif name in ("tools", "tool_choice", "tools_choice"):
-                self._refuse_tools(value)
-            elif name == "n" and value in (1, None):
-                continue
-            elif name != "additionalProperties":
-                raise self._refusal(
-                    f"its parameter '{name}' has no counterpart",
-                    f"{guess(name, _PARAMETERS)}There are {', '.join(_PARAMETERS)}.",
-                )
-        return found
-
-    def _refuse_tools(self, tools: Any) -> None:
-        if tools:
-            raise self._refusal(
-                "it names tools", "A prompt calls none: give them to an agent, and take them out."
-            )
 
     # -- the inputs
 
@@ -225,7 +106,7 @@ class _Reader:
                 continue
             kind = said.get("kind") or said.get("type")
             if kind is not None and kind not in _KINDS:
-                raise self._refusal(
+                raise self._remarks.refusal(
                     f"the input '{name}' is of the kind '{kind}'",
                     f"A prompt takes {', '.join(_KINDS)}.",
                 )
@@ -241,24 +122,24 @@ class _Reader:
         if isinstance(inputs, list):
             for each in inputs:
                 if not isinstance(each, dict) or not isinstance(each.get("name"), str):
-                    raise self._refusal("an input has no name", _AS_IN_DOCS)
+                    raise self._remarks.refusal("an input has no name", AS_IN_DOCS)
                 yield each["name"], each
         elif isinstance(inputs, dict):
             yield from ((str(name), each) for name, each in inputs.items())
         else:
-            raise self._refusal("'inputs' is no list and no mapping", _AS_IN_DOCS)
+            raise self._remarks.refusal("'inputs' is no list and no mapping", AS_IN_DOCS)
 
     def _sample(self) -> dict[str, Any]:
         sample = self._values.get("sample")
         if isinstance(sample, str):
-            match = _REFERENCE.fullmatch(sample.strip())
+            match = REFERENCE.fullmatch(sample.strip())
             if match is not None and match["kind"] == "env":
-                raise self._refusal(f"its sample is {sample}", _NOT_INTO_WORDS)
+                raise self._remarks.refusal(f"its sample is {sample}", _NOT_INTO_WORDS)
             sample = self._from_file(match["name"] if match else sample)
         if not sample:
             return {}
         if not isinstance(sample, dict):
-            raise self._refusal("'sample' is no mapping and no file of one", _AS_IN_DOCS)
+            raise self._remarks.refusal("'sample' is no mapping and no file of one", AS_IN_DOCS)
         return {str(name): self._value(value, str(name)) for name, value in sample.items()}
 
     def _from_file(self, name: str) -> Any:
@@ -270,25 +151,27 @@ class _Reader:
         except (OSError, ValueError, RuntimeError):
             inside = False
         if not inside or Path(name).is_absolute():
-            raise self._refusal(
+            raise self._remarks.refusal(
                 f"its sample '{name}' is not in the prompt's folder", "Put it there."
             )
         try:
             return json.loads(text_of(path))
         except (ValueError, RecursionError):
-            raise self._refusal(f"its sample '{name}' is no JSON", "") from None
+            raise self._remarks.refusal(f"its sample '{name}' is no JSON", "") from None
 
     def _value(self, value: Any, name: str) -> Any:
         """A value that may come into the words; references in it are refused."""
         for text in _texts(value):
-            if (match := _REFERENCE.search(text)) is not None:
+            if (match := REFERENCE.search(text)) is not None:
                 reference = f"${{{match['kind']}:{match['name']}}}"  # and not its default
-                raise self._refusal(f"the input '{name}' holds {reference}", _NOT_INTO_WORDS)
+                raise self._remarks.refusal(
+                    f"the input '{name}' holds {reference}", _NOT_INTO_WORDS
+                )
         return value
 
     def _text(self, value: Any, name: str) -> str:
         if not isinstance(value, str):
-            raise self._refusal(f"'{name}' is no text", _AS_IN_DOCS)
+            raise self._remarks.refusal(f"'{name}' is no text", AS_IN_DOCS)
         return value
 
     # -- the words
@@ -305,12 +188,12 @@ class _Reader:
         kind = kind.get("kind") if isinstance(kind, dict) else kind
         parser = parser.get("kind") if isinstance(parser, dict) else parser
         if kind not in ("jinja2", "jinja", None):
-            raise self._refusal(
+            raise self._remarks.refusal(
                 f"its template is '{kind}'",
                 "Jinja2 is read: {{ name }} stays as it is, {{#list}} becomes {% for … %}.",
             )
         if parser not in ("prompty", None):
-            raise self._refusal(f"its parser is '{parser}'", "Only 'prompty' is read.")
+            raise self._remarks.refusal(f"its parser is '{parser}'", "Only 'prompty' is read.")
 
     def _sections(self, body: str, line: int) -> Iterator[Section]:
         role: Speaker = "system"
@@ -324,23 +207,12 @@ class _Reader:
             if any(map(str.strip, lines)):
                 yield Section(role, "".join(lines), begun)
             if match["attributes"]:
-                self._note(f"what stands behind the role in line {at} is not sent")
+                self._remarks.note(f"what stands behind the role in line {at} is not sent")
             role, lines, begun = _SPEAKERS[match["role"].lower()], [], at + 1
         if any(map(str.strip, lines)):
             yield Section(role, "".join(lines), begun)
         if _IMAGE.search(body):
-            self._note("it shows an image, which is sent as the words that stand there")
-
-    def _check_known(self, values: Mapping[Any, Any], known: tuple[str, ...], place: str) -> None:
-        for name in values:
-            if name not in known:
-                self._note(f"{place}.{name} is not read. {guess(str(name), known)}".strip())
-
-    def _note(self, words: str) -> None:
-        self._notes.append(words.rstrip(".") if words.endswith(".") else words)
-
-    def _refusal(self, what: str, cure: str) -> PromptError:
-        return PromptError(f"the Prompty file cannot be used: {what}", where=self._where, cure=cure)
+            self._remarks.note("it shows an image, which is sent as the words that stand there")
 
 
 def _split(source: str, where: str) -> tuple[str, str, int]:
@@ -372,25 +244,6 @@ def _texts(value: Any) -> Iterator[str]:
             waiting += [*each, *each.values()] if isinstance(each, dict) else each
 
 
-def _fields(mapping: dict[Any, Any]) -> Iterator[tuple[str, str]]:
-    """The fields with a text, of a mapping and the mappings in it; each mapping once."""
-    seen: set[int] = set()
-    waiting = [mapping]
-    while waiting:
-        each = waiting.pop()
-        seen.add(id(each))
-        for field, value in each.items():
-            if isinstance(value, str):
-                yield str(field), value.strip()
-            elif isinstance(value, dict) and id(value) not in seen:
-                waiting.append(value)
-
-
-def _as_ours(name: str, value: Any) -> Any:
-    return [value] if name == "stop" and isinstance(value, str) else value
-
-
-_AS_IN_DOCS = "docs/prompts.md shows a Prompty file."
 _NOT_INTO_WORDS = (
     "What is in the environment or in a file is not put into the words that a model is sent and"
     " that are kept: pass it as an argument."
@@ -400,49 +253,12 @@ _FIELDS = (
     *("name", "displayName", "description", "metadata", "version", "authors", "tags", "model"),
     *("inputs", "outputs", "sample", "tools", "template", "kind"),
 )
-_MODEL_FIELDS = (
-    *("id", "name", "provider", "apiType", "api", "connection", "configuration"),
-    *("options", "parameters", "response"),
-)
-_PROVIDERS = {
-    "openai": "openai",
-    "azure": "openai",
-    "azure_openai": "openai",
-    "azure_serverless": "openai",
-    "foundry": "openai",
-    "anthropic": "anthropic",
-}
-# Names of both versions, and ours.
-_PARAMETERS = {
-    "temperature": "temperature",
-    "max_tokens": "max_tokens",
-    "max_completion_tokens": "max_tokens",
-    "maxOutputTokens": "max_tokens",
-    "top_p": "top_p",
-    "topP": "top_p",
-    "top_k": "top_k",
-    "topK": "top_k",
-    "stop": "stop",
-    "stopSequences": "stop",
-    "seed": "seed",
-    "presence_penalty": "presence_penalty",
-    "presencePenalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
-    "frequencyPenalty": "frequency_penalty",
-}
-_NOTED = {
-    "response_format": "the function's return type says what comes back",
-    "allowMultipleToolCalls": "a prompt calls no tools",
-    "stream": "whoever calls the prompt decides that",
-}
 _SPEAKERS: dict[str, Speaker] = {
     "system": "system",
     "developer": "system",
     "user": "user",
     "assistant": "assistant",
 }
-_SECRET = re.compile(r"key|secret|token|password|credential", re.IGNORECASE)
-_REFERENCE = re.compile(r"\$\{(?P<kind>env|file):(?P<name>[^:}]+)(?::(?P<default>[^}]*))?\}")
 _ROLE = re.compile(
     r"\s*#?\s*(?P<role>system|user|assistant|developer)\s*(?P<attributes>\[[^\]]*\])?\s*:\s*",
     re.IGNORECASE,

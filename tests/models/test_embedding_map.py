@@ -107,9 +107,7 @@ async def test_words_as_points() -> None:
 
 async def test_many_texts_are_spread_evenly() -> None:
     texts = [f"text {at}" for at in range(10)]
-    found = await embedding_map(
-        texts, views=["bow"], most=5, groups=[str(at) for at in range(10)]
-    )
+    found = await embedding_map(texts, views=["bow"], most=5, groups=[str(at) for at in range(10)])
     assert found.labels == ("text 0", "text 2", "text 4", "text 6", "text 8")
     assert found.groups == ("0", "2", "4", "6", "8")
     assert found.notes == ("5 of 10 texts are drawn, evenly spread",)
@@ -199,7 +197,11 @@ class Reader(HTMLParser):
         self.links += [value or "" for name, value in attrs if name in ("src", "href")]
         if tag == "g":
             self.labels.append(named["aria-label"] or "")
-        if tag == "meta" and "content" in named and "policy" in str(named.get("http-equiv")).lower():
+        if (
+            tag == "meta"
+            and "content" in named
+            and "policy" in str(named.get("http-equiv")).lower()
+        ):
             self.policy = named["content"] or ""
         if tag not in ("meta", "circle"):
             self.open.append(tag)
@@ -248,7 +250,9 @@ async def test_a_picture() -> None:
     assert data.startswith(b"\x89PNG") and notes == ()
     again, _ = picture(evil_map(), "$x_{")
     assert data == again
-    assert "drawn as boxes" in picture(EmbeddingMap(("日本",) * 3, (), "pca", evil_map().maps))[1][0]
+    assert (
+        "drawn as boxes" in picture(EmbeddingMap(("日本",) * 3, (), "pca", evil_map().maps))[1][0]
+    )
 
 
 async def test_points_lie_in_the_frame_and_labels_beside_each_other() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import astuple
 
 from onrecord.errors import ModelRefusedError
 from onrecord.messages import Media, Message, Text, TokenProbability, ToolCall, ToolSchema
@@ -250,9 +251,14 @@ def test_log_probabilities_come_with_their_alternatives():
 def test_log_probabilities_are_numbers_that_json_holds():
     odd = '{"choices": [{"delta": {"content": "x"}, "logprobs": {"content": ['
     odd += '{"token": "a", "logprob": -Infinity}, {"token": "b", "logprob": NaN},'
-    odd += '{"token": "c", "logprob": 0.0001}, {"token": "d"}, 7]}, "finish_reason": "stop"}]}'
+    odd += '{"token": "c", "logprob": 0.0001}, {"token": "d"}, 7,'
+    odd += '{"token": "e", "logprob": ' + "9" * 400 + '}]}, "finish_reason": "stop"}]}'
     _, completion, _ = ask(stream(odd), request=asking(Parameters(logprobs=0)))
-    assert completion.logprobs == (TokenProbability("a", -9999.0), TokenProbability("c", 0.0))
+    assert [each[:2] for each in map(astuple, completion.logprobs)] == [
+        ("a", -9999.0),
+        ("c", 0.0),
+        ("e", 0.0),
+    ]
 
 
 # -- media

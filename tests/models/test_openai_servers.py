@@ -38,6 +38,11 @@ def test_a_redirect_to_another_host_is_refused_and_the_key_stays(status):
         assert failure_of(reply(status, "", Location=there))[0] is False
 
 
+@pytest.mark.parametrize("there", ["http://[", "//", "", "ftp://a.example", "http://a.example:x/"])
+def test_a_redirect_to_nowhere_is_an_error_like_any_other(there):
+    error_of(reply(307, "", Location=there))
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [

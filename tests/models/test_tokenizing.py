@@ -172,10 +172,12 @@ def test_no_half_word_is_shown() -> None:
 
 
 def test_a_line_of_megabytes() -> None:
-    line = " ".join(f"word{number} is {number}" for number in range(250_000))
-    compared = compare_tokenizers(line[:5_000_000], ["word", "sentencepiece"], vocabulary=100)
-    assert all((each.measure.out_of_vocabulary or 0) >= 0 for each in compared.tokenizers)
-    assert compared.tokenizers[0].measure.tokens > 100_000
+    line = " ".join(f"word{number} is {number % 100}" for number in range(400_000))[:5_000_000]
+    compared = compare_tokenizers(line, ["word", "sentencepiece"], vocabulary=500)
+    word, unigram = compared.tokenizers
+    assert word.measure.words > 20_000 and 0.3 < (word.measure.unknown_tokens or 0) < 0.4
+    assert unigram.measure.out_of_vocabulary == 0
+    assert "of 5,000,000 characters are read, in parts evenly spread" in compared.notes[0]
 
 
 def test_a_model_folder(tmp_path: Path) -> None:

@@ -136,20 +136,20 @@ def labels_of(given: Labels | Iterable[str]) -> tuple[Label, ...]:
 
 async def _by_description(asked: Classifying, way: Embedded, text: str) -> LabelResult:
     labels = _wanted(asked)
-    spans = (await sentences_of(text, 2))[:MOST_SENTENCES]
+    spans = sentences_of(text, 2)[:MOST_SENTENCES]
     texts = [text, *(label.words for label in labels), *(text[slice(*span)] for span in spans)]
     vectors = await vectors_of(way.embedder, texts, "texts")
     described = vectors[1 : 1 + len(labels)]
     found = shares(vectors[0] @ described.T)
-    each = shares(vectors[1 + len(labels) :] @ described.T)
+    sentences = shares(vectors[1 + len(labels) :] @ described.T)
     scores = _ranked([label.name for label in labels], found)
     label = next(iter(scores))
-    best = [each_label.name for each_label in labels].index(label)
+    best = next(at for at, each in enumerate(labels) if each.name == label)
     return LabelResult(
         label,
         scores[label],
         scores,
-        _shown_by(text, spans, each[:, best]),
+        _shown_by(text, spans, sentences[:, best]),
         way.name,
         "The confidence is the label's share among these labels, and calibrated to nothing.",
     )
@@ -157,14 +157,13 @@ async def _by_description(asked: Classifying, way: Embedded, text: str) -> Label
 
 async def _by_examples(asked: Classifying, way: Embedded, text: str) -> LabelResult:
     head = await _fitted(asked.shown(), way.embedder)
-    spans = (await sentences_of(text, 2))[:MOST_SENTENCES]
+    spans = sentences_of(text, 2)[:MOST_SENTENCES]
     texts = [text, *(text[slice(*span)] for span in spans)]
     vectors = await vectors_of(way.embedder, texts, "texts")
     found = head.probabilities(vectors)
     scores = _ranked(head.labels, found[0])
     label = next(iter(scores))
-    each = found[1:, head.labels.index(label)]
-    evidence = _shown_by(text, spans, each)
+    evidence = _shown_by(text, spans, found[1:, head.labels.index(label)])
     return LabelResult(label, scores[label], scores, evidence, way.name, head.said)
 
 
@@ -315,7 +314,7 @@ def _wanted(asked: Classifying) -> tuple[Label, ...]:
 
 
 def _ranked(names: Sequence[str], scores: Any) -> dict[str, float]:
-    pairs = [(name, float(score)) for name, score in zip(names, scores, strict=True)]
+    pairs = [(name, round(float(score), 6)) for name, score in zip(names, scores, strict=True)]
     return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
 
@@ -325,7 +324,8 @@ def _shown_by(text: str, spans: list[tuple[int, int]], scores: Any) -> tuple[Evi
     if len(spans) < 2:
         return ()
     best = np.argsort(-np.asarray(scores), kind="stable")[:MOST_SHOWN]
-    return tuple(Evidence(text[slice(*spans[i])], *spans[i], float(scores[i])) for i in best)
+    chosen = [(*spans[at], round(float(scores[at]), 6)) for at in best]
+    return tuple(Evidence(text[start:end], start, end, score) for start, end, score in chosen)
 
 
 _SENTIMENTS = {

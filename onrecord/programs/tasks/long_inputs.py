@@ -1,9 +1,9 @@
 """Texts that are longer than a model reads: cut at their seams, done in parts, on the record.
 
-    map-reduce   each part for itself, at the same time; then what came of them together, in as
-                 many rounds as it takes. Parts do not know of each other.
-    refine       one part after the other, each with what came of those before it. Slower; the
-                 first part has been carried through all calls at the end.
+map-reduce   each part for itself, at the same time; then what came of them together, in as
+             many rounds as it takes. Parts do not know of each other.
+refine       one part after the other, each with what came of those before it. Slower; the
+             first part has been carried through all calls at the end.
 """
 
 from __future__ import annotations

@@ -81,16 +81,14 @@ def _example(given: Any, number: object, where: str = "examples") -> Example:
     )
 
 
-async def sentences_of(text: str, least_words: int = 1) -> list[Span]:
+def sentences_of(text: str, least_words: int = 1) -> list[Span]:
     """The sentences of a text that have so many words, where any has; else all that have one."""
     spans = [span for span in sentence_spans(text) if words(text[slice(*span)])]
     long = [span for span in spans if len(words(text[slice(*span)])) >= least_words]
     return long or spans or [(0, len(text))]
 
 
-async def vectors_of(
-    embedder: Embedder, texts: Sequence[str], what: str
-) -> NDArray[np.float32]:
+async def vectors_of(embedder: Embedder, texts: Sequence[str], what: str) -> NDArray[np.float32]:
     """Vectors of parts of what stands on the record already: there are only said to be so many."""
     return await embed(embedder, texts, shown={what: len(texts)})
 

@@ -1,9 +1,9 @@
 """Who does a task, and in which of the three ways: found out from a model's name.
 
-    embedded     no model, an embedder: sentences are chosen, labels compared, answers quoted
-    generating   a model that writes is asked with a prompt, or with the words that an
-                 encoder-decoder model was trained on before a text ("summarize: ")
-    head         an `hf:` model that was fine-tuned to label texts
+embedded     no model, an embedder: sentences are chosen, labels compared, answers quoted
+generating   a model that writes is asked with a prompt, or with the words that an
+             encoder-decoder model was trained on before a text ("summarize: ")
+head         an `hf:` model that was fine-tuned to label texts
 """
 
 from __future__ import annotations

@@ -1,0 +1,267 @@
+"""`onrecord task`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from onrecord.cli.output import AsJson, complain, plural, print_json, say
+from onrecord.errors import EmptyDocumentError, LoadError, UsageError
+from onrecord.records.recording import recording
+from onrecord.records.wording import dollars, duration
+
+if TYPE_CHECKING:
+    from onrecord.programs.tasks.results import Evidence
+    from onrecord.programs.tasks.task import Task
+
+
+def task(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="summarize, sentiment, translate, classify, answer, extract, generate or similar.",
+            show_default=False,
+        ),
+    ],
+    input: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|TEXT|-", help="What to read; - is standard input.", show_default=False
+        ),
+    ],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Who does it: provider:name, or 'auto'.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Labels to choose from: a,b,c (classify, sentiment).")
+    ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(help="A file of examples: CSV or JSON Lines with text and label (or output)."),
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="Into which language (translate).")] = None,
+    source: Annotated[str | None, typer.Option(help="From which language (translate).")] = None,
+    question: Annotated[str | None, typer.Option("--question", "-q", help="For answer.")] = None,
+    fields: Annotated[
+        str | None, typer.Option(help="What to take out of the text: a,b,c (extract).")
+    ] = None,
+    candidates: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--candidate", help="What to compare with (similar); repeat it.", show_default=False
+        ),
+    ] = None,
+    sentences: Annotated[int | None, typer.Option(help="How many (summarize).")] = None,
+    instruction: Annotated[str | None, typer.Option(help="What to tell the model besides.")] = None,
+    long: Annotated[
+        str | None,
+        typer.Option(help="For texts longer than the model reads: map-reduce or refine."),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(help="How many tokens of a text one request may hold.")
+    ] = None,
+    embedder: Annotated[str | None, typer.Option(help="What compares meanings.")] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Do it for each row of the file; write --out.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The JSON Lines file of a --batch.")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Which column of CSV, which field of JSON Lines (--batch).")
+    ] = None,
+    together: Annotated[int, typer.Option(help="So many rows at the same time (--batch).")] = 4,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Do the rows again that failed (--batch).")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Do one of the usual tasks with a text: a file of any format that can be ingested, or words.
+
+    `onrecord task summarize report.pdf` · `onrecord task classify "My bill is wrong" --labels
+    billing,technical` · `onrecord task sentiment reviews.csv --examples seen.csv --batch -o
+    labelled.jsonl`, which goes on where it stopped when it is run again.
+    """
+    from onrecord.programs.tasks.task import task as made
+
+    given = {
+        "model": model,
+        "labels": None if labels is None else [each.strip() for each in labels.split(",")],
+        "examples": examples,
+        "to": to,
+        "source": source,
+        "question": question,
+        "fields": fields,
+        "candidates": candidates or None,
+        "sentences": sentences,
+        "instruction": instruction,
+        "long": long,
+        "window": window,
+        "embedder": embedder,
+    }
+    asked = made(name, **{key: value for key, value in given.items() if value is not None})
+    if batch:
+        _over(asked, input, out, column, together, retry, json)
+        return
+    if out is not None or column is not None or retry:
+        raise UsageError(
+            "--out, --column and --retry belong to --batch", cure="Add --batch, or leave them out."
+        )
+    _once(asked, _text(input), json)
+
+
+def _once(asked: Task[..., Any], text: str, json: bool) -> None:
+    from onrecord.records.record import plain
+
+    with recording() as run:
+        result = asked.run(text)
+    record = run.records[-1]
+    if json:
+        print_json(
+            {
+                "task": asked.name,
+                **plain(result),
+                "seconds": round(record.seconds, 4),
+                "cost_usd": None if run.cost is None else run.cost / 1e6,
+                "run": record.run,
+            }
+        )
+        return
+    _say_result(result)
+    say(f"{result.model}, {duration(record.seconds)}, {dollars(run.cost)}, run {record.run}")
+
+
+def _over(
+    asked: Task[..., Any],
+    input: str,
+    out: Path | None,
+    column: str | None,
+    together: int,
+    retry: bool,
+    json: bool,
+) -> None:
+    if out is None:
+        raise UsageError("a --batch needs a file to write", cure="Name it: --out results.jsonl.")
+    if input == "-":
+        raise UsageError("a --batch reads a file and no standard input", cure="Name the file.")
+    report = asked.over.run(Path(input), out, column=column, together=together, retry=retry)
+    if json:
+        print_json(report)
+        return
+    failed = f", {report.failed:,} failed (their rows say why)" if report.failed else ""
+    before = f", {report.already:,} of them there before" if report.already else ""
+    say(f"{out}: {plural(report.rows, 'row')}, {report.done:,} done{before}{failed}.")
+    if report.failed:
+        complain(f"{plural(report.failed, 'row')} failed; --retry does them again")
+
+
+def _text(input: str) -> str:
+    """The words themselves, standard input, or the text of a file. Raises LoadError, UsageError."""
+    if input == "-":
+        data = sys.stdin.buffer.read()
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise LoadError(
+                f"standard input is no UTF-8 text at byte {error.start}",
+                cure="Give the name of the file instead: then its format is recognised.",
+            ) from None
+    if _is_file(input):
+        return _loaded(Path(input))
+    if _like_path(input):
+        raise LoadError("there is no such file", where=input, cure="Check how it is written.")
+    return input
+
+
+def _is_file(input: str) -> bool:
+    try:
+        return Path(input).is_file()
+    except (OSError, ValueError):  # longer than a path can be, or with a zero byte
+        return False
+
+
+def _like_path(input: str) -> bool:
+    """Whether somebody meant a file: no blank in it, and the end or the folders of one."""
+    from onrecord.retrieval.loading.registry import can_load
+
+    if any(letter.isspace() for letter in input) or len(input) > 255 or "://" in input:
+        return False
+    return can_load(Path(input)) or input.startswith(("/", "./", "../", "~"))
+
+
+def _loaded(path: Path) -> str:
+    from onrecord.retrieval.document import Document, Fields
+    from onrecord.retrieval.loading.load import load
+
+    texts = []
+    for each in load(path, Fields(), path.name):
+        if not isinstance(each, Document):
+            raise LoadError(each.reason, where=str(path))
+        texts.append(each.text)
+    if not texts:
+        raise EmptyDocumentError("empty", where=str(path))
+    return "\n\n".join(texts)
+
+
+def _say_result(result: Any) -> None:
+    from onrecord.programs.tasks.results import (
+        AnswerResult,
+        LabelResult,
+        SimilarResult,
+        ValueResult,
+    )
+
+    if isinstance(result, LabelResult):
+        sure = "" if result.confidence is None else f"  (confidence {result.confidence:.2f})"
+        say(f"{result.label}{sure}")
+        _say_scores(result.scores)
+    elif isinstance(result, SimilarResult):
+        say(f"{result.score:.2f}  {_line(result.label)}")
+        if len(result.scores) > 1:
+            say(f"  all, in their order: {', '.join(f'{each:.2f}' for each in result.scores)}")
+    elif isinstance(result, ValueResult):
+        _say_values(result.value)
+    elif isinstance(result, AnswerResult) and result.refused:
+        say(f"No answer: {result.note}")
+    else:
+        say(str(result.text))
+        if result.confidence is not None:
+            say(f"  evidence {result.confidence:.2f}")
+    _say_evidence(result.evidence)
+    if result.note and not getattr(result, "refused", False):
+        say(f"\n(Note: {result.note})")
+    say()
+
+
+def _say_scores(scores: dict[str, float]) -> None:
+    wide = max(map(len, scores), default=0)
+    for label, score in list(scores.items())[:MOST_SCORES]:
+        say(f"  {label:<{wide}}  {score:.2f}  {'█' * round(score * 20)}")
+    if len(scores) > MOST_SCORES:
+        say(f"  and {len(scores) - MOST_SCORES} more")
+
+
+def _say_values(value: Any) -> None:
+    for name, each in value.items() if isinstance(value, dict) else [("value", value)]:
+        shown = ", ".join(map(str, each)) if isinstance(each, list) else each
+        say(f"{name}: {'–' if shown in (None, '') else _line(str(shown))}")
+
+
+def _say_evidence(evidence: tuple[Evidence, ...]) -> None:
+    for each in evidence[:MOST_EVIDENCE]:
+        score = "" if each.score is None else f", score {each.score:.2f}"
+        say(f"\n  “{_line(each.quote)}”\n  characters {each.start:,}-{each.end:,}{score}")
+    if len(evidence) > MOST_EVIDENCE:
+        say(f"\n  and {len(evidence) - MOST_EVIDENCE} more; --json has them all")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+MOST_SCORES = 10
+MOST_EVIDENCE = 10

@@ -1,0 +1,126 @@
+"""What each model is asked when models are compared: words with a case in them, or a prompt.
+
+"Name the models in this abstract: {input}"     words, for inputs that are texts
+"Answer {question} for {who}."                  words, for inputs that are objects
+@on.prompt …                                    a typed prompt
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from onrecord.errors import PromptError, UsageError
+from onrecord.messages import text_message
+from onrecord.models.calling import complete
+from onrecord.models.model import Model, Parameters, Request
+from onrecord.prompts.prompt import Prompt
+from onrecord.records.record import content_key
+
+
+class Asking(Protocol):
+    """A way to ask a model about a case."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in a table."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever a case could be asked about in another way."""
+
+    def check(self, inputs: Iterable[Any]) -> None:
+        """Raises UsageError where some input cannot be asked about, before anything is sent."""
+
+    async def ask(self, model: Model, input: Any) -> Any:
+        """The model's answer, on the record. Raises ModelError."""
+
+
+class Words:
+    """Words as they are sent: `{input}` stands for a case's input, `{name}` for a field of it."""
+
+    def __init__(self, text: str = "{input}", parameters: Parameters | None = None) -> None:
+        self.text = text
+        self.name = "words"
+        self._parameters = parameters or Parameters()
+        self._names = set(_FIELD.findall(text))
+        if not self._names:
+            raise UsageError(
+                "the prompt does not say where a case's input goes",
+                where=text if len(text) < 80 else f"{text[:79]}…",
+                cure="Write {input} there.",
+            )
+
+    @property
+    def version(self) -> str:
+        """Of the text and the parameters."""
+        return content_key(self.text, msgspec.to_builtins(self._parameters))
+
+    def check(self, inputs: Iterable[Any]) -> None:
+        """Raises UsageError for a name that an input does not have."""
+        for input in inputs:
+            self._filled(input)
+
+    async def ask(self, model: Model, input: Any) -> str:
+        """The text of the answer."""
+        messages = (text_message("user", self._filled(input)),)
+        inputs = input if isinstance(input, dict) else {"input": input}
+        return (await complete(model, Request(messages, self._parameters, inputs=inputs))).text
+
+    def _filled(self, input: Any) -> str:
+        there = {**(input if isinstance(input, dict) else {}), "input": input}
+        if missing := sorted(self._names - there.keys()):
+            raise UsageError(
+                f"the prompt names {{{missing[0]}}}, and a case's input has no such field",
+                where=f"the fields are {', '.join(there)}",
+                cure="Write {input} for the whole input.",
+            )
+        return _FIELD.sub(lambda found: _written(there[found[1]]), self.text)
+
+
+class Prompted:
+    """A prompt; an input that is an object gives its arguments by name, another one its first."""
+
+    def __init__(self, prompt: Prompt[..., Any]) -> None:
+        self.prompt = prompt
+        self.name = prompt.name
+
+    @property
+    def version(self) -> str:
+        """The prompt's."""
+        return self.prompt.version
+
+    def check(self, inputs: Iterable[Any]) -> None:
+        """Raises PromptError for an input that the prompt does not take."""
+        for input in inputs:
+            self._arguments(input)
+
+    async def ask(self, model: Model, input: Any) -> Any:
+        """The prompt's value."""
+        return await self.prompt.using(model)(**self._arguments(input))
+
+    def _arguments(self, input: Any) -> dict[str, Any]:
+        if isinstance(input, dict):
+            return self.prompt.inputs(input)
+        first = next(iter(inspect.signature(self.prompt).parameters), None)
+        if first is None:
+            raise PromptError(f"the prompt '{self.name}' takes no arguments")
+        return self.prompt.inputs({first: input})
+
+
+def asking(given: Asking | Prompt[..., Any] | str) -> Asking:
+    """A way to ask, from what a caller wrote."""
+    if isinstance(given, str):
+        return Words(given)
+    return Prompted(given) if isinstance(given, Prompt) else given
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+_FIELD = re.compile(r"\{([A-Za-z_]\w*)\}")

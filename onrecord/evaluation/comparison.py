@@ -1,0 +1,318 @@
+"""What a comparison found: of each model what it answered, how good, fast and dear that was."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from onrecord.evaluation.statistics import Interval, paired_bootstrap
+from onrecord.messages import Usage
+from onrecord.records.wording import dollars, duration
+
+Scores = dict[str, tuple[float, ...]]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """One case, as one model answered it.
+
+    `seconds` is how long the answer took, its repairs included and waiting in line not; `cost` is
+    in integer micro-dollars, None where it is not known. Without an answer `error` says why.
+    `record` is the record that holds all requests made for it; `reused` that it was made before.
+    """
+
+    case: str
+    prediction: Any = None
+    seconds: float = 0.0
+    cost: int | None = 0
+    usage: Usage = Usage()
+    error: str | None = None
+    record: str = ""
+    reused: bool = False
+
+
+class ModelResult(msgspec.Struct, frozen=True, dict=True):
+    """What one model did, asked in one way.
+
+    `scores`: by scorer, one number for each case that expects something, in the cases' order; no
+    answer counts 0. `memory`: bytes by which this process grew at its peak, None for a model that
+    runs elsewhere; `warm_up`: seconds of a first answer that is not counted, for it loads the model
+    into this process, None where there was none.
+    """
+
+    model: str
+    ask: str
+    outcomes: tuple[Outcome, ...]
+    scores: Scores
+    memory: int | None = None
+    warm_up: float | None = None
+
+    @property
+    def answered(self) -> tuple[Outcome, ...]:
+        """The cases that got an answer."""
+        return tuple(each for each in self.outcomes if each.error is None)
+
+    @property
+    def failures(self) -> int:
+        """How many cases got none."""
+        return len(self.outcomes) - len(self.answered)
+
+    @functools.cached_property
+    def quality(self) -> dict[str, float]:
+        """The mean of each scorer; of a model that never answered there is none."""
+        if not self.answered:
+            return {}
+        return {name: float(np.mean(each)) for name, each in self.scores.items() if each}
+
+    def latency(self, percent: float) -> float | None:
+        """A percentile of the seconds of answers, linear between two of them."""
+        seconds = [each.seconds for each in self.answered]
+        return float(np.percentile(seconds, percent)) if seconds else None
+
+    @property
+    def cost(self) -> int:
+        """Micro-dollars of all calls whose price is known, those without an answer included."""
+        return sum(each.cost or 0 for each in self.outcomes)
+
+    @property
+    def unpriced(self) -> int:
+        """Of how many cases the cost is not known."""
+        return sum(each.cost is None for each in self.outcomes)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all calls."""
+        return sum((each.usage for each in self.outcomes), Usage())
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """How far one model is from the best one, on the same cases."""
+
+    model: str
+    ask: str
+    scorer: str
+    interval: Interval
+
+    @property
+    def verdict(self) -> str:
+        """In words: "worse", "better", or "within noise"."""
+        if self.interval.within_noise:
+            return "within noise"
+        return "worse" if self.interval.value < 0 else "better"
+
+
+class Comparison(msgspec.Struct, frozen=True, dict=True):
+    """Models side by side, in the order they were given; `run` is the run that holds every request.
+
+    `scorers` are the names, the one that decides first. `concurrent`: how many cases were asked at
+    once, which the latencies are those of.
+    """
+
+    dataset: str
+    version: str
+    cases: int
+    scored: int
+    scorers: tuple[str, ...]
+    concurrent: int
+    results: tuple[ModelResult, ...]
+    run: str = ""
+
+    @property
+    def best(self) -> ModelResult | None:
+        """The one with the highest mean of the first scorer; of equal ones the first."""
+        known = [each for each in self.results if each.quality]
+        if not known:
+            return None
+        return max(known, key=lambda each: each.quality[self.scorers[0]])
+
+    @functools.cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """Of each other model to the best one, by each scorer: paired bootstrap intervals.
+
+        All intervals of a scorer hold together 95 % of the time (Bonferroni: with k models each has
+        the level 1 - .05 / (k - 1)). The best one was chosen on these very cases, so its lead is on
+        the high side.
+        """
+        best = self.best
+        others = [each for each in self.results if each.quality and each is not best]
+        if best is None or not others:
+            return ()
+        level = 1 - 0.05 / len(others)
+        return tuple(
+            Difference(
+                each.model,
+                each.ask,
+                scorer,
+                paired_bootstrap(each.scores[scorer], best.scores[scorer], level=level),
+            )
+            for each in others
+            for scorer in self.scorers
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers do not say by themselves, one sentence each."""
+        return tuple(_notes(self))
+
+    def label(self, each: ModelResult | Difference) -> str:
+        """A model's name, and how it was asked where there is more than one way."""
+        several = len({result.ask for result in self.results}) > 1
+        return f"{each.ask} · {each.model}" if several else each.model
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Column heads and rows for a person. Columns that would say nothing are left out."""
+        columns = [
+            ("model", [self.label(each) for each in self.results]),
+            *(
+                (_head(scorer), [_score(each, scorer) for each in self.results])
+                for scorer in self.scorers
+                if self.scored
+            ),
+            ("p50", [_seconds(each.latency(50)) for each in self.results]),
+            ("p95", [_seconds(each.latency(95)) for each in self.results]),
+            ("cost", [_cost(each) for each in self.results]),
+            ("tokens", [_tokens(each.usage) for each in self.results]),
+        ]
+        if any(each.failures for each in self.results):
+            columns.append(("failed", [f"{each.failures:,}" for each in self.results]))
+        if any(each.memory is not None for each in self.results):
+            columns.append(("memory", [_memory(each.memory) for each in self.results]))
+        heads, cells = [head for head, _ in columns], [cells for _, cells in columns]
+        return heads, [list(row) for row in zip(*cells, strict=True)]
+
+    def difference_table(self) -> tuple[list[str], list[list[str]]]:
+        """Column heads and rows of the differences to the best model; no rows without any."""
+        rows = [
+            [
+                self.label(each),
+                _head(each.scorer),
+                f"{each.interval.value:+.3f}",
+                f"{each.interval.low:+.3f}",
+                f"{each.interval.high:+.3f}",
+                each.verdict,
+            ]
+            for each in self.differences
+        ]
+        return ["beside the best", "by", "difference", "from", "to", ""], rows
+
+    def document(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON; costs in dollars."""
+        best = self.best
+        return {
+            "dataset": {"name": self.dataset, "version": self.version, "cases": self.cases},
+            "scorers": self.scorers,
+            "concurrent": self.concurrent,
+            "models": [_document(each) for each in self.results],
+            "best": None if best is None else {"model": best.model, "ask": best.ask},
+            "differences": [
+                {
+                    **{name: getattr(each, name) for name in ("model", "ask", "scorer")},
+                    "value": each.interval.value,
+                    "low": each.interval.low,
+                    "high": each.interval.high,
+                    "level": each.interval.level,
+                    "verdict": each.verdict,
+                }
+                for each in self.differences
+            ],
+            "notes": self.notes,
+            "run": self.run,
+        }
+
+
+def _notes(comparison: Comparison) -> Any:
+    results, cases = comparison.results, comparison.cases
+    if not comparison.scored:
+        yield "no case says what is expected, so nothing is scored"
+    elif comparison.scored < cases:
+        yield f"{comparison.scored:,} of {cases:,} cases say what is expected; only they are scored"
+    if 0 < comparison.scored < _FEW and len(results) > 1:
+        yield (
+            f"{comparison.scored} cases are few: intervals of fewer than {_FEW} are too narrow, "
+            "and a p95 of them is about the slowest answer"
+        )
+    local = [each for each in results if each.memory is not None]
+    if len(local) > 1:
+        yield (
+            f"the memory of {comparison.label(local[0])}, the first in this process, includes the "
+            "libraries that it needed"
+        )
+    for each in results:
+        if each.failures:
+            first = next(one.error for one in each.outcomes if one.error is not None)
+            counts = "" if not each.answered else "; they count 0"
+            yield (
+                f"{comparison.label(each)}: {each.failures:,} of {cases:,} cases without an "
+                f"answer{counts}. The first: {first}"
+            )
+        if reused := sum(one.reused for one in each.outcomes):
+            yield (
+                f"{comparison.label(each)}: {reused:,} of {cases:,} answers were on record; their "
+                "times and costs are those of then"
+            )
+        if each.unpriced:
+            yield (
+                f"{comparison.label(each)}: the cost of {each.unpriced:,} of {cases:,} cases is "
+                "not known"
+            )
+
+
+def _document(each: ModelResult) -> dict[str, Any]:
+    return {
+        "model": each.model,
+        "ask": each.ask,
+        "quality": each.quality,
+        "p50_seconds": each.latency(50),
+        "p95_seconds": each.latency(95),
+        "cost_usd": None if each.unpriced else each.cost / 1e6,
+        "known_cost_usd": each.cost / 1e6,
+        "usage": each.usage,
+        "failed": each.failures,
+        "memory_bytes": each.memory,
+        "warm_up_seconds": each.warm_up,
+        "cases": [
+            {
+                **{name: getattr(one, name) for name in ("case", "prediction", "error", "record")},
+                "seconds": one.seconds,
+                "cost_usd": None if one.cost is None else one.cost / 1e6,
+                "reused": one.reused,
+            }
+            for one in each.outcomes
+        ],
+        "scores": each.scores,
+    }
+
+
+def _head(scorer: str) -> str:
+    return _HEADS.get(scorer, scorer.replace("_", " "))
+
+
+def _score(result: ModelResult, scorer: str) -> str:
+    found = result.quality.get(scorer)
+    return "–" if found is None else f"{found:.3f}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "–" if seconds is None else duration(seconds)
+
+
+def _cost(result: ModelResult) -> str:
+    if result.unpriced == len(result.outcomes):
+        return "?"
+    return dollars(result.cost) + (" + ?" if result.unpriced else "")
+
+
+def _tokens(usage: Usage) -> str:
+    return f"{usage.input:,} → {usage.output:,}"
+
+
+def _memory(bytes: int | None) -> str:
+    if bytes is None:
+        return "-"
+    return f"{bytes / 1e9:.2f} GB" if bytes >= 1e9 else f"{bytes / 1e6:.0f} MB"
+
+
+_HEADS = {"token_f1": "F1", "exact_match": "exact"}
+_FEW = 20

@@ -1,0 +1,135 @@
+"""extract: typed values out of a text, by a model; or what patterns find for sure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from onrecord.errors import UsageError
+from onrecord.models.model import Embedder, Model
+from onrecord.programs.flow import flow
+from onrecord.programs.tasks.results import Evidence, ValueResult, quoted
+from onrecord.programs.tasks.texts import Example, Examples, checked, examples_of
+from onrecord.programs.tasks.ways import Embedded, Headed, way_of
+from onrecord.prompts.prompt import Prompt, prompt
+from onrecord.prompts.untrusted import untrusted
+from onrecord.records.record import plain
+
+
+class Extracting(msgspec.Struct, frozen=True, kw_only=True):
+    """Takes values out of a text.
+
+    `into`: a type (pydantic model, dataclass, Struct, TypedDict, list of them); or `fields`: names,
+    each of whose values is a text or None. Without a model only the fields emails, urls, numbers
+    and dates can be found, each a list, by patterns that take what is written in a usual form.
+    """
+
+    into: Any = None
+    fields: str | Sequence[str] = ()
+    model: str | Model | None = None
+    embedder: str | Embedder | None = None
+    instruction: str = ""
+    examples: Examples = None
+
+    def __post_init__(self) -> None:
+        examples_of(self.examples)
+        if (self.into is None) == (not self.names()):
+            raise UsageError(
+                "extract needs a type or the names of fields, and not both",
+                cure="Say into=TYPE, or fields=['name', 'date'].",
+            )
+
+    def names(self) -> tuple[str, ...]:
+        """The fields. Raises UsageError for one that cannot be a field's name."""
+        given = self.fields.split(",") if isinstance(self.fields, str) else self.fields
+        names = tuple(name.strip() for name in given if name.strip())
+        for name in names:
+            if not name.isidentifier():
+                raise UsageError(
+                    f"'{name}' cannot be the name of a field",
+                    cure="Use letters, digits and underscores.",
+                )
+        if len(set(names)) < len(names):
+            raise UsageError("a field is named twice", cure="Name each field once.")
+        return names
+
+    @flow
+    async def extract(self, text: str) -> ValueResult:
+        """The values of a text. Raises UsageError, ModelError."""
+        checked(text)
+        way = await way_of(self.model, self.embedder)
+        if isinstance(way, Headed):
+            raise UsageError("this model labels texts and extracts nothing", where=way.name)
+        if isinstance(way, Embedded):
+            return _matched(self.names(), text)
+        into = self.into or msgspec.defstruct(
+            "Values", [(name, str | None, None) for name in self.names()], frozen=True
+        )
+        said = await _prompt_into(into).using(way.model)(
+            text, list(examples_of(self.examples)), self.instruction
+        )
+        value = plain(said) if self.into is None else said
+        evidence, missing = quoted(list(_texts(plain(said))), text)
+        note = ""
+        if missing:
+            note = f"Not in the text word for word: {', '.join(f'“{m[:80]}”' for m in missing)}."
+        return ValueResult(value, None, evidence, way.name, note)
+
+
+def _prompt_into(into: Any) -> Prompt[..., Any]:
+    async def extract_values(text: str, examples: list[Example], instruction: str) -> Any:
+        """Take the values out of the text."""
+
+    extract_values.__annotations__["return"] = into
+    return prompt(untrusted=untrusted("text", max_chars=1_000_000))(extract_values)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts and numbers of a value, as they may be written."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, str) and value.strip():
+        yield value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield str(value)
+
+
+def _matched(names: tuple[str, ...], text: str) -> ValueResult:
+    unknown = [name for name in names if name not in _PATTERNS]
+    if unknown or not names:
+        raise UsageError(
+            f"without a model, extract finds {', '.join(_PATTERNS)}"
+            + (f", and not '{unknown[0]}'" if unknown else ""),
+            cure="Name a model that writes: model='openai:NAME' or 'hf:NAME'.",
+        )
+    found = {name: list(_PATTERNS[name].finditer(text)) for name in names}
+    evidence = [
+        Evidence(match.group(), match.start(), match.end())
+        for matches in found.values()
+        for match in matches
+    ]
+    value = {
+        name: list(dict.fromkeys(match.group() for match in matches))
+        for name, matches in found.items()
+    }
+    note = "Found by patterns; what is written in another form is not found."
+    return ValueResult(value, None, tuple(evidence), "patterns", note)
+
+
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}\.?"
+_PATTERNS = {
+    "emails": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}(?![\w-])"),
+    "urls": re.compile(r"https?://[^\s<>\"')\]}]{1,2000}(?<![.,;:!?])"),
+    "numbers": re.compile(r"(?<![\w.,-])-?\d{1,30}(?:[.,]\d{1,30}){0,10}(?!\w|-\d)"),
+    "dates": re.compile(
+        rf"\b(?:\d{{4}}-\d{{2}}-\d{{2}}|\d{{1,2}}(?:st|nd|rd|th)? {_MONTH} \d{{4}}"
+        rf"|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})\b"
+    ),
+}

@@ -1,0 +1,63 @@
+"""similar: which of some texts means most the same as a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from onrecord.errors import OutputError, UsageError
+from onrecord.models.model import Embedder, Model
+from onrecord.programs.flow import flow
+from onrecord.programs.tasks.results import SimilarResult
+from onrecord.programs.tasks.texts import checked, vectors_of
+from onrecord.programs.tasks.ways import Embedded, Headed, way_of
+from onrecord.prompts.prompt import prompt
+from onrecord.prompts.untrusted import untrusted
+
+
+class Comparing(msgspec.Struct, frozen=True, kw_only=True):
+    """Compares a text with `candidates` by the cosine of their vectors (`embedder`), or by what a
+    generating model judges."""
+
+    candidates: str | Sequence[str] = ()
+    model: str | Model | None = None
+    embedder: str | Embedder | None = None
+    instruction: str = ""
+
+    @flow
+    async def similar(
+        self, text: str, candidates: str | Sequence[str] | None = None
+    ) -> SimilarResult:
+        """How similar each candidate is, and which is most. Raises UsageError, ModelError."""
+        given = self.candidates if candidates is None else candidates
+        among = [given] if isinstance(given, str) else list(given)
+        if not among:
+            raise UsageError(
+                "there is nothing to compare the text with", cure="Give candidates=['…', '…']."
+            )
+        for each in (text, *among):
+            checked(each, "text" if each is text else "candidate")
+        way = await way_of(self.model, self.embedder)
+        if isinstance(way, Headed):
+            raise UsageError("this model labels texts and compares none", where=way.name)
+        if isinstance(way, Embedded):
+            vectors = await vectors_of(way.embedder, [text, *among], "texts")
+            scores = [round(float(score), 6) for score in vectors[1:] @ vectors[0]]
+        else:
+            scores = await compare_texts.using(way.model)(text, among, self.instruction)
+            if len(scores) != len(among) or not all(0 <= score <= 1 for score in scores):
+                raise OutputError(
+                    f"the model judged {len(scores)} candidates of {len(among)}, or not from 0 to "
+                    "1",
+                    where=way.name,
+                )
+        best = int(np.argmax(scores))
+        return SimilarResult(among[best], scores[best], tuple(scores), way.name)
+
+
+@prompt(untrusted=untrusted("text", "candidates", max_chars=1_000_000))
+async def compare_texts(text: str, candidates: list[str], instruction: str) -> list[float]:
+    """Judge how much each candidate means the same as the text."""
+    raise AssertionError("a prompt's body is never run")

@@ -25,7 +25,8 @@ test: check ## run every check and every test (what CI runs)
 	@$(BIN)/python -m pytest
 
 check: $(TEST_READY) ## style and types
-	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy onrecord
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy onrecord && \
+	  $(BIN)/mypy --explicit-package-bases --disable-error-code empty-body examples
 
 bench: $(BENCH_READY) ## measure beside the peers; ONLY=name for one of benchmarks/*.py
 	@for name in $(or $(ONLY),$(BENCHMARKS)); do \

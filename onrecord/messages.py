@@ -52,7 +52,20 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     failed: bool = False
 
 
-Part = Text | Media | ToolCall | ToolResult
+class Thinking(msgspec.Struct, frozen=True, tag="thinking"):
+    """A part of an assistant's message: what the model thought, which is no part of its words.
+
+    `text` is as much as its provider shows of it, maybe nothing. `signature` is what the provider
+    wants to have back with it, unchanged, when the conversation goes on; `redacted` thinking is
+    nothing but that.
+    """
+
+    text: str
+    signature: str = ""
+    redacted: bool = False
+
+
+Part = Text | Media | ToolCall | ToolResult | Thinking
 
 
 class Message(msgspec.Struct, frozen=True):

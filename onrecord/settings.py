@@ -101,13 +101,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 cure="Write postgresql://user:password@host/database, or leave it empty for "
                 "SQLite.",
             )
-        if settings.home == Path():  # "" and "."
+        home = root / settings.home.expanduser()
+        if home.resolve() == root.resolve():
             raise SettingsError(
                 "the setting 'home' is the project's folder itself, which the records would fill",
                 where=str(root / _FILE),
                 cure="Name a folder in it, such as .onrecord.",
             )
-        return msgspec.structs.replace(settings, home=root / settings.home.expanduser())
+        return msgspec.structs.replace(settings, home=home)
 
 
 def make_home(home: Path) -> None:
@@ -123,7 +124,7 @@ def make_home(home: Path) -> None:
 
 _FILE = "onrecord.toml"
 _PREFIX = "ONRECORD_"
-_STORE = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://.")
+_STORE = re.compile(r"postgres(?:ql)?(?:\+\w+)?://.")
 # The least and the most of each number.
 _BOUNDS = {
     "max_file_mb": (1e-6, 1e6),

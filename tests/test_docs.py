@@ -48,7 +48,7 @@ def handbook(project: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folders of models that docs/models.md speaks of."""
+    """The folders of models that docs/transformers.md speaks of."""
     from tests.models import tiny_models
 
     folder = tmp_path_factory.mktemp("models")
@@ -61,7 +61,7 @@ def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def models_at_hand(request: pytest.FixtureRequest, handbook: Path) -> None:
     """Those folders, for the page that needs them."""
-    if request.node.callspec.params["page"].name == "models.md":
+    if request.node.callspec.params["page"].name == "transformers.md":
         for folder in request.getfixturevalue("tiny_folders").iterdir():
             (handbook.parent / folder.name).symlink_to(folder)
 

@@ -11,6 +11,7 @@ import typer
 
 from onrecord import __version__
 from onrecord.cli import answers, collections, demo, models, prompts, records, tasks
+from onrecord.cli import models_compare as _models_compare  # noqa: F401  # registers on models.app
 from onrecord.cli.output import complain
 from onrecord.errors import OnrecordError, StorageError, UsageError
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onrecord.cli.models import app
-from onrecord.cli.output import AsJson, complain, plural, print_json, say
+from onrecord.cli.output import AsJson, complain, print_json, say
 from onrecord.cli.records_screen import say_table
+from onrecord.errors import UsageError
 from onrecord.records.wording import flat
 
 if TYPE_CHECKING:
     from onrecord.evaluation.asking import Asking
     from onrecord.evaluation.comparison import Comparison
+    from onrecord.evaluation.dataset import Dataset
 
 
 def _asking(help: str, *names: str, **more: Any) -> Any:
@@ -38,8 +40,18 @@ def compare(
         ),
     ],
     prompt: Annotated[
-        str, _asking("The words to send; {input} is the case's input, {name} a field of it.")
-    ] = "{input}",
+        str | None,
+        _asking(
+            "The words to send (default: {input}); {input} is the case's input, {name} a field "
+            "of it."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, _asking("Instead of words: a task, as `onrecord task` knows it.")
+    ] = None,
+    labels: Annotated[
+        str | None, _asking("Of a task: a,b,c (default for classify: those that are expected).")
+    ] = None,
     temperature: Annotated[float | None, _asking("How freely to draw; 0: not at all.")] = None,
     max_tokens: Annotated[int | None, _asking("How long an answer may get.", min=1)] = None,
     concurrent: Annotated[
@@ -63,15 +75,16 @@ def compare(
     what was answered. For example:
     `onrecord models compare openai:gpt-5-mini hf:google/flan-t5-small --data cases.jsonl`
     """
-    from onrecord.evaluation.asking import Words
     from onrecord.evaluation.comparing import compare_models
     from onrecord.evaluation.dataset import Dataset
-    from onrecord.models.model import Parameters
     from onrecord.records.ledger import budget
     from onrecord.records.limits import Limits
 
     cases = Dataset.read(data)
-    ask: Asking = Words(prompt, Parameters(temperature=temperature, max_tokens=max_tokens))
+    if task is None:
+        ask = _words(prompt, labels, temperature, max_tokens)
+    else:
+        ask = _task(task, labels, cases, {prompt, temperature, max_tokens} != {None})
     try:
         with nullcontext() if usd is None else budget(Limits(usd=usd)):
             compared = compare_models.run(
@@ -86,6 +99,34 @@ def compare(
     say_comparison(compared)
 
 
+def _words(
+    prompt: str | None, labels: str | None, temperature: float | None, max_tokens: int | None
+) -> Asking:
+    from onrecord.evaluation.asking import Words
+    from onrecord.models.model import Parameters
+
+    if labels is not None:
+        raise UsageError("--labels are those of a task", cure="Name one with --task classify.")
+    parameters = Parameters(temperature=temperature, max_tokens=max_tokens)
+    return Words("{input}" if prompt is None else prompt, parameters)
+
+
+def _task(name: str, labels: str | None, cases: Dataset, has_words: bool) -> Asking:
+    from onrecord.evaluation.asking import Tasked
+
+    if has_words:
+        raise UsageError(
+            "a task brings its own words and parameters",
+            cure="Leave out --prompt, --temperature and --max-tokens, or --task.",
+        )
+    if labels is not None:
+        return Tasked(name, labels=[label.strip() for label in labels.split(",")])
+    if name == "classify":
+        expected = {case.expected for case in cases if isinstance(case.expected, str)}
+        return Tasked(name, labels=sorted(expected))
+    return Tasked(name)
+
+
 def say_comparison(compared: Comparison) -> None:
     """Print the table, how far the others are from the best one, and what to know about both."""
     heads, rows = compared.table()
@@ -97,9 +138,6 @@ def say_comparison(compared: Comparison) -> None:
         say(f"best: {compared.label(best)}. Beside it, on the same {compared.scored} cases:")
         say_table(heads, rows, left=2)
     say()
-    say(
-        f"{plural(compared.cases, 'case')}, {compared.concurrent} at once. Every request: "
-        f"onrecord records show {compared.run}"
-    )
+    say(compared.summary)
     for note in compared.notes:
         complain(f"note: {flat(note)}")

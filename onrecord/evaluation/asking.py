@@ -18,8 +18,9 @@ from onrecord.errors import PromptError, UsageError
 from onrecord.messages import text_message
 from onrecord.models.calling import complete
 from onrecord.models.model import Model, Parameters, Request
+from onrecord.programs.tasks.task import task
 from onrecord.prompts.prompt import Prompt
-from onrecord.records.record import content_key
+from onrecord.records.record import content_key, plain
 
 
 class Asking(Protocol):
@@ -110,6 +111,38 @@ class Prompted:
         if first is None:
             raise PromptError(f"the prompt '{self.name}' takes no arguments")
         return self.prompt.inputs({first: input})
+
+
+class Tasked:
+    """A task of `onrecord.task` with its options; an input that is an object gives its arguments by
+    name. Its value is compared: a label, a text, what was taken out of one.
+
+    Raises UnknownNameError for another name, UsageError for an option that the task has not.
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
+        task(name, **options)
+        self.name = name
+        self._options = options
+
+    @property
+    def version(self) -> str:
+        """Of the task's name and its options."""
+        return content_key(self.name, plain(self._options))
+
+    def check(self, inputs: Iterable[Any]) -> None:
+        """Raises UsageError for an input that is neither a text nor an object."""
+        for input in inputs:
+            if not isinstance(input, str | dict):
+                raise UsageError(
+                    f"a task reads texts, and a case's input is {type(input).__name__}",
+                    where=f"task {self.name}",
+                )
+
+    async def ask(self, model: Model, input: Any) -> Any:
+        """The value of the task's result."""
+        doing = task(self.name, model=model, **self._options)
+        return (await (doing(**input) if isinstance(input, dict) else doing(input))).value
 
 
 def asking(given: Asking | Prompt[..., Any] | str) -> Asking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -10,7 +11,8 @@ import numpy as np
 
 from onrecord.evaluation.statistics import Interval, paired_bootstrap
 from onrecord.messages import Usage
-from onrecord.records.wording import dollars, duration
+from onrecord.records.drawing import padded, wide
+from onrecord.records.wording import dollars, duration, flat
 
 Scores = dict[str, tuple[float, ...]]
 
@@ -197,6 +199,25 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
         ]
         return ["beside the best", "by", "difference", "from", "to", ""], rows
 
+    def text(self) -> str:
+        """Both tables and the notes, for a person."""
+        heads, rows = self.table()
+        lines = [*_laid_out(heads, rows, left=1), ""]
+        heads, rows = self.difference_table()
+        if self.best is not None and rows:
+            lines.append(
+                f"best: {self.label(self.best)}. Beside it, on the same {self.scored} cases:"
+            )
+            lines += [*_laid_out(heads, rows, left=2), ""]
+        lines.append(self.summary)
+        return "\n".join([*lines, *(f"note: {flat(note)}" for note in self.notes)])
+
+    @property
+    def summary(self) -> str:
+        """One line: how many cases, and where their requests can be read."""
+        count = f"{self.cases:,} case{'s' * (self.cases != 1)}, {self.concurrent} at once"
+        return f"{count}. Every request: onrecord records show {self.run}"
+
     def document(self) -> dict[str, Any]:
         """Everything as plain values, for JSON; costs in dollars."""
         best = self.best
@@ -222,7 +243,7 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
         }
 
 
-def _notes(comparison: Comparison) -> Any:
+def _notes(comparison: Comparison) -> Iterator[str]:
     results, cases = comparison.results, comparison.cases
     if not comparison.scored:
         yield "no case says what is expected, so nothing is scored"
@@ -283,6 +304,15 @@ def _document(each: ModelResult) -> dict[str, Any]:
         ],
         "scores": each.scores,
     }
+
+
+def _laid_out(heads: list[str], rows: list[list[str]], *, left: int) -> Iterator[str]:
+    """Lines of a table: `left` columns of names, then columns of numbers."""
+    rows = [[flat(cell) for cell in row] for row in rows]
+    widths = [max(wide(row[at]) for row in [heads, *rows]) for at in range(len(heads))]
+    for row in [heads, *rows]:
+        cells = (padded(cell, widths[at], right=at >= left) for at, cell in enumerate(row))
+        yield "  ".join(cells).rstrip()
 
 
 def _head(scorer: str) -> str:

@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from onrecord.messages import Completion, Finish, Message, Part, Text, ToolCall, Usage
+from onrecord.messages import Completion, Finish, Message, Part, Text, Thinking, ToolCall, Usage
 from onrecord.models.usage import merged, reported_cost, usage_of
 
 
 class Answer:
     """What the events of one answer (or one whole message) add up to.
 
-    Thinking is counted (`usage.reasoning`), and no part of the words.
+    Thinking is a part of the message, counted in `usage.reasoning`, and no part of the words.
     """
 
     def __init__(self) -> None:
@@ -94,6 +94,8 @@ class Answer:
         words = _text(delta, "text")
         block.words += words
         block.input += _text(delta, "partial_json")
+        block.thoughts += _text(delta, "thinking")
+        block.signature += _text(delta, "signature")
         return words
 
     def _close(self, delta: Mapping[str, Any]) -> None:
@@ -121,12 +123,16 @@ class _Block:
         self.id, self.name = _text(block, "id"), _text(block, "name")
         self.words = _text(block, "text")
         self.input = ""
+        self.thoughts = _text(block, "thinking")
+        self.signature = _text(block, "signature") or _text(block, "data")
         self._whole = block.get("input")
 
     def part(self) -> Part | None:
         if self.kind == "tool_use":
             given = self.input or json.dumps(self._whole if isinstance(self._whole, dict) else {})
             return ToolCall(self.id, self.name, given)
+        if self.kind in ("thinking", "redacted_thinking"):
+            return Thinking(self.thoughts, self.signature, self.kind == "redacted_thinking")
         return Text(self.words) if self.words else None
 
 
@@ -143,7 +149,12 @@ def _place(index: object) -> object:
     return index if isinstance(index, int) else 0
 
 
-_OF = {"text_delta": "text", "input_json_delta": "tool_use"}
+_OF = {
+    "text_delta": "text",
+    "input_json_delta": "tool_use",
+    "thinking_delta": "thinking",
+    "signature_delta": "thinking",
+}
 _FINISHES: dict[str, Finish] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from onrecord.errors import ModelRefusedError
-from onrecord.messages import Media, Message, Part, Text, ToolCall, ToolResult
+from onrecord.messages import Media, Message, Part, Text, Thinking, ToolCall, ToolResult
 from onrecord.models.anthropic_schema import Inexpressible, enforced
 from onrecord.models.failures import note
 from onrecord.models.model import Parameters, Request
@@ -84,7 +84,7 @@ class Dialect(NamedTuple):
 
     def _message(self, message: Message) -> dict[str, Any] | None:
         """One message; None where nothing of it is left: empty texts are refused."""
-        parts = [part for part in message.parts if not (isinstance(part, Text) and not part.text)]
+        parts = [part for part in message.parts if _has_content(part)]
         # The results of tools come before all words.
         parts.sort(key=lambda part: not isinstance(part, ToolResult))
         role = "user" if message.role == "tool" else message.role
@@ -100,6 +100,10 @@ class Dialect(NamedTuple):
         if isinstance(part, ToolResult):
             result = {"type": "tool_result", "tool_use_id": _id(part.id), "content": part.text}
             return {**result, "is_error": True} if part.failed else result
+        if isinstance(part, Thinking):
+            if part.redacted:
+                return {"type": "redacted_thinking", "data": part.signature}
+            return {"type": "thinking", "thinking": part.text, "signature": part.signature}
         return self._media(part)
 
     def _media(self, part: Media) -> dict[str, Any]:
@@ -133,6 +137,13 @@ def _split(messages: tuple[Message, ...]) -> tuple[str, tuple[Message, ...]]:
     first = next((at for at, each in enumerate(messages) if each.role != "system"), len(messages))
     system = "\n\n".join(each.text for each in messages[:first] if each.text)
     return system, messages[first:]
+
+
+def _has_content(part: Part) -> bool:
+    """Whether the API takes a part: no empty words, and no thoughts but its own, signed ones."""
+    if isinstance(part, Thinking):
+        return bool(part.signature)
+    return not isinstance(part, Text) or bool(part.text)
 
 
 def _object(arguments: str) -> dict[str, Any]:

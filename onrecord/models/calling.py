@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onrecord.calling import emit, listening
 from onrecord.errors import ModelError
-from onrecord.messages import Completion, Media, TextDelta, ToolCall, ToolResult, Usage
+from onrecord.messages import Completion, Media, TextDelta, Thinking, ToolCall, ToolResult, Usage
 from onrecord.models.model import Embedder, Event, Model, Request, counts, pieces, wraps
 from onrecord.models.prices import Prices, check_prices, cost_of, price, worst_price
 from onrecord.records.ledger import Hold, held, longest_answer
@@ -182,6 +182,7 @@ def _most_tokens(request: Request) -> tuple[int, bool]:
             else:
                 most += len(part.text.encode("utf-8", "replace"))
                 most += _AROUND if isinstance(part, ToolResult) else 0
+                most += len(part.signature) if isinstance(part, Thinking) else 0
     return most, media
 
 

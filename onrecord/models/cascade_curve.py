@@ -318,7 +318,7 @@ def _cells(point: Point) -> tuple[str, ...]:
     usd = "unknown" if point.usd is None else f"{point.usd:.6f}"
     interval = f"{point.low:.3f}-{point.high:.3f}"
     return (
-        f"{point.threshold:.4f}",
+        "above all" if point.escalated == 1 else f"{point.threshold:.4f}",
         f"{point.quality:.3f}",
         interval,
         usd,

@@ -103,7 +103,7 @@ async def embedding_map(
         else:
             vectors = np.asarray(await embed(embedder_named(name), labels), np.float64)
         points, held = await asyncio.to_thread(project, vectors, projection)
-        rounded = tuple((float(x), float(y)) for x, y in points)
+        rounded = tuple((float(x), float(y)) for x, y in points + 0.0)  # no -0.0
         maps.append(View(name, rounded, int(vectors.shape[1]), held))
     if "word2vec" in views and counts.total() < _MANY:
         notes += (f"word2vec learned from {counts.total():,} words, too few to mean much",)

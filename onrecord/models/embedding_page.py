@@ -125,7 +125,8 @@ main { display: grid; gap: 1.25rem;
 figure { margin: 0; max-width: 60rem; }
 figcaption { margin-bottom: .25rem; overflow-wrap: anywhere; }
 figcaption span, p { color: var(--dim); }
-figure svg { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 4px; }
+figure svg { overflow: visible; width: 100%; height: auto;
+  border: 1px solid var(--line); border-radius: 4px; }
 ul { list-style: none; display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: 0; }
 li svg { width: .8em; height: .8em; margin-right: .35em; }
 circle { fill: var(--c0); fill-opacity: .8; }
@@ -134,29 +135,33 @@ circle { fill: var(--c0); fill-opacity: .8; }
 .c7 circle { fill: var(--c7); }
 .p text { font-size: 11px; fill: var(--ink); visibility: hidden; pointer-events: none; }
 .p.l text { visibility: visible; }
-.p:hover text, .p:focus text, .p.on text { visibility: visible; font-size: 14px; font-weight: 600;
+.p:hover text, .p:focus text, .p.on text { visibility: visible; font-size: 12px; font-weight: 700;
   paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
 .p:hover circle, .p:focus circle, .p.on circle { r: 7px; stroke: var(--ink); stroke-width: 2px; }
-.p:focus { outline: none; }
+.p:focus { outline: none; } .p.on { pointer-events: none; }
 table { border-collapse: collapse; } th, td { text-align: left; padding: .15rem .75rem .15rem 0;
   font-weight: normal; border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
 thead th { color: var(--dim); }
 """
 _SCRIPT = """
+// The lit point is a copy on top: moving the point itself would take the focus from it.
 const light = (point) => {
-  for (const each of document.querySelectorAll(".p.on")) each.classList.remove("on");
+  for (const each of document.querySelectorAll(".p.on")) each.remove();
   if (!point) return;
   for (const each of document.querySelectorAll(`.p[data-i="${point.dataset.i}"]`)) {
-    each.classList.add("on");
-    each.parentNode.append(each);  // what is drawn last lies on top
+    const copy = each.cloneNode(true);
+    for (const name of ["tabindex", "data-i", "role", "aria-label"]) copy.removeAttribute(name);
+    copy.setAttribute("aria-hidden", "true");
+    copy.classList.add("on");
+    each.parentNode.append(copy);
   }
 };
 const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 for (const svg of document.querySelectorAll("figure svg")) {
   const points = [...svg.querySelectorAll(".p")];
-  let dragging = false;
   svg.addEventListener("mouseover", (event) => light(event.target.closest(".p")));
-  svg.addEventListener("focusin", (event) => { if (!dragging) light(event.target.closest(".p")); });
+  svg.addEventListener("focusin", (event) => light(event.target.closest(".p")));
+  svg.addEventListener("focusout", () => light(null));
   svg.addEventListener("keydown", (event) => {
     const at = Number(event.target.dataset.i);
     const to = { Home: 0, End: points.length - 1 }[event.key] ?? at + (steps[event.key] ?? NaN);
@@ -164,10 +169,7 @@ for (const svg of document.querySelectorAll("figure svg")) {
     event.preventDefault();
     points[at].tabIndex = -1;
     points[to].tabIndex = 0;
-    light(points[to]);
-    dragging = true;
     points[to].focus();
-    dragging = false;
   });
 }
 """

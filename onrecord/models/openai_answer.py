@@ -12,6 +12,7 @@ from onrecord.messages import (
     Message,
     Part,
     Text,
+    Thinking,
     TokenProbability,
     ToolCall,
     Usage,
@@ -23,7 +24,7 @@ class Answer:
     """What the chunks of one answer add up to.
 
     The cost is the one that the server reports; where it reports none, prices are others' business
-    (`prices.cost_of`). Thinking, which some servers send beside the words, is not part of them.
+    (`prices.cost_of`). Thinking, which some servers send beside the words, is a part of its own.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class Answer:
         self._refusal: list[str] = []
         self._calls: list[_Call] = []
         self._logprobs: list[TokenProbability] = []
-        self._thought = False
+        self._thoughts: list[str] = []
         self._usage: Usage | None = None
         self._cost: int | None = None
         self._finish = ""
@@ -44,7 +45,7 @@ class Answer:
     @property
     def empty(self) -> bool:
         """Whether nothing came: no word, no thought, no call, no reason for the end."""
-        said = any(self._words) or any(self._refusal) or self._calls or self._thought
+        said = any(self._words) or any(self._refusal) or self._calls or any(self._thoughts)
         return not (said or self._finish)
 
     @property
@@ -69,7 +70,9 @@ class Answer:
         words, refusal = _text(delta.get("content")), _text(delta.get("refusal"))
         self._words.append(words)
         self._refusal.append(refusal)
-        self._thought |= any(map(delta.get, _THOUGHTS))
+        self._thoughts.append(
+            next(filter(None, (_text(delta.get(each)) for each in _THOUGHTS)), "")
+        )
         for at, call in enumerate(_dicts(delta.get("tool_calls"))):
             self._add_call(call, at)
         return words or refusal
@@ -80,7 +83,9 @@ class Answer:
         """The whole answer. `logprobs`: whether they were asked for."""
         refusal = "".join(self._refusal)
         text = "".join(self._words) + refusal
-        parts: list[Part] = [Text(text)] if text else []
+        thoughts = "".join(self._thoughts)
+        parts: list[Part] = [Thinking(thoughts)] if thoughts else []
+        parts += [Text(text)] if text else []
         parts += [
             ToolCall(call.id or f"call_{at}", call.name, call.arguments)
             for at, call in enumerate(self._calls, 1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from onrecord.sentences import sentence_spans
 TRAINED = ("word", "char", "bpe", "wordpiece", "sentencepiece")
 
 
-class Piece(NamedTuple):
+class Piece(msgspec.Struct, frozen=True):
     """A token, and the characters `text[start:end]` that it stands for.
 
     Tokens of a part of a character (bytes of an emoji) share it; a token that stands for no
@@ -112,8 +112,8 @@ def compare_tokenizers(
     no share is known.
 
     Of a text over a million characters as many are read, in parts that are evenly spread; the notes
-    say so. Raises UsageError for an empty text and for a vocabulary that is too small, UnknownNameError,
-    and MissingExtraError for sentencepiece without the extra `look`.
+    say so. Raises UsageError for an empty text and for a vocabulary that is too small,
+    UnknownNameError, and MissingExtraError for sentencepiece without the extra `look`.
     """
     names = tuple(dict.fromkeys(names))
     for name in names:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onrecord.messages import Text
+from onrecord.messages import Text, Thinking
 from onrecord.models.model import Request
 from onrecord.models.transformers_loading import refusal
 
@@ -63,6 +63,8 @@ def _templated(turns: list[dict[str, str]], tokenizer: Any, where: str) -> Any:
 def _text(parts: tuple[object, ...], where: str) -> str:
     words = []
     for part in parts:
+        if isinstance(part, Thinking):
+            continue  # another answer's, and no part of its words
         if not isinstance(part, Text):
             raise refusal(
                 f"hf: models are sent words, and a message holds a {type(part).__name__}",

@@ -45,7 +45,7 @@ class Journal:
         self.folder = folder
         self.lost = 0
         self._room = room
-        self._fsync = fsync
+        self.fsync = fsync
         # A signal's handler that makes a call may interrupt its own thread in here.
         self._lock = threading.RLock()
         self._writer, self._number = new_id(), 0
@@ -77,7 +77,7 @@ class Journal:
                 if os.write(self._file, data) != length:  # type: ignore[arg-type]  # prepared
                     self._cut_off()
                 self._size += length
-                if self._fsync:
+                if self.fsync:
                     os.fsync(self._file)  # type: ignore[arg-type]  # as above
             except OSError as error:
                 self._lose(error, isinstance(frame, Start | End))
@@ -141,7 +141,7 @@ class Journal:
     def _begin_segment(self) -> None:
         full = self._file
         self._number += 1
-        self._file = _open_segment(self.folder, f"{self._writer}.{self._number:06}", self._fsync)
+        self._file = _open_segment(self.folder, f"{self._writer}.{self._number:06}", self.fsync)
         self._size = len(MAGIC)
         if full is not None:
             os.close(full)

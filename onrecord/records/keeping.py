@@ -30,7 +30,7 @@ class Keeper:
         self._sources: set[str] = set()
         self._tags: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.attend: Callable[[], None] = lambda: None
-        """Called at every call that starts: see folding.py."""
+        """Called at every call that starts: see attending.py."""
 
     def body(self, packed: bytes) -> tuple[Body, bool]:
         """What is kept of a packed value, and whether that is less than all of it."""

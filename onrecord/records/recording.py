@@ -556,6 +556,8 @@ def _keeper(folder: str, *variables: bytes | None) -> Keeper | None:
     with _journals_lock:  # one writer a process and home; each project has rules of its own
         if settings.home not in _journals:
             _journals[settings.home] = journal_of(settings)
+        elif settings.fsync:  # what one project of a home asks for holds for all of them
+            _journals[settings.home].fsync = True
         keeper = Keeper(settings, _journals[settings.home])
     if settings.fold_seconds > 0:
         keeper.attend = Attendant(settings).attend

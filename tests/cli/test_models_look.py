@@ -56,7 +56,7 @@ def test_tokens_as_json() -> None:
     assert list(word["measure"])[-2:] == ["unknown_tokens", "out_of_vocabulary"]
     # 4, 9, 14 and 19 are held out, each one of the sentence's seven tokens.
     assert word["measure"]["unknown_tokens"] == 4 / 28
-    assert word["pieces"][1] == ["lower", 4, 9, True]
+    assert word["pieces"][1] == {"token": "lower", "start": 4, "end": 9, "known": True}
     assert found["text"] == "The lower house is "
 
 

@@ -21,6 +21,7 @@ from onrecord.messages import (
     Media,
     Message,
     Text,
+    Thinking,
     ToolCall,
     ToolResult,
     ToolSchema,
@@ -200,6 +201,18 @@ def test_thinking_is_kept_apart_from_the_words():
     hidden = block(1, {"type": "redacted_thinking", "data": "xyz"})
     deltas, completion, _ = ask(said(START, *thought, *hidden, *text("Yes.", index=2), stop(), END))
     assert (deltas, completion.text, completion.usage.reasoning) == (["Yes."], "Yes.", 12)
+    thoughts = (Thinking("Hm, text.", "abc"), Thinking("", "xyz", redacted=True))
+    assert completion.message.parts == (*thoughts, Text("Yes."))
+    again = Request((*HELLO.messages, completion.message, *HELLO.messages))
+    assert body_of(again)["messages"][1]["content"] == [
+        {"type": "thinking", "thinking": "Hm, text.", "signature": "abc"},
+        {"type": "redacted_thinking", "data": "xyz"},
+        {"type": "text", "text": "Yes."},
+    ]
+    unsigned = Message("assistant", (Thinking("Another's."), Text("x")))
+    assert [each["type"] for each in body_of(Request((unsigned,)))["messages"][0]["content"]] == [
+        "text"
+    ]
 
 
 def test_tool_calls_are_put_together_from_their_pieces():
@@ -686,7 +699,7 @@ def test_anthropics_client_knows_all_that_we_send():
 
     messages = (
         *HELLO.messages,
-        Message("assistant", (Text("x"), ToolCall("t", "find", "{}"))),
+        Message("assistant", (Thinking("Hm.", "s"), Text("x"), ToolCall("t", "find", "{}"))),
         Message("tool", (ToolResult("t", "find", "y", failed=True),)),
         Message("user", (Media("image/png", "data:image/png;base64,QQ=="),)),
         text_message("system", "Still there?"),

@@ -6,7 +6,15 @@ import pytest
 from msgspec.structs import astuple
 
 from onrecord.errors import ModelRefusedError
-from onrecord.messages import Media, Message, Text, TokenProbability, ToolCall, ToolSchema
+from onrecord.messages import (
+    Media,
+    Message,
+    Text,
+    Thinking,
+    TokenProbability,
+    ToolCall,
+    ToolSchema,
+)
 from onrecord.models.model import Parameters, Request, structures
 from onrecord.models.openai_api import OpenAIModel
 from onrecord.models.openai_wire import Chat
@@ -308,6 +316,9 @@ def test_thinking_is_kept_apart_from_the_words():
         thought = {"choices": [{"delta": {field: "Hm."}}]}
         deltas, completion, _ = ask(stream(thought, *words("Yes.")))
         assert (deltas, completion.text) == (["Yes."], "Yes.")
+        assert completion.message.parts == (Thinking("Hm."), Text("Yes."))
+        wire = body_of(Request((completion.message,)))["messages"]
+        assert wire == [{"role": "assistant", "content": "Yes."}]
 
 
 def test_nothing_is_sent_of_a_request_that_is_refused():

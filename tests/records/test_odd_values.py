@@ -228,3 +228,18 @@ def test_a_store_that_is_none_is_told_at_the_first_call(
     monkeypatch.setenv("ONRECORD_STORE", "mysql://somewhere")
     with pytest.raises(SettingsError, match="postgresql://"), call("flow", "f", 1):
         pass
+
+
+def test_what_one_project_of_a_home_asks_of_the_disk_holds_for_all(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONRECORD_HOME", str(project / "shared"))
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    for name, rules in (("a", ""), ("b", "fsync = true\n")):
+        (project / name).mkdir()
+        (project / name / "onrecord.toml").write_text(rules)
+        monkeypatch.chdir(project / name)
+        with call("flow", name, 1):
+            pass
+    assert len(synced) == 2

@@ -174,8 +174,10 @@ class Batch:
         lock = filelock.FileLock(self._out.with_name(f".{self._out.name}.lock"), timeout=0)
         try:
             with lock:
-                yield
-                Path(lock.lock_file).unlink(missing_ok=True)
+                try:
+                    yield
+                finally:
+                    Path(lock.lock_file).unlink(missing_ok=True)
         except filelock.Timeout:
             raise StorageError(
                 "another process writes this file",

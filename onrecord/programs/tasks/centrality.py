@@ -3,7 +3,8 @@
 Erkan and Radev, "LexRank: Graph-based Lexical Centrality as Salience in Text Summarization" (JAIR
 22, 2004): a random walk over the sentences, which goes to another one in proportion to how similar
 the two are; where it is most often is the centre of the text. This is its continuous form, with
-the cosines of sentence vectors in the place of those of TF-IDF.
+the cosines of sentence vectors in the place of those of TF-IDF; and a sentence is not its own
+neighbour here, so that one which nothing resembles is left by every path.
 
 The limits: it chooses and writes nothing, so a chosen "he" may refer to a sentence that is not
 there; and what a text says once only is never central.
@@ -22,6 +23,9 @@ def centrality(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     """
     count = len(vectors)
     similar = np.clip(np.asarray(vectors, np.float64) @ np.asarray(vectors, np.float64).T, 0.0, 1.0)
+    np.fill_diagonal(similar, 0.0)
+    alone = similar.sum(axis=1) == 0
+    similar[alone] = 1.0
     steps = similar / np.maximum(similar.sum(axis=1, keepdims=True), 1e-12)
     place = np.full(count, 1.0 / count)
     for _ in range(ROUNDS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -60,6 +61,7 @@ class Classifying(msgspec.Struct, frozen=True, kw_only=True):
     instruction: str = ""
 
     def __post_init__(self) -> None:
+        self.shown()
         self.known()
 
     @flow
@@ -76,6 +78,11 @@ class Classifying(msgspec.Struct, frozen=True, kw_only=True):
         """The examples, each with one of the labels. Raises UsageError."""
         found = examples_of(self.examples)
         names = [label.name for label in labels_of(self.labels)]
+        if found and not names and len({str(example.output) for example in found}) == 1:
+            raise UsageError(
+                f"all examples have the label '{found[0].output}'",
+                cure="Give examples of at least two labels.",
+            )
         for example in found:
             if not isinstance(example.output, str) or (names and example.output not in names):
                 raise UsageError(
@@ -237,27 +244,34 @@ async def _whole_or_parts(head: HFClassifier, text: str) -> tuple[Labelled, str]
     """What a head says of a text; of one that it cannot read whole, the mean of its parts."""
     try:
         return (await heard(head, [text]))[0], ""
-    except ContextLengthError:
-        parts = await cut(text, PART_TOKENS)
-        if len(parts) < 2:
-            raise
+    except ContextLengthError as error:
+        found = await _parts(head, text, error)
+    tokens = sum(each.tokens for each in found)
+    mean = {
+        name: sum(each.probabilities[name] * each.tokens for each in found) / tokens
+        for name in found[0].probabilities
+    }
+    ranked = dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
+    note = (
+        f"The text is longer than the model reads: the scores are the mean of its {len(found)} "
+        "parts, weighted by length."
+    )
+    return Labelled(ranked, tokens, found[0].exclusive), note
+
+
+async def _parts(head: HFClassifier, text: str, error: ContextLengthError) -> list[Labelled]:
+    """What a head says of the parts of a text, the longest that it reads. Raises `error`."""
 
     @step
     async def map_parts(parts: list[str]) -> list[Labelled]:
         return await heard(head, parts)
 
-    found = await map_parts([text[slice(*part)] for part in parts])
-    tokens = [each.tokens for each in found]
-    mean = {
-        name: sum(e.probabilities[name] * e.tokens for e in found) / sum(tokens)
-        for name in found[0].probabilities
-    }
-    ranked = dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
-    note = (
-        f"The text is longer than the model reads: the scores are the mean of its {len(parts)} "
-        "parts, weighted by length."
-    )
-    return Labelled(ranked, sum(tokens), found[0].exclusive), note
+    for most in PART_TOKENS:
+        spans = await cut(text, most)
+        if len(spans) > 1:
+            with contextlib.suppress(ContextLengthError):
+                return await map_parts([text[slice(*span)] for span in spans])
+    raise error
 
 
 async def heard(
@@ -337,5 +351,5 @@ _HEADS: dict[Any, Head] = {}
 MOST_HEADS = 8
 MOST_SENTENCES = 256
 MOST_SHOWN = 2
-# In the embedder's tokens; heads read 512 of their own as a rule.
-PART_TOKENS = 200
+# In the embedder's tokens: what a head counts in its own is known when it has refused.
+PART_TOKENS = (400, 200, 100, 50, 25)

@@ -122,7 +122,10 @@ def _local(asked: str | Model, encoder: Embedder) -> Way:
     words = source.load_tokenizer()
     trained = None
     if config.is_encoder_decoder:
-        trained = {"kind": config.model_type, **(config.task_specific_params or {})}
+        trained = {
+            "kind": config.model_type,
+            **(getattr(config, "task_specific_params", None) or {}),
+        }
     return Generating(
         model(asked),
         lambda text: len(words(text, truncation=False, verbose=False)["input_ids"]),

@@ -1,0 +1,140 @@
+"""`onrecord task` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+INVOICE = "My invoice charges me twice for March. I want the money back. The weather was nice."
+SEEN = "text,label\nI love it,good\nso good,good\nwonderful,good\nawful,bad\nI hate it,bad\nworst,bad\n"
+
+
+def task(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "onrecord", "task", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
+
+
+def test_a_label_with_its_confidence_and_evidence() -> None:
+    done = task("classify", INVOICE, "--labels", "billing,technical,shipping")
+    assert done.returncode == 0, done.stderr
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("billing  (confidence 0.")
+    assert any(line.startswith("  technical  0.") for line in rest)
+    assert "“My invoice charges me twice for March.”" in done.stdout
+    assert "characters 0-38" in done.stdout and "embedded:minilm, " in done.stdout
+
+
+def test_json() -> None:
+    done = task("classify", INVOICE, "--labels", "billing,shipping", "--json")
+    said = json.loads(done.stdout)
+    assert list(said) == [
+        "task",
+        "label",
+        "confidence",
+        "scores",
+        "evidence",
+        "model",
+        "note",
+        "seconds",
+        "cost_usd",
+        "run",
+    ]
+    assert said["evidence"][0]["quote"] == INVOICE[:38] and said["cost_usd"] == 0
+
+
+@pytest.mark.parametrize("given", ["file", "stdin", "text"])
+def test_a_file_a_text_or_standard_input(given: str, project: Path) -> None:
+    text = "The pump delivers four litres a minute. The pipe is made of copper."
+    (project / "pump.md").write_text(text)
+    word = {"file": "pump.md", "stdin": "-", "text": text}[given]
+    done = task("answer", word, "-q", "How much does the pump deliver?", input=text)
+    assert done.stdout.startswith("The pump delivers four litres a minute."), done.stderr
+    refused = task("answer", word, "-q", "Who wrote Hamlet?", input=text)
+    assert refused.returncode == 0 and refused.stdout.startswith("No answer: ")
+
+
+def test_the_other_tasks(project: Path) -> None:
+    (project / "seen.csv").write_text(SEEN)
+    done = task("sentiment", "wonderful, so good", "--examples", "seen.csv")
+    assert done.stdout.startswith("good  (confidence ") and "cross-validated" in done.stdout
+    assert task("similar", "a cat", "--candidate", "a kitten").stdout[0] == "0"
+    found = task("extract", "Mail a@b.org by 2024-03-05", "--fields", "emails,urls")
+    assert "emails: a@b.org" in found.stdout and "urls: –" in found.stdout
+    assert task("summarize", INVOICE, "--sentences", 1).stdout.count("“") == 1
+    echoed = task("translate", "a cat", "--to", "German", "--model", "scripted:demo")
+    assert echoed.stdout.startswith("Thank you for asking.")
+    assert task("generate", "a cat", "-m", "scripted:echo").stdout.startswith("a cat\n")
+
+
+def test_a_batch_goes_on_where_it_stopped(project: Path) -> None:
+    (project / "seen.csv").write_text(SEEN)
+    (project / "in.csv").write_text("id,text\n1,great\n2,\n3,terrible\n")
+    command = ["sentiment", "in.csv", "--examples", "seen.csv", "--batch", "-o", "out.jsonl"]
+    done = task(*command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "out.jsonl: 3 rows, 2 done, 1 failed (their rows say why).\n"
+    assert "1 row failed; --retry" in done.stderr
+    again = json.loads(task(*command, "--json").stdout)
+    assert (again["rows"], again["already"], again["failed"]) == (3, 3, 1)
+    other = task("classify", "in.csv", "--labels", "a,b", "--batch", "-o", "out.jsonl")
+    assert other.returncode == 2 and "the output of the task 'sentiment'" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["sumarize", "x"], 2, "Did you mean 'summarize'?"),
+        (["similar", "x", "--labels", "a,b"], 2, "no option 'labels'"),
+        (["classify", "x", "--labels", "a"], 2, "only the label 'a'"),
+        (["classify", "x"], 2, "no labels to choose from"),
+        (["sentiment", "x"], 2, "sentiment needs a model or examples"),
+        (["translate", "x"], 2, "into which language"),
+        (["summarize", ""], 2, "the text is empty"),
+        (["summarize", "gone.pdf"], 3, "there is no such file"),
+        (["summarize", "empty.txt"], 3, "empty"),
+        (["summarize", "binary.txt"], 3, "binary.txt"),
+        (["summarize", "long.txt"], 2, "5,000,000 characters"),
+        (["summarize", "x", "--long", "all"], 2, "neither 'map-reduce' nor 'refine'"),
+        (["summarize", "x", "--out", "y"], 2, "belong to --batch"),
+        (["summarize", "long.txt", "--batch"], 2, "--out results.jsonl"),
+        (["sentiment", "x", "--examples", "one.csv"], 2, "all examples have the label 'a'"),
+        (["sentiment", "x", "--examples", "gone.csv"], 2, "no such file of examples"),
+        (["summarize", "x", "--model", "nobody:x"], 2, "there is no model 'nobody:x'"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    arguments: list[str], status: int, said: str, project: Path
+) -> None:
+    (project / "empty.txt").write_bytes(b"")
+    (project / "binary.txt").write_bytes(bytes(range(256)) * 40)
+    (project / "long.txt").write_text("x" * 5_000_000)
+    (project / "one.csv").write_text("text,label\nx,a\ny,a\n")
+    done = task(*arguments)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr and done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_standard_input_that_is_no_text() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "onrecord", "task", "summarize", "-"],
+        input=b"\xff\xfe\x00",
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 3 and b"no UTF-8 text at byte 0" in done.stderr
+
+
+def test_help_has_an_example() -> None:
+    shown = task("--help").stdout
+    assert "onrecord task summarize" in shown and "--batch" in shown

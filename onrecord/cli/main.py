@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 
 from onrecord import __version__
-from onrecord.cli import answers, collections, demo, models, prompts, records, tasks
+from onrecord.cli import (
+    answers,
+    collections,
+    demo,
+    models,
+    models_map,
+    models_tokens,
+    prompts,
+    records,
+    tasks,
+)
 from onrecord.cli import models_compare as _models_compare  # noqa: F401  # registers on models.app
 from onrecord.cli.output import complain
 from onrecord.errors import OnrecordError, StorageError, UsageError
@@ -41,6 +51,8 @@ app.command()(collections.ingest)
 app.command()(collections.search)
 app.command()(answers.ask)
 app.command()(tasks.task)
+models.app.command("tokens")(models_tokens.show_tokens)
+models.app.command("map")(models_map.draw_map)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(records.app, name="records")

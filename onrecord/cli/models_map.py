@@ -8,7 +8,6 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from onrecord.cli.models import app
 from onrecord.cli.models_tokens import names_in, read_file
 from onrecord.cli.output import AsJson, complain, plural, print_json, say
 from onrecord.cli.records_screen import say_table
@@ -23,7 +22,6 @@ class Texts(NamedTuple):
     labels: list[str]
 
 
-@app.command("map")
 def draw_map(
     file: Annotated[
         Path,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onrecord.cli.models import app
 from onrecord.cli.output import AsJson, complain, print_json, say
 from onrecord.cli.records_screen import say_line, say_table, width
 from onrecord.errors import UsageError
@@ -31,7 +30,6 @@ With = Annotated[
 ]
 
 
-@app.command("tokens")
 def show_tokens(
     text: Annotated[
         str,

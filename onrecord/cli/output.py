@@ -62,4 +62,4 @@ def plural(number: int, noun: str) -> str:
 
 
 # One character for one: columns stay where they are.
-_PLAIN = str.maketrans("│├└─…→✗↺▕▏▎▍▌▐▋▊▉█░┊“”µ", '||`-~>x<||||######:!""u')
+_PLAIN = str.maketrans("│├└─…→✗↺▕▏▎▍▌▐▋▊▉█░┊“”µ·↵⇥–", '||`-~>x<||||######:!""u.$>-')

@@ -219,7 +219,7 @@ class Flow(Recorded[P, R]):
             if (done := past.done()) is not None:
                 return cast("R", self._result(done.output, past))
             resumption = Resumption(past.history, answers, changed, past.source, past.notes)
-            resumption.check_whole()
+            resumption.check_whole(past.erased)
             resumption.check_version(self.version, self._code.source)
             return await self._again(past, resumption, given)
         finally:

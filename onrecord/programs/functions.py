@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import hashlib
 import inspect
+import operator
 import types
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, ParamSpec
 from onrecord.errors import UsageError
 from onrecord.programs.restoring import hints, is_loose
 from onrecord.programs.versions import code_hash, rebound, source_of
+from onrecord.records.outlining import hashed, without_secrets
 
 P = ParamSpec("P")
 
@@ -103,6 +104,7 @@ class Code:
         """The home whose records hold the source."""
         self.is_closure = bool(getattr(self._function, "__closure__", None))
         """Whether there may be something that `held` gives: most functions are not even asked."""
+        self._held: tuple[list[Any], dict[str, Any]] = ([], {})
 
     @functools.cached_property
     def source(self) -> str | None:
@@ -123,18 +125,21 @@ class Code:
 
     def held(self) -> dict[str, str | int | float] | None:
         """The texts and numbers that the function holds from the function that it was made in, by
-        their names: they tell functions of one code apart. What it counts on with is none.
+        their names: they tell functions of one code apart. What it counts on with is none, nor is
+        what looks like a secret; of a long text it is the hash.
 
         Others (lists, objects, flags) may change between two attempts at a run, and are not known
         to determine the output: these functions are told apart by the order of their calls.
         """
-        found: dict[str, str | int | float] = {}
-        for name, cell in self._cells:
-            with contextlib.suppress(ValueError):  # nothing was assigned yet
-                value = cell.cell_contents
-                if isinstance(value, str | int | float) and not isinstance(value, bool):
-                    found[name] = value
-        return found or None
+        now = [_content(cell) for _, cell in self._cells]
+        before, told = self._held
+        if len(before) != len(now) or not all(map(operator.is_, before, now)):
+            named = zip((name for name, _ in self._cells), now, strict=True)
+            told = without_secrets(
+                {name: _short(each) for name, each in named if type(each) in (str, int, float)}
+            )
+            self._held = now, told
+        return told or None
 
     @functools.cached_property
     def _cells(self) -> tuple[tuple[str, types.CellType], ...]:
@@ -161,3 +166,19 @@ class Code:
     def is_loose(self) -> bool:
         """Whether it may return objects of types that it does not name."""
         return is_loose(self.returns)
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing was assigned yet
+        return None
+
+
+def _short(value: str | int | float) -> str | int | float:
+    if not isinstance(value, str) or len(value) <= _LONGEST:
+        return value
+    return hashed(value.encode("utf-8", "surrogatepass"), 16)
+
+
+_LONGEST = 1000

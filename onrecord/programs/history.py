@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from onrecord.errors import ResumeError
-from onrecord.records.record import Record
+from onrecord.records.outlining import as_before
+from onrecord.records.record import Record, pack
 from onrecord.records.recording import RESUMED
 
 
@@ -137,7 +138,7 @@ class History:
         for record in records:
             # What was taken from a record stands where that record stood.
             known = self.of.get(record.source) if record.source is not None else None
-            if known is not None and known.parent is node and known.records[0].key == record.key:
+            if known is not None and known.parent is node and _stands_for(known.records[0], record):
                 taken.add(id(known))
                 self._join(known, record)
             else:
@@ -148,6 +149,8 @@ class History:
             unseen = waiting.setdefault(record.key, iter(list(same)))
             free = next((each for each in unseen if id(each) not in taken), None)
             if free is None:
+                free = self._resembling(node, record, taken)
+            if free is None:
                 free = Node(node)
                 same.append(free)
                 node.by_name.setdefault((record.kind, record.name), []).append(free)
@@ -156,9 +159,45 @@ class History:
             taken.add(id(free))
             self._join(free, record)
 
+    def _resembling(self, node: Node, record: Record, taken: set[int]) -> Node | None:
+        """The unfinished call that this one was made in the place of: nothing but what objects, or
+        the function, hold has changed. See `Resumption`, which decided so."""
+        same = [
+            each
+            for each in node.by_name.get((record.kind, record.name), ())
+            if _resembles(record, each.records[-1])
+        ]
+        left = [each for each in same if id(each) not in taken and not each.is_done()]
+        if not left or (len(same) > 1 and not all(map(self.is_certain, same))):
+            return None
+        return left[0]
+
     def _join(self, node: Node, record: Record) -> None:
         node.records.append(record)
         self.of[record.id] = node
+        if node.parent is None:
+            return
+        for by_key in (node.parent.by_key, self.by_key):
+            if not any(each is node for each in (same := by_key.setdefault(record.key, []))):
+                same.append(node)
+
+
+FUNCTIONS = ("flow", "step", "tool")
+"""The kinds of calls whose keys are made of what objects and functions hold, too."""
+
+
+def _stands_for(known: Record, record: Record) -> bool:
+    """Whether what was taken from `known` was taken as the same call, made again."""
+    if known.key == record.key:
+        return True
+    same = (known.kind, known.name, known.version) == (record.kind, record.name, record.version)
+    return same and record.kind in FUNCTIONS
+
+
+def _resembles(record: Record, known: Record) -> bool:
+    if record.kind not in FUNCTIONS or record.version != known.version:
+        return False
+    return pack(as_before(record.input, known.input)) == pack(known.input)
 
 
 def _is_attempt(record: Record, root: Record) -> bool:

@@ -116,10 +116,13 @@ class _StoreLock:
                 error,
             )
         finally:
-            with contextlib.suppress(sa.exc.SQLAlchemyError):  # a lost connection holds no lock
-                self._connection.scalar(self._said("pg_advisory_unlock"))
-                self._connection.close()
-            self._store.close()
+            try:
+                with contextlib.suppress(sa.exc.SQLAlchemyError):  # a lost connection holds no lock
+                    self._connection.scalar(self._said("pg_advisory_unlock"))
+            finally:
+                with contextlib.suppress(sa.exc.SQLAlchemyError):
+                    self._connection.close()
+                self._store.close()
 
     def _said(self, function: str) -> sa.Select[tuple[bool]]:
         import sqlalchemy as sa

@@ -13,7 +13,9 @@ from onrecord.programs.history import History
 from onrecord.programs.holding import Hold
 from onrecord.programs.pausing import stop
 from onrecord.programs.restoring import Unrestorable, restored
+from onrecord.records.outlining import as_before
 from onrecord.records.record import Record, pack, plain
+from onrecord.records.holes import erased_note
 from onrecord.records.recording import RESUMED, asked_key, type_note
 from onrecord.settings import Settings
 
@@ -37,13 +39,20 @@ class Past:
     """What the store has of a run. No other process goes on with it until `release`."""
 
     def __init__(
-        self, settings: Settings, history: History, notes: Mapping[str, str], hold: Hold
+        self,
+        settings: Settings,
+        history: History,
+        notes: Mapping[str, str],
+        hold: Hold,
+        erased: bool,
     ) -> None:
         self._settings = settings
         self._hold = hold
         self.history = history
         self.notes = notes
         """The types of objects that versions of functions have returned without naming them."""
+        self.erased = erased
+        """Whether records of the run were erased."""
 
     @classmethod
     def take(cls, settings: Settings, run: str) -> Past:
@@ -59,7 +68,8 @@ class Past:
                 stop(whole)
                 _wait_for_branches(store, whole)
                 records = store.run(whole)
-                return cls(settings, History(records), _notes(store, records), hold)
+                erased = store.source(erased_note(whole)) is not None
+                return cls(settings, History(records), _notes(store, records), hold, erased)
             except BaseException:
                 hold.release()
                 raise
@@ -160,7 +170,10 @@ class Past:
                 values[name], recorded[name] = self._restored(parameter, hints.get(name))
         last = self.history.attempts[-1]
         differ = asked_key("flow", last.name, recorded, last.version) != last.key
-        if differ and pack(plain(recorded)) == pack(last.input):
+        if differ:  # but for what its objects hold by now
+            now = as_before(plain(recorded), last.input)
+            differ = asked_key("flow", last.name, now, last.version) != last.key
+        if differ and pack(now) == pack(last.input):
             raise self._incomplete(name for name in list(recorded)[len(owner) :])
         bound = inspect.BoundArguments(signature, values)
         return Arguments(bound.args[len(owner) :], bound.kwargs, recorded, differ)

@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 from onrecord.errors import ResumeError, UsageError
 from onrecord.messages import Question
-from onrecord.programs.history import History, Node
+from onrecord.programs.history import FUNCTIONS, History, Node
 from onrecord.records.difference import difference
+from onrecord.records.outlining import as_before
 from onrecord.records.record import Record, pack, plain
-from onrecord.records.recording import Call, Found, Recall
+from onrecord.records.recording import Call, Found, Recall, asked_key
 
 Changed = Literal["refuse", "repeat"]
 
@@ -111,12 +112,15 @@ class Resumption(Recall):
                 more,
             )
 
-    def check_whole(self) -> None:
-        """Raises ResumeError where records are gone that others were made inside of."""
-        if self._history.strays and not self._repeat:
+    def check_whole(self, erased: bool) -> None:
+        """Raises ResumeError where records are gone that others were made inside of, or where some
+        were `erased`: what was done in them is not known."""
+        strays = self._history.strays
+        if (strays or erased) and not self._repeat:
+            what = f", in which {_named(strays[0])} was made" if strays else ""
             raise ResumeError(
-                f"records of the run are gone (erased, or never written), in which "
-                f"{_named(self._history.strays[0])} was made: what was done in them is not known",
+                f"records of the run are gone ({'erased' if erased else 'erased, or never written'})"
+                f"{what}: what was done in them is not known",
                 where=f"run {self._history.root.run}",
                 cure='Begin anew, or go on with changed="repeat": what is not on record is made '
                 "again, and what must not happen twice is asked about as far as it is.",
@@ -138,7 +142,7 @@ class Resumption(Recall):
         start = call.start
         name = (start.kind, start.name)
         number = above.numbers[name] = above.numbers.get(name, -1) + 1
-        node = above.next(start.key, self._history)
+        node = above.next(start.key, self._history) or self._resembling(above, call)
         if node is None:
             self._places[call.id] = _Place(self._instead(above.node, call, number))
             return None
@@ -158,6 +162,19 @@ class Resumption(Recall):
         for each in node.below():
             each.claimed = True
         return Found(record.output, self._history.origin(record))
+
+    def _resembling(self, above: _Place, call: Call) -> Node | None:
+        """The call on record that differs in nothing but in what its objects, or its function, hold
+        by now: these may have changed without being others. Of several, made one after the other,
+        the first; of several made at once nobody knows which."""
+        if above.is_given_away(call.start.key):
+            return None
+        known = above.node.by_name.get((call.start.kind, call.start.name), ())
+        same = [each for each in known if each.records and _resembles(call, each.records[-1])]
+        left = [each for each in same if not each.claimed]
+        if not left or (len(same) > 1 and not all(map(self._history.is_certain, same))):
+            return None
+        return above.lend(left[0])
 
     def _is_whole(self, record: Record) -> bool:
         """Whether the plain output on record is what the function returned."""
@@ -288,12 +305,14 @@ def check_answers(history: History, answers: Mapping[str, Any]) -> None:
 class _Place:
     """Where a call under way stands, and which of the calls on record inside it are taken."""
 
-    __slots__ = ("_taken", "node", "numbers")
+    __slots__ = ("_given", "_lent", "_taken", "node", "numbers")
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.numbers: dict[tuple[str, str], int] = {}
         self._taken: dict[str, list[Node]] = {}
+        self._given: set[int] = set()
+        self._lent: set[int] = set()
 
     def next(self, key: str, history: History) -> Node | None:
         """The next call on record of this question."""
@@ -303,7 +322,29 @@ class _Place:
         if key not in self._taken:
             self._taken[key] = history.in_order(same)[::-1]
         waiting = self._taken[key]
-        return waiting.pop() if waiting else None
+        while waiting:
+            # One that was asked with different keys in different attempts is among several.
+            if id(node := waiting.pop()) not in self._given:
+                return self.give(node)
+        return None
+
+    def give(self, node: Node) -> Node:
+        """This call has been asked for."""
+        self._given.add(id(node))
+        return node
+
+    def lend(self, node: Node) -> Node:
+        """This call is taken for one that resembles it."""
+        self._lent.add(id(node))
+        return self.give(node)
+
+    def is_given_away(self, key: str) -> bool:
+        """Whether a finished call of this question was given to one that resembles it, so that
+        what is asked for now is not in its place."""
+        return any(
+            each.finished is not None and id(each) in self._lent
+            for each in self.node.by_key.get(key, ())
+        )
 
 
 _MADE_AGAIN = ("embed", "ingest")
@@ -322,6 +363,17 @@ def _unclaimed(top: Node) -> Iterator[Node]:
                 waiting.append(node)
             elif node.is_done() and node.records[-1].kind not in _MADE_AGAIN:
                 yield node
+
+
+def _resembles(call: Call, record: Record) -> bool:
+    """Whether a call is one on record but for what its objects, or its function, hold."""
+    start = call.start
+    if start.kind not in FUNCTIONS or record.version != start.version:
+        return False
+    now = as_before(plain(call.input), record.input)
+    if call.also is not None:
+        return pack(now) == pack(record.input)
+    return asked_key(start.kind, start.name, now, start.version) == record.key
 
 
 def _likeness(record: Record, input: Any) -> int:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from onrecord.errors import MissingExtraError, OnrecordError, SettingsError, StorageError
+from onrecord.errors import MissingExtraError, SettingsError, StorageError
 
 T = TypeVar("T")
 FILE = "records.db"
@@ -69,13 +69,16 @@ def write(engine: sa.Engine, work: Callable[[sa.Connection], T]) -> T:
 
     In PostgreSQL, where two writers may wait for each other, it is then done again.
     """
-    for _ in range(_DEADLOCKS):
-        with contextlib.suppress(_Deadlock), _told_deadlocks(), engine.begin() as connection:
-            if is_postgresql(connection):
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_ERASURE})")
-            return work(connection)
-    with engine.begin() as connection:
-        return work(connection)
+    for left in reversed(range(_TRIES)):
+        try:
+            with engine.begin() as connection:
+                if is_postgresql(connection):
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_ERASURE})")
+                return work(connection)
+        except sa.exc.OperationalError as error:
+            if not left or getattr(error.orig, "sqlstate", None) != _DEADLOCK:
+                raise
+    raise AssertionError("unreachable")
 
 
 def lock_out_writers(connection: sa.Connection) -> None:
@@ -136,13 +139,14 @@ def is_damaged(error: BaseException) -> bool:
 def is_full(error: BaseException) -> bool:
     """Whether an error says that nothing can be written for want of room.
 
-    SQLite says that something is wrong with the disk where it cannot make a file as large as it
-    needs beside the database.
+    SQLite says that something is wrong with the disk where it cannot make the file as large as it
+    needs that it shares with others beside the database.
     """
     reason = getattr(error, "orig", None) or error
     if isinstance(reason, OSError):
         return reason.errno in (errno.ENOSPC, errno.EDQUOT)
-    return (getattr(reason, "sqlite_errorcode", 0) & 0xFF) in (sqlite3.SQLITE_FULL, _SQLITE_IOERR)
+    code: int = getattr(reason, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
 
 
 def is_gone(error: BaseException) -> bool:
@@ -155,12 +159,10 @@ def is_refused(error: BaseException) -> bool:
 
     Not where it cannot be reached, is locked, full or damaged, or forbids it to this user.
     """
-    if not isinstance(error, Exception) or isinstance(error, OnrecordError | OSError | MemoryError):
-        return False
     if not isinstance(error, sa.exc.DBAPIError):
-        return not isinstance(error, sa.exc.SQLAlchemyError) or isinstance(
-            error, sa.exc.StatementError
-        )
+        # What a driver says while it packs a value; anything else is a slip of our own.
+        reason = error.orig if isinstance(error, sa.exc.StatementError) else error
+        return isinstance(reason, OverflowError | ValueError)
     if (state := getattr(error.orig, "sqlstate", None)) is not None:
         return str(state)[:2] in _REFUSED_STATES
     if (code := getattr(error.orig, "sqlite_errorcode", None)) is not None:
@@ -196,7 +198,8 @@ def told_errors(engine: sa.Engine) -> Iterator[None]:
 
 
 _ERASURE = 7204002  # the number of PostgreSQL's lock
-_DEADLOCKS = 5
+_TRIES = 6
+_DEADLOCK = "40P01"  # two transactions waited for each other, and this one was broken off
 # A value that does not fit, breaks a rule of the tables, or passes a bound of the database.
 _REFUSED_STATES = ("22", "23", "54")
 _REFUSED_CODES = (
@@ -205,23 +208,8 @@ _REFUSED_CODES = (
     sqlite3.SQLITE_MISMATCH,
     sqlite3.SQLITE_RANGE,
 )
-_SQLITE_IOERR = sqlite3.SQLITE_IOERR
 _engines: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
 _inherited: list[sa.Pool] = []
-
-
-class _Deadlock(Exception):
-    """Two transactions waited for each other, and this one was broken off."""
-
-
-@contextlib.contextmanager
-def _told_deadlocks() -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) == "40P01":
-            raise _Deadlock from error
-        raise
 
 
 @functools.cache

@@ -46,8 +46,8 @@ def take_in(connection: sa.Connection, frames: Iterable[Frame], writer: str) -> 
     insert_new(connection, SOURCE, _storable(connection, _in_order(sources)))
     put(connection, _in_order(rows))
     if later:
-        known = _known(connection, [end.id for end in later])  # the others have been erased
-        ends = [{"ended": end.id, **_ended(end, bodies)} for end in later if end.id in known]
+        there = known(connection, [end.id for end in later])  # the others have been erased
+        ends = [{"ended": end.id, **_ended(end, bodies)} for end in later if end.id in there]
         if ends:
             connection.execute(_END, _storable(connection, ends))
     bodies.write(connection)
@@ -69,6 +69,15 @@ def put(connection: sa.Connection, rows: list[Row]) -> None:
     if tags:
         ordered = _storable(connection, _in_order(tags))
         connection.execute(insert(connection, TAG).on_conflict_do_nothing(), ordered)
+
+
+def known(connection: sa.Connection, ids: list[str]) -> set[str]:
+    """Those of these ids that have a record."""
+    found: set[str] = set()
+    for at in range(0, len(ids), 500):  # SQLite bounds the number of variables
+        query = sa.select(RECORD.c.id).where(RECORD.c.id.in_(ids[at : at + 500]))
+        found.update(connection.scalars(query))
+    return found
 
 
 class Bodies:
@@ -228,11 +237,3 @@ def _storable(connection: sa.Connection, rows: list[Row]) -> list[Row]:
                 if isinstance(value, str) and "\0" in value:
                     row[name] = value.replace("\0", "\ufffd")
     return rows
-
-
-def _known(connection: sa.Connection, ids: list[str]) -> set[str]:
-    found: set[str] = set()
-    for at in range(0, len(ids), 500):  # SQLite bounds the number of variables
-        query = sa.select(RECORD.c.id).where(RECORD.c.id.in_(ids[at : at + 500]))
-        found.update(connection.scalars(query))
-    return found

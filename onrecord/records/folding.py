@@ -22,6 +22,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from onrecord.errors import StorageError
 from onrecord.records import losses
 from onrecord.records.database import insert, is_postgresql, is_refused, write
 from onrecord.records.filing import take_in
@@ -55,33 +56,34 @@ class Folding:
         self._journal = journal
         self._room = room
         self._fsync = fsync
-        self._done: list[str] = []  # the names of segments that were put aside
+        self._done = False  # whether segments were put aside
 
     def fold(self, *, wait: bool = True, stopped: Callable[[], bool] = lambda: False) -> int:
         """Take in what the segments hold and the store does not yet; how many frames.
 
-        `wait`: for another process that folds just now; else that is left to it.
+        `wait`: for another process that folds just now; else that is left to it. Raises
+        StorageError where that takes too long.
         """
         if not segments(self._journal):
             return 0
         with folding_lock(self._journal, wait=wait) as held:
-            if not held:
-                return 0
-            try:
-                frames = self._fold(stopped)
-            finally:
-                if self._done:
-                    self._make_room()
-            if frames > _MANY and not is_postgresql(self._engine):
-                with self._engine.begin() as connection:  # or its plans are guesses
-                    connection.exec_driver_sql("ANALYZE")
-            return frames
+            return self.fold_held(stopped) if held else 0
+
+    def fold_held(self, stopped: Callable[[], bool] = lambda: False) -> int:
+        """`fold`, for whoever holds the lock already."""
+        frames = self._fold(stopped)
+        if self._done:
+            self._make_room()
+        if frames > _MANY and not is_postgresql(self._engine):
+            with self._engine.begin() as connection:  # or its plans are guesses
+                connection.exec_driver_sql("ANALYZE")
+        return frames
 
     def _fold(self, stopped: Callable[[], bool]) -> int:
         found = segments(self._journal)
         # Asked before reading: a writer that ends in between is taken to be alive, and its
         # segment is finished by the next fold.
-        writing = {each.path for each in _last(found).values() if _is_being_written(each)}
+        writing = {each.path for each in _last(found).values() if has_writer(each)}
         # One that is not may have gone on to a segment that was not there when we looked.
         last = {each.path for each in _last(segments(self._journal)).values()}
         frames = 0
@@ -96,7 +98,7 @@ class Folding:
     def _segment(
         self, segment: Segment, writing: bool, last: bool, stopped: Callable[[], bool]
     ) -> int:
-        frames, finished = self._take_in(segment, writing, stopped)
+        frames, finished = self._take_in_whole(segment, writing, stopped)
         if writing or not finished:
             return frames
         if last:
@@ -105,15 +107,24 @@ class Folding:
         folded = self._journal / "folded"
         folded.mkdir(exist_ok=True)
         segment.path.rename(folded / segment.path.name)
-        self._done.append(segment.path.name)
+        self._done = True
         return frames
+
+    def _take_in_whole(
+        self, segment: Segment, writing: bool, stopped: Callable[[], bool]
+    ) -> tuple[int, bool]:
+        """How many frames were taken in, and whether that is all there is."""
+        for _ in range(_REPLACED):
+            with contextlib.suppress(_Elsewhere):
+                return self._take_in(segment, writing, stopped)
+        return 0, False  # the next fold goes on
 
     def _take_in(
         self, segment: Segment, writing: bool, stopped: Callable[[], bool]
     ) -> tuple[int, bool]:
-        """How many frames were taken in, and whether that is all there is."""
+        """Raises _Elsewhere."""
         with self._engine.connect() as connection:
-            position = _position(connection, segment.path.name)
+            known = _position(connection, segment.path.name)
             connection.rollback()
         with segment.path.open("rb") as file:
             magic = file.read(len(MAGIC))
@@ -121,7 +132,7 @@ class Folding:
                 _tell_newer(segment.path, version)
                 return 0, False
             # Behind a first line that is damaged there may be frames all the same.
-            begin = position or (len(MAGIC) if magic in READABLE else 0)
+            begin = known or (len(MAGIC) if magic in READABLE else 0)
             file.seek(begin)
             data = file.read()
         frames, position = 0, 0
@@ -134,22 +145,33 @@ class Folding:
             whole = [each for each, _ in batch if not isinstance(each, Gap)]
             wipe_ends(self._journal, segment, whole)  # while they are still to be read again
             damage = [_damage(segment, begin, gap) for gap in gaps]
-            self._write(segment, whole, damage, begin + position)
+            self._write(segment, whole, damage, (known, begin + position))
+            known = begin + position
             frames += len(whole)
         if position < len(data) and not writing:
             self._leave_rest(segment, begin, data, position)
         return frames, True
 
     def _write(
-        self, segment: Segment, frames: list[Frame], damage: list[Damage], position: int
+        self,
+        segment: Segment,
+        frames: list[Frame],
+        damage: list[Damage],
+        span: tuple[int | None, int],
     ) -> None:
-        """Bring a batch into the store, with the position behind it."""
+        """Bring a batch into the store, with the position behind it.
+
+        `span`: the position that the store has, and that one. Raises _Elsewhere.
+        """
+        known_position, position = span
 
         def write_all(connection: sa.Connection) -> None:
+            _check_position(connection, segment.path.name, known_position)
             take_in(connection, frames, segment.writer)
             self._go_on(connection, segment, damage, position)
 
         def write_what_fits(connection: sa.Connection) -> tuple[list[Refusal], Path | None]:
+            _check_position(connection, segment.path.name, known_position)
             refusals = take_what_fits(connection, frames, segment.writer, known)
             path = put_aside(self._journal, segment, refusals) if refusals else None
             self._go_on(connection, segment, damage, position)
@@ -191,14 +213,15 @@ class Folding:
 
     def _make_room(self) -> None:
         """Forget the positions in segments that were put aside; the oldest of them make room."""
-        folded, done = self._journal / "folded", self._done
-        self._done = []
+        folded = self._journal / "folded"
+        found = segments(folded)
+        done = [each.path.name for each in found]  # those of a fold that was killed, too
         with self._engine.begin() as connection:
             for at in range(0, len(done), 500):  # SQLite bounds the number of variables
                 some = SEGMENT.c.name.in_(done[at : at + 500])
                 connection.execute(sa.delete(SEGMENT).where(some))
             damaged = {each.segment for each in losses.damaged(connection)}
-        kept = [each for each in segments(folded) if each.path.name not in damaged]
+        kept = [each for each in found if each.path.name not in damaged]
         taken = sum(each.size for each in kept)
         while kept and taken > self._room:
             oldest = kept.pop(0)
@@ -216,6 +239,13 @@ def newer_version(segment: Path) -> int | None:
     return None if beginning.startswith(READABLE) else version_of(beginning)
 
 
+def has_writer(segment: Segment) -> bool:
+    """Whether a living process may still append to it."""
+    with contextlib.suppress(FileNotFoundError):  # just folded, or erased by hand
+        return is_being_written(segment.path)
+    return False
+
+
 def waiting(connection: sa.Connection, journal: Path) -> int:
     """How many bytes of the journal are not in the store yet."""
     read = {row.name: row.position for row in connection.execute(sa.select(SEGMENT))}
@@ -226,12 +256,21 @@ def waiting(connection: sa.Connection, journal: Path) -> int:
 
 @contextlib.contextmanager
 def folding_lock(journal: Path, *, wait: bool) -> Iterator[bool]:
-    """Whether this is the process that may fold now; waits for the one that does, if asked to."""
+    """Whether this is the process that may fold now; waits for the one that does, if asked to.
+
+    Raises StorageError where it has waited too long: nobody goes on without the lock unknowingly.
+    """
     make_home(journal.parent)
     journal.mkdir(exist_ok=True)
     file = os.open(journal / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         held = _lock(file, wait)
+        if wait and not held:
+            raise StorageError(
+                f"another process has been folding for {_LONGEST_WAIT:g} s",
+                where=str(journal),
+                cure="Try again when it has ended. If it hangs or was stopped, end it.",
+            )
         try:
             yield held
         finally:
@@ -241,7 +280,12 @@ def folding_lock(journal: Path, *, wait: bool) -> Iterator[bool]:
         os.close(file)
 
 
+class _Elsewhere(Exception):
+    """The store does not stand where a batch begins: its file has been replaced meanwhile."""
+
+
 _log = logging.getLogger("onrecord")
+_REPLACED = 5  # times in a row that a file may be replaced under a fold
 _BATCH = 10_000
 _BATCH_BYTES = 16_000_000
 _MANY = 5000
@@ -262,12 +306,6 @@ def _fits(engine: sa.Engine, work: Callable[[sa.Connection], object]) -> bool:
 def _last(found: list[Segment]) -> dict[str, Segment]:
     """The last segment of each writer."""
     return {each.writer: each for each in found}
-
-
-def _is_being_written(segment: Segment) -> bool:
-    with contextlib.suppress(FileNotFoundError):  # erased by hand
-        return is_being_written(segment.path)
-    return False
 
 
 def _tell_refused(refusals: list[Refusal], path: Path | None) -> None:
@@ -325,6 +363,12 @@ def _interrupt(connection: sa.Connection, writer: str) -> None:
 def _position(connection: sa.Connection, segment: str) -> int | None:
     position = connection.scalar(sa.select(SEGMENT.c.position).where(SEGMENT.c.name == segment))
     return None if position is None else int(position)
+
+
+def _check_position(connection: sa.Connection, segment: str, known: int | None) -> None:
+    # Each transaction may be in another file than the one before (see `taken_up` in database.py).
+    if _position(connection, segment) != known:
+        raise _Elsewhere
 
 
 def _remember(connection: sa.Connection, segment: str, position: int) -> None:

@@ -169,7 +169,9 @@ def is_torn(data: bytes, offset: int) -> bool:
     if len(rest) <= HEAD.size or not any(rest):
         return True
     length, _ = _unpack_head(rest)
-    return HEAD.size + length > len(rest) and _BEGINNING.match(rest, HEAD.size) is not None
+    if HEAD.size + length <= len(rest):
+        return False
+    return len(rest) < HEAD.size + _TOLD or _BEGINNING.match(rest, HEAD.size) is not None
 
 
 def version_of(beginning: bytes) -> int | None:
@@ -236,5 +238,6 @@ _decode = msgspec.msgpack.Decoder(Frame).decode
 _BEGINNING = re.compile(
     rb"(?:[\x90-\x9f]|\xdc..)[\xa3-\xa6](?:start|end|source|lost|erased)", re.DOTALL
 )
+_TOLD = 8  # bytes of a payload that say what it is: an array, a text of up to six characters
 _WRITER = re.compile("[0-9a-f]{32}")
 _VERSION: re.Pattern[bytes] = re.compile(rb"onrecord journal (\d{1,9})\n")

@@ -9,10 +9,10 @@ import msgspec
 import sqlalchemy as sa
 
 from onrecord.errors import StorageError
-from onrecord.records.database import FILE
-from onrecord.records.folding import newer_version
-from onrecord.records.journal import Segment, is_being_written, segments
-from onrecord.records.looking import connected, location
+from onrecord.records.database import FILE, location
+from onrecord.records.folding import has_writer, newer_version
+from onrecord.records.journal import Segment, segments
+from onrecord.records.looking import connected
 from onrecord.records.losses import Damage
 from onrecord.records.refusing import Refused, refused
 from onrecord.records.schema import RECORD
@@ -82,7 +82,7 @@ def health(store: Store) -> Health:
     put_aside = tuple(refused(journal))
     notes += [_refused_note(each) for each in put_aside]
     return Health(
-        where=location(store),
+        where=location(store.engine),
         journal=str(journal),
         records=records,
         runs=runs or 0,
@@ -91,7 +91,7 @@ def health(store: Store) -> Health:
         newest_ns=times.get(newest),
         size=file.stat().st_size if file.exists() and not store.engine.url.host else None,
         segments=len(writing),
-        writers=len({each.writer for each in writing if _is_being_written(each)}),
+        writers=len({each.writer for each in writing if has_writer(each)}),
         waiting=store.waiting,
         folded_segments=len(folded),
         journal_size=sum(each.size for each in (*writing, *folded)),
@@ -155,9 +155,3 @@ def _refused_note(refused: Refused) -> str:
         f"The database refused what {refused.calls:,} calls recorded; the log said why. It is kept "
         f"in {refused.path}: moved into the journal's folder it is tried again."
     )
-
-
-def _is_being_written(segment: Segment) -> bool:
-    with suppress(FileNotFoundError):  # it has just been folded
-        return is_being_written(segment.path)
-    return False

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from onrecord.records import database, reading
+from onrecord.records import reading
 from onrecord.records.database import reading as reading_from
 from onrecord.records.database import told_errors
 from onrecord.records.query import Query
@@ -58,11 +58,6 @@ def whole(store: Store, ids: Sequence[str], *, bodies: bool = True) -> dict[str,
             some = reading.select(connection, query, limit=None, bodies=bodies)
             found.update((record.id, record) for record in some)
     return found
-
-
-def location(store: Store) -> str:
-    """Where the records are: a file, or the address of a database without its password."""
-    return database.location(store.engine)
 
 
 @contextmanager

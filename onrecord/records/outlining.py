@@ -1,104 +1,160 @@
-"""The outline of an object that has no plain form: its type and what its attributes say of it.
+"""The outline of an object that has no plain form: its type, and a hash of what its attributes say.
 
 Two objects of one class must not look alike on record where their attributes differ: a method of
-one would be given the answer of the other. An object may lead to everything that a program holds,
-so the outline has bounds; beyond them stands "…", and such objects may look alike.
+one would be given the answer of the other. Telling them apart needs none of their words, and what
+an object holds (a password, a table of customers) is nobody's question: no word of it is recorded.
+
+The hash is equal on every machine, for a cassette is read on others; so it has no key, and whoever
+has a guess could try it. Private attributes are therefore left out, and so is whatever redaction
+would remove.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
+
+import msgspec
+
+from onrecord.records.redaction import RULES, Redactor
 
 
 def outline(value: Any) -> Any:
-    """The outline of an object whose text is only its address: plain values.
+    """The outline of an object whose text is only its address: `{"type": …, "is": …}`.
 
-    Of the attributes in its `__dict__` the public ones count, and private ones that are texts:
-    other private ones (counters, connections, caches) change without making it another object.
-    Where there are none, it is the name of its class.
+    Of the attributes in its `__dict__` the public ones count that are texts, numbers, flags, bytes,
+    members of enums, or tuples of these; of texts and bytes over 1,000 characters the length and
+    the ends. No code of the object's is run. Where there are none, it is the name of its class.
     """
-    return _Outline().of_object(value, 0)
+    if callable(value) and isinstance(named := getattr(value, "__qualname__", None), str):
+        return named  # a function
+    kind = type(value)
+    found = getattr(value, "__dict__", None)
+    if type(found) is not dict or not found:
+        return kind.__qualname__
+    filled_in = _filled_in(kind)
+    told: dict[str, Any] = {}
+    for name, each in found.copy().items():  # another thread may add to it
+        simple = type(each)
+        if simple not in _SIMPLE:
+            if (each := _simple(each)) is None:
+                continue
+        elif (simple is str or simple is bytes) and len(each) > _LONGEST:
+            each = _ends(each)
+        if type(name) is str and name[:1] != "_" and name not in filled_in:
+            told[name] = each
+            if len(told) == _MOST:
+                break
+    packed = _packed(told) if told else b""
+    if not packed:
+        return kind.__qualname__
+    return {"type": kind.__qualname__, "is": hashed(packed, 6)}
 
 
-class _Outline:
-    """One outline in the making, with what room is left for it."""
+def hashed(content: bytes, size: int) -> str:
+    """A hash of `size` bytes in letters: no digits that look like a number of somebody's."""
+    return hashlib.blake2b(content, digest_size=size).hexdigest().translate(_LETTERS)
 
-    def __init__(self) -> None:
-        self._left = _MOST
-        self._seen: set[int] = set()
 
-    def of_object(self, value: Any, depth: int) -> Any:
-        if callable(value) and isinstance(named := getattr(value, "__qualname__", None), str):
-            return named  # a function
-        kind = type(value).__qualname__
-        if depth == _DEEPEST or id(value) in self._seen:
+def without_secrets(told: dict[str, Any]) -> dict[str, Any]:
+    """Values by their names, without those that redaction would remove, or that are no text."""
+    try:
+        if not _redactor().suspicious(_encode(told)):
+            return told
+    except Exception:  # half a surrogate pair, a number over 64 bits
+        pass
+    return {name: each for name, each in told.items() if _is_harmless(name, each)}
+
+
+def as_before(now: Any, before: Any) -> Any:
+    """Plain values with the outlines of `before` where both have one of the same class.
+
+    Objects change while a program runs, without becoming others.
+    """
+    if isinstance(now, dict) and isinstance(before, dict):
+        if _class_of(now) is not None and _class_of(now) == _class_of(before):
+            return before
+        if now.keys() == before.keys():
+            return {name: as_before(each, before[name]) for name, each in now.items()}
+    elif isinstance(now, list) and isinstance(before, list) and len(now) == len(before):
+        return [as_before(*both) for both in zip(now, before, strict=True)]
+    elif isinstance(now, dict | str) and isinstance(before, dict | str):
+        # One of them had no attributes that count.
+        if (_class_of(now) or now) == (_class_of(before) or before):
+            return before
+    return now
+
+
+def _class_of(value: Any) -> str | None:
+    """The class that an outline names; None for all other values."""
+    if isinstance(value, dict) and value.keys() == {"type", "is"}:
+        kind, mark = value["type"], value["is"]
+        if isinstance(kind, str) and isinstance(mark, str) and len(mark) == 12:
             return kind
-        self._seen.add(id(value))
-        told = {name: self._of(each, depth + 1) for name, each in _attributes(value)}
-        return {"type": kind, **told} if told else kind
-
-    def _of(self, value: Any, depth: int) -> Any:
-        if self._left == 0:
-            return "…"
-        self._left -= 1
-        if value is None or isinstance(value, int | float):
-            return value
-        if isinstance(value, str):
-            return _cut(value)
-        if isinstance(value, enum.Enum):
-            return str(value)
-        if isinstance(value, dict | list | tuple | set | frozenset):
-            return self._of_many(value, depth)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = (field.name for field in dataclasses.fields(value))
-            return self._of_many({name: getattr(value, name, None) for name in fields}, depth)
-        return self._of_other(value, depth)
-
-    def _of_many(self, value: Any, depth: int) -> Any:
-        if depth == _DEEPEST:
-            return "…"
-        if isinstance(value, dict):
-            return {
-                _cut(str(key)): self._of(each, depth + 1)
-                for key, each in list(value.items())[: self._left + 1]
-            }
-        if isinstance(value, set | frozenset):  # their order is another one in every process
-            value = sorted(value, key=repr) if len(value) <= _MOST else ()
-        return [self._of(each, depth + 1) for each in value[: self._left + 1]]
-
-    def _of_other(self, value: Any, depth: int) -> Any:
-        name, version = getattr(value, "name", None), getattr(value, "version", None)
-        if isinstance(name, str) and isinstance(version, str):
-            return {"name": name, "version": version}
-        text = repr(value)
-        return self.of_object(value, depth) if " at 0x" in text else _cut(text)
+    return None
 
 
-def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    found = getattr(value, "__dict__", {}).items()
-    # Single values first: there is always room for them.
-    for name, each in sorted(found, key=lambda item: (not isinstance(item[1], _SINGLE), item[0])):
-        if name.startswith("_") and not isinstance(each, str):
-            continue
-        # Filled in when somebody asks for it: before and after that it is the same object.
-        if not isinstance(getattr(type(value), name, None), functools.cached_property):
-            yield name, each
+def _simple(value: Any) -> Any:
+    """What counts of a value that is no text, number, flag or bytes; None where nothing does."""
+    if isinstance(value, enum.Enum):
+        return value._name_
+    if type(value) is tuple and len(value) <= _MOST:
+        parts = [_ends(each) if type(each) in _SIMPLE else None for each in value]
+        return None if None in parts else parts
+    return None
 
 
-def _cut(text: str) -> str:
-    """A text, or the beginning of a long one and its hash."""
-    if len(text) <= _LONGEST:
-        return text
-    whole = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    return f"{text[:_LONGEST]}… ({whole})"
+def _ends(value: Any) -> Any:
+    if type(value) in (str, bytes) and len(value) > _LONGEST:
+        return [len(value), value[: _LONGEST // 2], value[-_LONGEST // 2 :]]
+    return value
 
 
-_SINGLE = (str, int, float, type(None))
-_MOST = 200  # values in an outline
-_DEEPEST = 4
+def _packed(told: dict[str, Any]) -> bytes:
+    try:
+        packed = _encode(told)
+        if not _redactor().suspicious(packed):
+            return packed
+    except Exception:  # half a surrogate pair, a number over 64 bits
+        pass
+    left = without_secrets(told)
+    return _encode(left) if left else b""
+
+
+def _is_harmless(name: str, value: Any) -> bool:
+    try:
+        _encode({name: value})
+    except Exception:
+        return False
+    if type(value) is bytes:
+        value = value.decode("latin-1")
+    return _redactor().redact({name: value})[1] == 0
+
+
+@functools.lru_cache(maxsize=1024)
+def _filled_in(kind: type) -> frozenset[str]:
+    """The attributes that are filled in when somebody asks for them: before and after that it is
+    the same object."""
+    return frozenset(_cached(kind.__mro__))
+
+
+def _cached(classes: Iterable[type]) -> Iterable[str]:
+    for each in classes:
+        for name, attribute in vars(each).items():
+            if isinstance(attribute, functools.cached_property):
+                yield name
+
+
+@functools.cache
+def _redactor() -> Redactor:
+    return Redactor(RULES)
+
+
+_SIMPLE = frozenset((str, int, float, bool, bytes))  # and nothing derived from them
+_MOST = 200  # attributes
 _LONGEST = 1000
+_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode

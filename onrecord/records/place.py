@@ -121,9 +121,10 @@ def no_room(home: Path) -> StorageError:
     )
 
 
-def has_room(home: Path) -> bool:
-    """Whether a database can be written there."""
-    return shutil.disk_usage(home).free > _ROOM
+def has_room(home: Path, waiting: int) -> bool:
+    """Whether a database can be written there, and take in `waiting` bytes of the journal."""
+    # They stand in the file beside the database first, and then in the database.
+    return shutil.disk_usage(home).free > _ROOM + 2 * waiting
 
 
 @functools.lru_cache(maxsize=1024)  # once a process

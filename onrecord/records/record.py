@@ -230,6 +230,8 @@ def _plain_other(value: Any) -> Any:
     name, version = getattr(value, "name", None), getattr(value, "version", None)
     if isinstance(name, str) and isinstance(version, str):  # a model, a collection, a prompt
         return {"name": name, "version": version}
+    if type(value).__repr__ is object.__repr__:
+        return outline(value)
     # A value with an address in its repr would make an equal question look like a new one.
     text = repr(value)
     return outline(value) if " at 0x" in text else text

@@ -83,12 +83,14 @@ LOSS = sa.Table(
     sa.Column("calls", sa.BigInteger, nullable=False),
     sa.Column("bytes", sa.BigInteger, nullable=False),
 )
-# How far ids are from the times of their calls (skew.py): "ahead", "behind", in milliseconds.
+# Between which times the ids are that are far from the times of their calls (skew.py), for each
+# hour in which such calls started; in milliseconds.
 SKEW = sa.Table(
     "skew",
     METADATA,
-    sa.Column("side", sa.String, primary_key=True),
-    sa.Column("ms", sa.BigInteger, nullable=False),
+    sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("first", sa.BigInteger, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
 )
 
 # What similar questions are found by (models/similar.py). `space` tells apart what must never be

@@ -18,8 +18,9 @@ import sqlalchemy as sa
 
 from onrecord.errors import UnknownNameError, UsageError
 from onrecord.records import erasing, losses, reading
-from onrecord.records.database import insert, location, told_errors
+from onrecord.records.database import insert, location, told_errors, write
 from onrecord.records.database import reading as reading_from
+from onrecord.records.filing import known
 from onrecord.records.folding import Folding, folding_lock, waiting
 from onrecord.records.losses import Damage
 from onrecord.records.place import tell_read_only
@@ -203,9 +204,14 @@ class Store:
 
     def add_vectors(self, rows: list[dict[str, Any]]) -> None:
         """Keep vectors of questions: rows of the table `vector`."""
-        if rows:
-            with told_errors(self.engine), self.engine.begin() as connection:
-                connection.execute(insert(connection, VECTOR).on_conflict_do_nothing(), rows)
+
+        def work(connection: sa.Connection) -> None:
+            there = known(connection, [row["record"] for row in rows])  # others have been erased
+            if kept := [row for row in rows if row["record"] in there]:
+                connection.execute(insert(connection, VECTOR).on_conflict_do_nothing(), kept)
+
+        with told_errors(self.engine):
+            write(self.engine, work)
 
     def vectors(
         self, space: str, since_ns: int, whose: tuple[str | None, str | None] | None
@@ -235,9 +241,10 @@ class Store:
         """
         self.fold()
         if self.full and query != _EVERY:
-            self._database.make_room()
+            self._database.make_room(self.waiting)
             self.fold()
         with told_errors(self.engine), folding_lock(self._journal, wait=True):
+            self._folding().fold_held()  # what was recorded while this waited for its turn
             return erasing.erase(self.engine, self._journal, self.home, query)
 
     @property
@@ -265,11 +272,11 @@ class Store:
         self.engine.dispose()
 
     def _fold(self, wait: bool, stopped: Callable[[], bool]) -> int:
-        if self.read_only and not self._database.write_again():
+        if self.read_only and not (self.full and self._database.write_again(self.waiting)):
             if not self.full:  # that has been said
                 tell_read_only(self.home, self.waiting)
             return 0
-        frames = self._take_in(wait, stopped)
+        frames = self._folding().fold(wait=wait, stopped=stopped)
         if self._keep_days is not None and self._is_time_to_erase(self._keep_days):
             old = Query(until_ns=time.time_ns() - int(self._keep_days * 86400e9))
             with folding_lock(self._journal, wait=False) as held:
@@ -278,9 +285,8 @@ class Store:
                     (self.home / _ERASED).touch()
         return frames
 
-    def _take_in(self, wait: bool, stopped: Callable[[], bool]) -> int:
-        folding = Folding(self.engine, self._journal, self._room, fsync=self._fsync)
-        return folding.fold(wait=wait, stopped=stopped)
+    def _folding(self) -> Folding:
+        return Folding(self.engine, self._journal, self._room, fsync=self._fsync)
 
     def _is_time_to_erase(self, keep_days: float) -> bool:
         """Once a day: to forget on the disk, too, the database is rewritten."""
@@ -303,7 +309,7 @@ class Store:
         return self._safely(once)
 
     def _safely(self, work: Callable[[], T]) -> T:
-        return self._database.safely(work, lambda: self._take_in(True, lambda: False))
+        return self._database.safely(work, lambda: self._folding().fold())
 
 
 def _check_page(limit: int, before: str | None) -> None:

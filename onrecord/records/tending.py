@@ -57,6 +57,7 @@ class Database:
         self._file = home / FILE
         self.read_only = not (is_writable(home) and (url or is_writable(self._file)))
         self.full = False
+        self._gives_way = False  # while what met a full disk is done again, without writing
         self.engine = self._open()
 
     def begin(self) -> None:
@@ -68,9 +69,10 @@ class Database:
         elif not self._url:
             check_readable(self.engine, self._file)
         check_ours(self.engine)
-        if not (self._url or self.read_only):
-            self._recall()
-        prepare(self.engine)
+        if not (self._url or self.read_only or self._is_there()):
+            self._make()
+        else:
+            prepare(self.engine)
 
     def safely(self, work: Callable[[], T], anew: Callable[[], object]) -> T:
         """Do it; where the SQLite file is damaged or gone it is replaced, where the disk is full it
@@ -86,8 +88,12 @@ class Database:
                 raise storage_error(error, self.engine) from None
             if is_full(error) and not self.read_only and self._file.exists():
                 self._only_read(error)
-                with told_errors(self.engine):
-                    return work()
+                self._gives_way = True
+                try:
+                    with told_errors(self.engine):
+                        return work()
+                finally:
+                    self._gives_way = False
             if not (is_damaged(error) or is_gone(error)) or self.read_only:
                 raise storage_error(error, self.engine) from None
             damaged = is_damaged(error)
@@ -96,17 +102,20 @@ class Database:
             anew()
             return work()
 
-    def write_again(self) -> bool:
-        """Whether there is room on a disk that was full, so that it can be written again."""
-        if not (self.full and has_room(self._home)):
+    def write_again(self, waiting: int) -> bool:
+        """Whether there is room on a disk that was full, so that it can be written again.
+
+        `waiting`: bytes of the journal that are to be folded.
+        """
+        if self._gives_way or not (self.full and has_room(self._home, waiting)):
             return False
         self._reopen(read_only=False)
         return True
 
-    def make_room(self) -> None:
+    def make_room(self, waiting: int) -> None:
         """Of a full disk: what the journal keeps in case the database should break goes.
 
-        Raises StorageError where that is not enough.
+        `waiting`: bytes of the journal that are to be folded then. Raises StorageError where that is not enough.
         """
         with told_errors(self.engine):
             with reading(self.engine) as connection:
@@ -114,7 +123,7 @@ class Database:
             with folding_lock(self._journal, wait=True):
                 freed = let_go(self._journal, kept)
         _log.warning("%d bytes of folded segments were deleted to make room for erasing", freed)
-        if not self.write_again():
+        if not self.write_again(waiting):
             raise no_room(self._home)
 
     def _open(self) -> sa.Engine:
@@ -136,13 +145,14 @@ class Database:
             raise said from None
         tell_full(self._home)
 
-    def _recall(self) -> None:
-        """A store that is made anew gets what the journal still holds of the one before it."""
-        folded = self._journal / "folded"
-        if not folded.is_dir() or self._is_there():
-            return
+    def _make(self) -> None:
+        """A store that is made anew gets what the journal still holds of the one before it.
+
+        Nobody folds meanwhile: who did would go on in the new one where the old one stood.
+        """
         with folding_lock(self._journal, wait=True):
             count = 0 if self._is_there() else bring_back(self._journal)
+            prepare(self.engine)
         if count:
             _log.warning(
                 "%s was not there, or empty: it is built anew from %d segments of the journal; "

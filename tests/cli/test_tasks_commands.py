@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 INVOICE = "My invoice charges me twice for March. I want the money back. The weather was nice."
-SEEN = "text,label\nI love it,good\nso good,good\nwonderful,good\nawful,bad\nI hate it,bad\nworst,bad\n"
+SEEN = """text,label
+I love it,good
+so good,good
+wonderful,good
+awful,bad
+I hate it,bad
+worst,bad
+"""
 
 
 def task(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:

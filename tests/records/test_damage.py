@@ -16,8 +16,10 @@ from onrecord.records.frames import (
     MAGIC,
     NOTHING,
     End,
+    Erased,
     Frame,
     Gap,
+    Lost,
     Source,
     Start,
     framed,
@@ -226,3 +228,11 @@ def test_a_whole_frame_with_a_wrong_checksum_is_damage_and_no_torn_tail() -> Non
     wrong = struct.pack("<II", len(payload), zlib.crc32(payload) ^ 1) + payload
     assert not is_torn(wrong, 0)
     assert is_torn(wrong[:-1], 0)
+
+
+@pytest.mark.parametrize(
+    "frame", [start(), End(new_id(), 2, NOTHING), Source("v", "code"), Lost(1), Erased(b"")]
+)
+def test_a_frame_that_was_cut_off_anywhere_is_torn(frame: Frame) -> None:
+    whole = framed(frame)
+    assert [size for size in range(1, len(whole)) if not is_torn(whole[:size], 0)] == []

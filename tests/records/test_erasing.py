@@ -22,6 +22,7 @@ from onrecord.records.journal import segments
 from onrecord.records.query import Query
 from onrecord.records.record import new_id, pack
 from onrecord.records.recording import call, context
+from onrecord.records.schema import VECTOR
 from onrecord.records.store import Store
 from onrecord.records.wiping import erased_under_way, expect_ends, wipe
 from tests.servers.postgres import Cluster
@@ -310,3 +311,17 @@ def test_frames_of_a_kind_that_is_not_known_stay_where_they_are(tmp_path: Path) 
     assert data.startswith(MAGIC + unknown) and data.endswith(rest) and holding(tmp_path) == []
     read = [frame for frame, _ in read_frames(data, len(MAGIC))]
     assert len(read) == 2 and read[1] == End(other, 2, NOTHING)
+
+
+def test_vectors_of_a_record_that_was_erased_meanwhile_are_not_kept(
+    open_store: Callable[..., Store], project: Path
+) -> None:
+    gone = ask()
+    with call("flow", "his", "words") as his:
+        pass
+    store = open_store()
+    store.erase(HERS)
+    rows = [{"record": id, "embedder": "e", "space": "s", "vector": b"v"} for id in (gone, his.id)]
+    store.add_vectors(rows)
+    with store.engine.connect() as connection:
+        assert list(connection.scalars(sa.select(VECTOR.c.record))) == [his.id]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
@@ -139,3 +142,31 @@ def test_whoever_reads_sees_one_state(machines: list[Store]) -> None:
     with ours.engine.begin() as connection:
         level = connection.exec_driver_sql("SHOW transaction_isolation").scalar_one()
     assert level == "read committed"
+
+
+def test_every_try_keeps_out_of_an_erasure_and_the_last_one_says_what_was_wrong() -> None:
+    said: list[str] = []
+
+    class Deadlock(Exception):
+        sqlstate = "40P01"
+
+    class Server:
+        """What `write` asks of an engine, and of its connection."""
+
+        dialect = types.SimpleNamespace(name="postgresql")
+
+        @contextlib.contextmanager
+        def begin(self) -> Iterator[Server]:
+            said.append("begin")
+            yield self
+
+        def exec_driver_sql(self, text: str) -> None:
+            said.append("lock" if "advisory" in text else text)
+
+    def work(_: object) -> None:
+        said.append("work")
+        raise sa.exc.OperationalError("", {}, Deadlock())
+
+    with pytest.raises(sa.exc.OperationalError):
+        write(cast(sa.Engine, Server()), work)
+    assert said == ["begin", "lock", "work"] * (len(said) // 3) and len(said) > 10

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from onrecord.errors import StorageError, UsageError
-from onrecord.records import refusing
+from onrecord.records import refusing, skew
 from onrecord.records.database import is_refused
 from onrecord.records.frames import NOTHING, End, Frame, Source, Start
 from onrecord.records.health import health
@@ -172,6 +172,10 @@ def test_building_anew_puts_the_same_aside_once(project: Path) -> None:
         OSError(28, "No space left on device"),
         MemoryError(),
         KeyboardInterrupt(),
+        AttributeError("a slip"),
+        KeyError("a slip"),
+        TypeError("a slip"),
+        sa.exc.StatementError("", "", {}, KeyError("a slip")),
     ],
 )
 def test_what_says_nothing_about_values_is_no_refusal(error: BaseException) -> None:
@@ -237,7 +241,7 @@ def test_a_receipt_names_what_was_refused_for_it_may_be_theirs(
 ) -> None:
     home = project / ".onrecord"
     written(home, [start("odd", started_ns=BEYOND, user="ada"), *calls("a")])
-    receipt = open_store().erase(Query(user="ada"))
+    receipt = open_store().erase(Query(text="words"))
     name = f"journal/refused/{aside(home)[0].name}"
     assert f"what the database refused, in {name}: delete it" in receipt.remaining
 
@@ -247,3 +251,42 @@ def test_the_status_as_json_has_what_was_refused(project: Path) -> None:
     written(home, [start("odd", started_ns=BEYOND)])
     found = json.loads(msgspec.json.encode(health(Store(home))))
     assert found["refused"] == [{"path": str(aside(home)[0]), "calls": 1}]
+
+
+def test_a_slip_of_our_own_puts_nothing_aside(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = project / ".onrecord"
+    written(home, calls("a", "b"))
+    store = Store(home, fold=False)
+
+    def slips(*_: object) -> None:
+        raise AttributeError("a slip")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(skew, "note", slips)
+        with pytest.raises(AttributeError, match="a slip"):
+            store.fold()
+    assert aside(home) == []
+    store.fold()
+    assert len(store.records()) == 2
+
+
+@pytest.mark.parametrize(
+    "query", [Query(user="ada"), Query(session="s"), Query(tags=("t",)), Query(until_ns=2**62)]
+)
+def test_erasing_reaches_what_was_refused(project: Path, query: Query) -> None:
+    home = project / ".onrecord"
+    begun = start("odd" * 50, user="ada", session="s", tags=("t",))
+    ended = end(begun, ended_ns=BEYOND)
+    other = start("other", user="bob", started_ns=2**62)
+    written(home, [begun, ended, other, end(other, ended_ns=BEYOND), *calls("a")])
+    store = Store(home)
+    (path,) = aside(home)
+    assert b"odd" * 50 in path.read_bytes()
+    receipt = store.erase(query)
+    assert not any("refused" in each for each in receipt.remaining)
+    assert b"odd" not in path.read_bytes() and b"other" in path.read_bytes()
+    assert [each.calls for each in refusing.refused(home / "journal")] == [1]
+    store.erase(Query(user="bob"))
+    assert aside(home) == []

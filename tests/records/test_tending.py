@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
+import random
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from onrecord.errors import StorageError
-from onrecord.records import folding, place, tending
-from onrecord.records.folding import folding_lock
+from onrecord.records import folding, place, skew, tending
+from onrecord.records import store as storing
+from onrecord.records.database import is_full
+from onrecord.records.folding import Folding, folding_lock
 from onrecord.records.frames import NOTHING, End, Start
 from onrecord.records.journal import Journal, segments
 from onrecord.records.query import Query
 from onrecord.records.record import new_id, pack
-from onrecord.records.recording import call
+from onrecord.records.recording import call, context
+from onrecord.records.schema import SEGMENT
 from onrecord.records.store import Store
 from onrecord.records.tending import Database
 from tests.records.test_refusing import made
@@ -140,7 +147,9 @@ def test_in_fsync_mode_the_database_waits_for_the_disk_too(
 ) -> None:
     (project / "onrecord.toml").write_text(f"fsync = {str(fsync).lower()}\n")
     synced: list[str] = []
-    monkeypatch.setattr("onrecord.records.folding.sync_folder", lambda path: synced.append(path.name))
+    monkeypatch.setattr(
+        "onrecord.records.folding.sync_folder", lambda path: synced.append(path.name)
+    )
     write(project / ".onrecord", "first")
     store = Store.open()
     with store.engine.connect() as connection:
@@ -313,6 +322,180 @@ def test_a_full_disk_without_anything_to_delete_says_what_it_needs(small_disk: P
     with pytest.raises(StorageError, match=r"Delete records\.db\.before-0003") as told:
         Store(home).erase(Query(until_ns=time.time_ns()))
     assert "the disk is full" in str(told.value)
+
+
+def replace_file(home: Path, other: Path) -> None:
+    """Put another, empty store in the place of this one's file."""
+    Store(other, fold=False).close()
+    for ending in ("-wal", "-shm"):
+        (home / f"records.db{ending}").unlink(missing_ok=True)
+    os.replace(other / "records.db", home / "records.db")
+
+
+def test_a_file_that_is_replaced_during_a_fold_gets_every_record(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The position was read from the old file; the frames before it are not in the new one."""
+    home = project / ".onrecord"
+    with call("flow", "first", None):
+        pass
+    store = Store(home)
+    with call("flow", "second", None):
+        pass
+    real = Folding._write
+
+    def write_(self: Folding, *args: Any) -> None:
+        monkeypatch.setattr(Folding, "_write", real)
+        replace_file(home, project / "other")
+        real(self, *args)
+
+    monkeypatch.setattr(Folding, "_write", write_)
+    store.fold()
+    assert names(store) == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda home: Store(home, fold=False),
+        lambda home: Store(home, fold=False).fold(),
+        lambda home: Store(home, fold=False).erase(Query(name="first")),
+    ],
+    ids=["make", "fold", "erase"],
+)
+def test_a_lock_that_another_process_does_not_let_go_is_told_of(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    work: Callable[[Path], object],
+) -> None:
+    home = project / ".onrecord"
+    write(home, "first")
+    if "make" not in request.node.name:
+        Store(home, fold=False).close()
+    monkeypatch.setattr(folding, "_LONGEST_WAIT", 0.1)
+    with (
+        folding_lock(home / "journal", wait=True),
+        pytest.raises(StorageError, match="another process has been folding"),
+    ):
+        work(home)
+    assert names(Store(home)) == ["first"]
+
+
+def test_what_is_recorded_while_an_erasure_waits_for_its_turn_is_erased(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hers(name: str) -> None:
+        with context(user="ada"), call("flow", name, "words"):
+            pass
+
+    real = folding_lock
+
+    def late(journal: Path, *, wait: bool) -> Any:
+        monkeypatch.setattr(storing, "folding_lock", real)
+        hers("second")
+        return real(journal, wait=wait)
+
+    hers("first")
+    store = Store(project / ".onrecord")
+    monkeypatch.setattr(storing, "folding_lock", late)
+    assert store.erase(Query(user="ada")).records == 2
+    store.fold()
+    assert names(store) == []
+
+
+def test_an_error_of_folding_is_not_hidden_by_one_of_making_room(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = project / ".onrecord"
+    write(home, "one")
+    write(home, "two")
+    store = Store(home, fold=False)
+    real = Folding._segment
+
+    def fails_at_the_second(self: Folding, *args: Any) -> int:
+        if self._done:
+            raise RuntimeError("of folding")
+        return real(self, *args)
+
+    def fails(self: Folding) -> None:
+        raise RuntimeError("of making room")
+
+    monkeypatch.setattr(Folding, "_segment", fails_at_the_second)
+    monkeypatch.setattr(Folding, "_make_room", fails)
+    with pytest.raises(RuntimeError, match="of folding"):
+        store.fold()
+
+
+def test_positions_that_a_kill_left_are_forgotten_by_the_next_fold(project: Path) -> None:
+    home = project / ".onrecord"
+    write(home, "one")
+    store = Store(home)
+    (folded,) = segments(home / "journal" / "folded")
+    with store.engine.begin() as connection:  # as if it had not come to that
+        connection.execute(sa.insert(SEGMENT).values(name=folded.path.name, position=1))
+        connection.execute(sa.insert(SEGMENT).values(name="elsewhere.journal", position=1))
+    write(home, "two")
+    store.fold()
+    with store.engine.connect() as connection:
+        assert list(connection.scalars(sa.select(SEGMENT.c.name))) == ["elsewhere.journal"]
+
+
+def test_a_distant_id_widens_the_bounds_of_its_own_time_only(project: Path) -> None:
+    store = Store(project / ".onrecord")
+    day = 86_400 * 10**9
+    now = 10**18
+    since, until = now - 40 * day, now - 39 * day
+    far = [made(now - day, id=id, run=id) for id in ("f" * 32, "0" * 31 + "1")]
+    near = f"{(now - day) // 10**6:012x}{1:020x}"
+
+    def between(*times: int | None) -> tuple[str | None, str | None]:
+        with store.engine.connect() as connection:
+            return skew.ids_between(connection, *times)
+
+    asked = [(None, until), (since, until), (now + day, None)]
+    before = [between(*each) for each in asked]
+    store.take([*far, made(now - day, id=near, run=near)])
+    assert [between(*each) for each in asked] == before
+    assert None not in before[1]
+    found = store.records(Query(since_ns=now - day, until_ns=now - day + 1))
+    assert [each.id for each in found] == ["f" * 32, near, "0" * 31 + "1"]
+
+
+def test_a_disk_with_too_little_room_for_the_journal_is_only_read(small_disk: Path) -> None:
+    home = small_disk / ".onrecord"
+    write(home, "first")
+    Store(home).close()
+    journal = Journal(home / "journal")
+    for _ in range(1000):
+        id = new_id()
+        body = msgspec.Raw(pack(random.randbytes(2500).hex()))
+        journal.append(Start(id, id, None, "flow", "later", "k", time.time_ns(), body))
+        journal.append(End(id, time.time_ns(), NOTHING))
+    journal.close()
+    room = os.statvfs(small_disk)
+    with (small_disk / "filling").open("wb") as file:
+        file.write(b"x" * (room.f_bavail * room.f_frsize - 1_600_000))
+    store = Store(home)
+    assert store.full and names(store) == ["first"]
+    assert store.fold() == 0 and store.full
+    (small_disk / "filling").unlink()
+    assert store.fold() == 2000 and not store.full
+
+
+@pytest.mark.parametrize(
+    ("code", "full"),
+    [
+        (sqlite3.SQLITE_FULL, True),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, True),
+        (sqlite3.SQLITE_IOERR_READ, False),
+        (sqlite3.SQLITE_IOERR_CORRUPTFS, False),
+    ],
+)
+def test_an_error_of_the_disk_is_not_a_full_disk(code: int, full: bool) -> None:
+    said = sqlite3.OperationalError("disk I/O error")
+    said.sqlite_errorcode = code
+    assert is_full(sa.exc.OperationalError("", {}, said)) is full
 
 
 def fill(disk: Path) -> None:

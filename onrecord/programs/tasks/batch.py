@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +28,7 @@ from onrecord.errors import (
     LimitError,
     LoadError,
     OnrecordError,
+    ReplayError,
     StorageError,
     UsageError,
 )
@@ -93,10 +94,12 @@ class Batch:
             known = await asyncio.to_thread(self._read_ahead)
             report(Progress(self._task, already, total))
             with self._out.open("ab", buffering=0) as file:
-                async for line in self._lines(rows, do, together, known):
-                    _write(file, line, self._out)
-                    already_now = msgspec.json.decode(line)["row"]
-                    report(Progress(self._task, already_now, total))
+                async with contextlib.aclosing(self._lines(rows, do, together, known)) as lines:
+                    at = already
+                    async for line in lines:
+                        _write(file, line, self._out)
+                        at += 1
+                        report(Progress(self._task, at, total))
             self._ahead.unlink(missing_ok=True)
         seconds = round(time.monotonic() - started, 3)
         done = total - self._failed
@@ -104,7 +107,7 @@ class Batch:
 
     async def _lines(
         self, rows: Iterator[Row], do: Do, together: int, known: dict[str, bytes]
-    ) -> Any:
+    ) -> AsyncGenerator[bytes, None]:
         """The lines of the rows that are left, in order, so many at the same time."""
         waiting: deque[asyncio.Task[bytes]] = deque()
         first, over = True, False
@@ -124,6 +127,10 @@ class Batch:
                     first = False
                     self._failed += b'"error":' in line and "error" in msgspec.json.decode(line)
                     yield line
+        except Exception:
+            # What is under way is paid for: its answers are kept ahead.
+            await asyncio.gather(*waiting, return_exceptions=True)
+            raise
         finally:
             for task in waiting:
                 task.cancel()
@@ -149,7 +156,7 @@ class Batch:
         if not problem:
             try:
                 said["result"] = plain(await do(row.text))
-            except (UsageError, LimitError, StorageError):
+            except (UsageError, LimitError, ReplayError, StorageError):
                 raise  # the other rows would fail in the same way
             except OnrecordError as error:
                 problem = str(error)

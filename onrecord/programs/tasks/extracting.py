@@ -12,7 +12,7 @@ from onrecord.errors import UsageError
 from onrecord.models.model import Embedder, Model
 from onrecord.programs.flow import flow
 from onrecord.programs.tasks.results import Evidence, ValueResult, quoted
-from onrecord.programs.tasks.texts import Example, Examples, checked, examples_of
+from onrecord.programs.tasks.texts import Example, Examples, checked, examples_of, settle_examples
 from onrecord.programs.tasks.ways import Embedded, Headed, way_of
 from onrecord.prompts.prompt import Prompt, prompt
 from onrecord.prompts.untrusted import untrusted
@@ -35,7 +35,7 @@ class Extracting(msgspec.Struct, frozen=True, kw_only=True):
     examples: Examples = None
 
     def __post_init__(self) -> None:
-        examples_of(self.examples)
+        settle_examples(self)
         if (self.into is None) == (not self.names()):
             raise UsageError(
                 "extract needs a type or the names of fields, and not both",

@@ -13,7 +13,7 @@ from onrecord.models.calling import complete
 from onrecord.models.model import Embedder, Model, Parameters, Request
 from onrecord.programs.flow import flow
 from onrecord.programs.tasks.results import TextResult
-from onrecord.programs.tasks.texts import Examples, checked, examples_of
+from onrecord.programs.tasks.texts import Examples, checked, examples_of, settle_examples
 from onrecord.programs.tasks.ways import Generating, way_of
 from onrecord.prompts.template import parameters
 
@@ -29,7 +29,7 @@ class Writing(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Parameters | Mapping[str, Any] = Parameters()
 
     def __post_init__(self) -> None:
-        examples_of(self.examples)
+        settle_examples(self)
         parameters(self.parameters, "the task 'generate'")
 
     @flow

@@ -24,6 +24,7 @@ from onrecord.programs.tasks.texts import (
     checked,
     examples_of,
     sentences_of,
+    settle_examples,
     vectors_of,
 )
 from onrecord.programs.tasks.ways import Embedded, Generating, Headed, way_of
@@ -61,7 +62,7 @@ class Classifying(msgspec.Struct, frozen=True, kw_only=True):
     instruction: str = ""
 
     def __post_init__(self) -> None:
-        self.shown()
+        settle_examples(self)
         self.known()
 
     @flow
@@ -71,13 +72,18 @@ class Classifying(msgspec.Struct, frozen=True, kw_only=True):
 
     def known(self) -> tuple[Label, ...]:
         """The labels with their descriptions, of the examples where none are named."""
-        labels = labels_of(self.labels)
-        return labels or labels_of(dict.fromkeys(str(e.output) for e in self.shown()))
+        found = self.shown()
+        labels = labels_of(self.labels) or self.usual(found)
+        return labels or labels_of(dict.fromkeys(str(example.output) for example in found))
+
+    def usual(self, examples: tuple[Example, ...]) -> tuple[Label, ...]:
+        """The labels of this task where none are named, and the examples need no other ones."""
+        return ()
 
     def shown(self) -> tuple[Example, ...]:
         """The examples, each with one of the labels. Raises UsageError."""
         found = examples_of(self.examples)
-        names = [label.name for label in labels_of(self.labels)]
+        names = [label.name for label in labels_of(self.labels) or self.usual(found)]
         if found and not names and len({str(example.output) for example in found}) == 1:
             raise UsageError(
                 f"all examples have the label '{found[0].output}'",
@@ -103,9 +109,10 @@ class Feeling(Classifying, frozen=True, kw_only=True):
         """The sentiment of a text. Raises UsageError, ModelError."""
         return await labelled(self, checked(text))
 
-    def known(self) -> tuple[Label, ...]:
-        """The labels."""
-        return super().known() or labels_of(_SENTIMENTS)
+    def usual(self, examples: tuple[Example, ...]) -> tuple[Label, ...]:
+        """Positive, negative and neutral."""
+        fits = all(example.output in _SENTIMENTS for example in examples)
+        return labels_of(_SENTIMENTS) if fits else ()
 
 
 async def labelled(asked: Classifying, text: str) -> LabelResult:
@@ -217,6 +224,9 @@ async def _by_head(asked: Classifying, head: HFClassifier, text: str) -> LabelRe
     if entailment is not None and named:
         return await _by_entailment(_wanted(asked), head, entailment, text)
     found, note = await _whole_or_parts(head, text)
+    if not found.exclusive:
+        several = "The model gives a text several labels: the scores are each label's own."
+        note = f"{note} {several}".strip()
     if named:
         kept = {name: found.probabilities[name] for name in found.probabilities if name in named}
         found = msgspec.structs.replace(found, probabilities=kept)

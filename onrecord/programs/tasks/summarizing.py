@@ -29,6 +29,7 @@ from onrecord.programs.tasks.texts import (
     checked,
     examples_of,
     sentences_of,
+    settle_examples,
     vectors_of,
 )
 from onrecord.programs.tasks.ways import Embedded, Generating, Headed, way_of
@@ -56,7 +57,7 @@ class Summarizing(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_long(self.long)
-        examples_of(self.examples)
+        settle_examples(self)
         if not 1 <= self.sentences <= MOST:
             raise UsageError(
                 f"sentences={self.sentences} is out of range", cure=f"Ask for 1 to {MOST}."

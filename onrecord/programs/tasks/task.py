@@ -21,8 +21,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar, cast, overload
 
-import msgspec
-
 from onrecord.calling import Operation, Stream
 from onrecord.errors import UnknownNameError, UsageError
 from onrecord.models.model import Embedder, Model, Parameters
@@ -42,9 +40,10 @@ from onrecord.programs.tasks.results import (
 )
 from onrecord.programs.tasks.similarity import Comparing
 from onrecord.programs.tasks.summarizing import Summarizing
-from onrecord.programs.tasks.texts import Examples, examples_of
+from onrecord.programs.tasks.texts import Examples
 from onrecord.programs.tasks.translating import Translating
 from onrecord.records.record import plain
+from onrecord.settings import Settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -230,14 +229,14 @@ def _close(name: str, known: Sequence[str]) -> str:
 
 
 def _described(options: Any) -> dict[str, Any]:
-    """All that results depend on, equal in another process: models by their names, files of
-    examples by what they say."""
+    """All that results depend on, equal in another process: models by their names, the settings'
+    where none is named."""
     said = {name: getattr(options, name) for name in options.__struct_fields__}
     for who in ("model", "embedder"):
-        if who in said and not isinstance(said[who], str | None):
+        if said[who] is None:
+            said[who] = getattr(Settings.load(), who)
+        elif not isinstance(said[who], str):
             said[who] = f"{said[who].name} {said[who].version}"
-    if said.get("examples") is not None:
-        said["examples"] = [msgspec.to_builtins(each) for each in examples_of(said["examples"])]
     if "into" in said:
         said["into"] = repr(said["into"])
     return {name: plain(value) for name, value in said.items()}

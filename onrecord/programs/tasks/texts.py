@@ -55,6 +55,13 @@ def examples_of(given: Examples) -> tuple[Example, ...]:
     return tuple(_example(each, number) for number, each in enumerate(given, 1))
 
 
+def settle_examples(options: Any) -> None:
+    """Put the examples themselves in the place of a file's name, once: what was asked is then on
+    record, and a file that changes later changes nothing. Raises UsageError, LoadError."""
+    if options.examples is not None:
+        msgspec.structs.force_setattr(options, "examples", examples_of(options.examples))
+
+
 def _read(path: Path) -> Iterable[Example]:
     if not path.is_file():
         raise UsageError("there is no such file of examples", where=str(path))

@@ -10,7 +10,7 @@ from onrecord.programs.flow import flow
 from onrecord.programs.tasks.long_inputs import cut, map_parts, room
 from onrecord.programs.tasks.prefixes import prefix_of, written
 from onrecord.programs.tasks.results import TextResult
-from onrecord.programs.tasks.texts import Example, Examples, checked, examples_of
+from onrecord.programs.tasks.texts import Example, Examples, checked, examples_of, settle_examples
 from onrecord.programs.tasks.ways import Generating, way_of
 from onrecord.prompts.prompt import prompt
 from onrecord.prompts.untrusted import untrusted
@@ -34,7 +34,7 @@ class Translating(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str | None = None
 
     def __post_init__(self) -> None:
-        examples_of(self.examples)
+        settle_examples(self)
         if not self.to.strip() and self.prefix is None:
             raise UsageError(
                 "translate does not know into which language", cure="Name it: to='German'."

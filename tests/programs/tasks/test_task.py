@@ -50,9 +50,9 @@ def said(**values: Any) -> str:
 def test_names_and_options_are_checked_at_once() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'summarize'"):
         on.task("sumarize")
-    with pytest.raises(UsageError, match="no option 'lables'. Did you mean 'labels'"):
-        on.task("classify", lables=["a", "b"])  # type: ignore[call-overload]  # on purpose
-    for options, reason in [
+    with pytest.raises(UsageError, match=r"no option 'lables'\. Did you mean 'labels'"):
+        on.task("classify", lables=["a", "b"])
+    mistakes: list[tuple[dict[str, Any], str]] = [
         ({"labels": ["a"]}, "only the label 'a'"),
         ({"labels": ["a", "a"]}, "named twice"),
         ({"labels": ["a", " "]}, "a label is empty"),
@@ -60,11 +60,12 @@ def test_names_and_options_are_checked_at_once() -> None:
         ({"labels": ["a", "b"], "examples": [("x", "c")]}, "'c', which is none of the labels"),
         ({"examples": [{"words": "x"}]}, "example 1 has no text and label"),
         ({"examples": "nowhere.csv"}, "no such file of examples"),
-    ]:
+    ]
+    for options, reason in mistakes:
         with pytest.raises(UsageError, match=reason):
-            on.task("classify", **options)  # type: ignore[call-overload]  # on purpose
+            on.task("classify", **options)
     with pytest.raises(UsageError, match="neither 'map-reduce' nor 'refine'"):
-        on.task("summarize", long="reduce")  # type: ignore[call-overload]  # on purpose
+        on.task("summarize", long="reduce")
     with pytest.raises(UsageError, match="out of range"):
         on.task("summarize", sentences=0)
     with pytest.raises(UsageError, match="into which language"):
@@ -199,7 +200,7 @@ def test_labels_by_their_descriptions() -> None:
     text = "My invoice charges me twice. I want my money back. It rains."
     labels = {"billing": "invoices and payments", "shipping": "parcels and delivery"}
     result = on.task("classify", labels=labels).run(text)
-    assert result.label == result.value == "billing" and list(result.scores)[0] == "billing"
+    assert result.label == result.value == "billing" and next(iter(result.scores)) == "billing"
     assert result.confidence == result.scores["billing"]
     assert sum(result.scores.values()) == pytest.approx(1, abs=1e-5)
     assert result.evidence[0].quote.startswith("My invoice") and stands_in(result.evidence, text)

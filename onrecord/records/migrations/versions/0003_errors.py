@@ -6,7 +6,7 @@ take long texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,6 +15,7 @@ revision = "0003"
 down_revision = "0002"
 
 CLOSE, FAR = 60_000, 2**49  # milliseconds
+HOUR = 3_600_000_000_000
 
 
 def upgrade() -> None:
@@ -22,26 +23,31 @@ def upgrade() -> None:
     connection = op.get_bind()
     op.create_table(
         "skew",
-        sa.Column("side", sa.String, primary_key=True),
-        sa.Column("ms", sa.BigInteger, nullable=False),
+        sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("first", sa.BigInteger, nullable=False),
+        sa.Column("last", sa.BigInteger, nullable=False),
     )
-    distances = list(_distances(connection))
-    for side, ms in (("ahead", max(distances, default=0)), ("behind", -min(distances, default=0))):
-        if ms > CLOSE:
-            row = sa.text("INSERT INTO skew (side, ms) VALUES (:side, :ms)")
-            connection.execute(row, {"side": side, "ms": ms})
+    for hour, (first, last) in _astray(connection).items():
+        row = sa.text("INSERT INTO skew VALUES (:hour, :first, :last)")
+        connection.execute(row, {"hour": hour, "first": first, "last": last})
     if connection.dialect.name == "sqlite":
         where = sa.text("state != 'done'")
         op.create_index("record_error", "record", ["id", "error"], sqlite_where=where)
         op.execute("ANALYZE record")  # or it is not chosen
 
 
-def _distances(connection: sa.Connection) -> Iterator[int]:
-    """How far, in milliseconds, the times of ids are ahead of those of the starts."""
-    rows = connection.execute(sa.text("SELECT id, started_ns FROM record"))
-    for id, started_ns in rows:
-        try:
-            yield int(id[:12].ljust(12, "0"), 16) - int(started_ns) // 1_000_000
-        except ValueError:  # an id of somebody's own making: it may stand anywhere
-            yield FAR
-            yield -FAR
+def _astray(connection: sa.Connection) -> dict[int, tuple[int, int]]:
+    """By hour of their starts: between which times the ids are that are far from these."""
+    hours: dict[int, tuple[int, int]] = {}
+    for id, started_ns in connection.execute(sa.text("SELECT id, started_ns FROM record")):
+        first, last = -FAR, FAR  # an id of somebody's own making may stand anywhere
+        with contextlib.suppress(ValueError):
+            ms = int(id[:12], 16)
+            if abs(ms - int(started_ns) // 1_000_000) <= CLOSE:
+                continue
+            if len(id) >= 12:
+                first = last = ms
+        hour = int(started_ns) // HOUR
+        before = hours.get(hour, (first, last))
+        hours[hour] = (min(first, before[0]), max(last, before[1]))
+    return hours

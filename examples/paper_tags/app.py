@@ -111,7 +111,7 @@ def main() -> None:
         concurrent=options.concurrent,
         resume=options.resume,
     )
-    print(json.dumps(compared.document(), default=vars) if options.json else compared.text())
+    print(json.dumps(compared.document()) if options.json else compared.text())
 
 
 def arguments() -> argparse.Namespace:

@@ -15,13 +15,13 @@ from onrecord.cli import (
     collections,
     demo,
     models,
+    models_compare,
     models_map,
     models_tokens,
     prompts,
     records,
     tasks,
 )
-from onrecord.cli import models_compare as _models_compare  # noqa: F401  # registers on models.app
 from onrecord.cli.output import complain
 from onrecord.errors import OnrecordError, StorageError, UsageError
 
@@ -51,6 +51,7 @@ app.command()(collections.ingest)
 app.command()(collections.search)
 app.command()(answers.ask)
 app.command()(tasks.task)
+models.app.command("compare")(models_compare.compare)
 models.app.command("tokens")(models_tokens.show_tokens)
 models.app.command("map")(models_map.draw_map)
 app.add_typer(models.app, name="models")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onrecord.cli.models import app
 from onrecord.cli.output import AsJson, complain, print_json, say
 from onrecord.cli.records_screen import say_table
 from onrecord.errors import UsageError
@@ -23,11 +22,10 @@ def _asking(help: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel="What is asked", **more)
 
 
-@app.command("compare")
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(help="Two models or more: provider:name.", metavar="MODEL..."),
+        typer.Argument(help="Two models or more: provider:name.", metavar="MODEL"),
     ],
     data: Annotated[
         str,

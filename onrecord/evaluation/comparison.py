@@ -12,6 +12,7 @@ import numpy as np
 from onrecord.evaluation.statistics import Interval, paired_bootstrap
 from onrecord.messages import Usage
 from onrecord.records.drawing import padded, wide
+from onrecord.records.record import plain
 from onrecord.records.wording import dollars, duration, flat
 
 Scores = dict[str, tuple[float, ...]]
@@ -221,26 +222,29 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
     def document(self) -> dict[str, Any]:
         """Everything as plain values, for JSON; costs in dollars."""
         best = self.best
-        return {
-            "dataset": {"name": self.dataset, "version": self.version, "cases": self.cases},
-            "scorers": self.scorers,
-            "concurrent": self.concurrent,
-            "models": [_document(each) for each in self.results],
-            "best": None if best is None else {"model": best.model, "ask": best.ask},
-            "differences": [
-                {
-                    **{name: getattr(each, name) for name in ("model", "ask", "scorer")},
-                    "value": each.interval.value,
-                    "low": each.interval.low,
-                    "high": each.interval.high,
-                    "level": each.interval.level,
-                    "verdict": each.verdict,
-                }
-                for each in self.differences
-            ],
-            "notes": self.notes,
-            "run": self.run,
-        }
+        found: dict[str, Any] = plain(
+            {
+                "dataset": {"name": self.dataset, "version": self.version, "cases": self.cases},
+                "scorers": self.scorers,
+                "concurrent": self.concurrent,
+                "models": [_document(each) for each in self.results],
+                "best": None if best is None else {"model": best.model, "ask": best.ask},
+                "differences": [
+                    {
+                        **{name: getattr(each, name) for name in ("model", "ask", "scorer")},
+                        "value": each.interval.value,
+                        "low": each.interval.low,
+                        "high": each.interval.high,
+                        "level": each.interval.level,
+                        "verdict": each.verdict,
+                    }
+                    for each in self.differences
+                ],
+                "notes": self.notes,
+                "run": self.run,
+            }
+        )
+        return found
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ from typing import Any
 import msgspec
 
 from onrecord.errors import StorageError
+from onrecord.records import whole_file
 
 
 def line(value: Any) -> bytes:
@@ -43,22 +41,14 @@ def write(path: Path, lines: Iterable[bytes]) -> None:
             where=str(path),
             cure="Make the folder, or check how it is written.",
         )
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:
-            file.writelines(lines)
-        if path.exists():
-            part.chmod(path.stat().st_mode & 0o777)
-        part.replace(path)
+        whole_file.write_lines(path, lines)
     except OSError as error:
         raise StorageError(
             f"the file cannot be written: {error.strerror or error}",
             where=str(path),
             cure="Check that the disk is not full and that you may write there.",
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -7,10 +7,12 @@ for which time), whatever attempt made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from onrecord.errors import ResumeError
-from onrecord.records.outlining import as_before
+from onrecord.records.frames import Start
+from onrecord.records.outlining import without_outlines
 from onrecord.records.record import Record, pack
 from onrecord.records.recording import RESUMED
 
@@ -133,6 +135,8 @@ class History:
 
     def _sort_in(self, node: Node, records: list[Record]) -> None:
         """Find the nodes of the calls that one attempt made inside of a call."""
+        known_before = list(node.children)
+        unfinished: dict[bytes, list[Node]] | None = None
         taken: set[int] = set()
         rest = []
         for record in records:
@@ -149,7 +153,9 @@ class History:
             unseen = waiting.setdefault(record.key, iter(list(same)))
             free = next((each for each in unseen if id(each) not in taken), None)
             if free is None:
-                free = self._resembling(node, record, taken)
+                if unfinished is None:
+                    unfinished = alike(each for each in known_before if not each.is_done())
+                free = self._resembling(unfinished, record, taken)
             if free is None:
                 free = Node(node)
                 same.append(free)
@@ -159,26 +165,25 @@ class History:
             taken.add(id(free))
             self._join(free, record)
 
-    def _resembling(self, node: Node, record: Record, taken: set[int]) -> Node | None:
+    def _resembling(
+        self, unfinished: dict[bytes, list[Node]], record: Record, taken: set[int]
+    ) -> Node | None:
         """The unfinished call that this one was made in the place of: nothing but what objects, or
-        the function, hold has changed. See `Resumption`, which decided so."""
-        same = [
-            each
-            for each in node.by_name.get((record.kind, record.name), ())
-            if _resembles(record, each.records[-1])
-        ]
-        left = [each for each in same if id(each) not in taken and not each.is_done()]
-        if not left or (len(same) > 1 and not all(map(self.is_certain, same))):
+        the function, hold has changed. `Resumption` decided so."""
+        same = unfinished.get(likeness(record, record.input), [])
+        left = [each for each in same if id(each) not in taken]
+        if not left or (len(same) > 1 and not all(map(self.is_certain, left))):
             return None
         return left[0]
 
     def _join(self, node: Node, record: Record) -> None:
         node.records.append(record)
         self.of[record.id] = node
-        if node.parent is None:
+        if node.parent is None or record.key == node.records[0].key:
             return
         for by_key in (node.parent.by_key, self.by_key):
-            if not any(each is node for each in (same := by_key.setdefault(record.key, []))):
+            same = by_key.setdefault(record.key, [])
+            if not any(each is node for each in same):
                 same.append(node)
 
 
@@ -194,10 +199,21 @@ def _stands_for(known: Record, record: Record) -> bool:
     return same and record.kind in FUNCTIONS
 
 
-def _resembles(record: Record, known: Record) -> bool:
-    if record.kind not in FUNCTIONS or record.version != known.version:
-        return False
-    return pack(as_before(record.input, known.input)) == pack(known.input)
+def likeness(record: Record | Start, input: Any) -> bytes:
+    """Equal for calls that differ in nothing but in what their objects, or functions, hold; empty
+    for calls whose keys are not made of that."""
+    if record.kind not in FUNCTIONS:
+        return b""
+    return pack((record.kind, record.name, record.version, without_outlines(input)))
+
+
+def alike(nodes: Iterable[Node]) -> dict[bytes, list[Node]]:
+    """Calls by their likeness, in their order."""
+    found: dict[bytes, list[Node]] = {}
+    for node in nodes:
+        if node.records and (like := likeness(node.records[-1], node.records[-1].input)):
+            found.setdefault(like, []).append(node)
+    return found
 
 
 def _is_attempt(record: Record, root: Record) -> bool:

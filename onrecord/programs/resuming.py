@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from onrecord.errors import ResumeError, UsageError
 from onrecord.messages import Question
-from onrecord.programs.history import FUNCTIONS, History, Node
+from onrecord.programs.history import History, Node, alike, likeness
 from onrecord.records.difference import difference
 from onrecord.records.outlining import as_before
-from onrecord.records.record import Record, pack, plain
+from onrecord.records.record import Record, pack, plain, unpacked
 from onrecord.records.recording import Call, Found, Recall, asked_key
 
 Changed = Literal["refuse", "repeat"]
@@ -117,10 +117,10 @@ class Resumption(Recall):
         were `erased`: what was done in them is not known."""
         strays = self._history.strays
         if (strays or erased) and not self._repeat:
+            why = "erased" if erased else "erased, or never written"
             what = f", in which {_named(strays[0])} was made" if strays else ""
             raise ResumeError(
-                f"records of the run are gone ({'erased' if erased else 'erased, or never written'})"
-                f"{what}: what was done in them is not known",
+                f"records of the run are gone ({why}){what}: what was done in them is not known",
                 where=f"run {self._history.root.run}",
                 cure='Begin anew, or go on with changed="repeat": what is not on record is made '
                 "again, and what must not happen twice is asked about as far as it is.",
@@ -167,14 +167,17 @@ class Resumption(Recall):
         """The call on record that differs in nothing but in what its objects, or its function, hold
         by now: these may have changed without being others. Of several, made one after the other,
         the first; of several made at once nobody knows which."""
-        if above.is_given_away(call.start.key):
+        start = call.start
+        like = likeness(start, unpacked(bytes(start.input)))
+        if not like or above.is_lent(start.key):
             return None
-        known = above.node.by_name.get((call.start.kind, call.start.name), ())
-        same = [each for each in known if each.records and _resembles(call, each.records[-1])]
-        left = [each for each in same if not each.claimed]
-        if not left or (len(same) > 1 and not all(map(self._history.is_certain, same))):
-            return None
-        return above.lend(left[0])
+        waiting = above.alike(like, self._history)
+        while waiting and waiting[-1].claimed:
+            waiting.pop()
+        for node in reversed(waiting):
+            if not node.claimed and _resembles(call, node):
+                return above.lend(node)
+        return None
 
     def _is_whole(self, record: Record) -> bool:
         """Whether the plain output on record is what the function returned."""
@@ -305,7 +308,7 @@ def check_answers(history: History, answers: Mapping[str, Any]) -> None:
 class _Place:
     """Where a call under way stands, and which of the calls on record inside it are taken."""
 
-    __slots__ = ("_given", "_lent", "_taken", "node", "numbers")
+    __slots__ = ("_alike", "_given", "_lent", "_taken", "node", "numbers")
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -313,6 +316,7 @@ class _Place:
         self._taken: dict[str, list[Node]] = {}
         self._given: set[int] = set()
         self._lent: set[int] = set()
+        self._alike: dict[bytes, list[Node]] | None = None
 
     def next(self, key: str, history: History) -> Node | None:
         """The next call on record of this question."""
@@ -333,12 +337,22 @@ class _Place:
         self._given.add(id(node))
         return node
 
+    def alike(self, like: bytes, history: History) -> list[Node]:
+        """The calls inside of this likeness, the first one last; none where several were made at
+        once."""
+        if self._alike is None:
+            self._alike = {
+                like: same[::-1] if len(same) == 1 or all(map(history.is_certain, same)) else []
+                for like, same in alike(self.node.children).items()
+            }
+        return self._alike.get(like, [])
+
     def lend(self, node: Node) -> Node:
         """This call is taken for one that resembles it."""
         self._lent.add(id(node))
         return self.give(node)
 
-    def is_given_away(self, key: str) -> bool:
+    def is_lent(self, key: str) -> bool:
         """Whether a finished call of this question was given to one that resembles it, so that
         what is asked for now is not in its place."""
         return any(
@@ -365,14 +379,14 @@ def _unclaimed(top: Node) -> Iterator[Node]:
                 yield node
 
 
-def _resembles(call: Call, record: Record) -> bool:
-    """Whether a call is one on record but for what its objects, or its function, hold."""
-    start = call.start
-    if start.kind not in FUNCTIONS or record.version != start.version:
-        return False
+def _resembles(call: Call, node: Node) -> bool:
+    """Whether a call that looks like one on record is that, but for what objects, or its function,
+    hold: what redaction removed looks alike, too."""
+    record = node.records[-1]
     now = as_before(plain(call.input), record.input)
     if call.also is not None:
         return pack(now) == pack(record.input)
+    start = call.start
     return asked_key(start.kind, start.name, now, start.version) == record.key
 
 

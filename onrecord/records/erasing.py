@@ -20,10 +20,11 @@ import sqlalchemy as sa
 from onrecord.errors import StorageError, UsageError
 from onrecord.records import losses, whole_file
 from onrecord.records.database import FILE, is_postgresql, lock_out_writers, reading
+from onrecord.records.holes import remember_holes
 from onrecord.records.journal import Segment, segments
 from onrecord.records.query import Query, Receipt
 from onrecord.records.reading import matching
-from onrecord.records.refusing import refused
+from onrecord.records.refusing import clear, refused, refused_of
 from onrecord.records.schema import BODY, BODY_USE, EXPORTED, RECORD, TAG, VECTOR
 from onrecord.records.wiping import expect_ends, wipe
 
@@ -40,11 +41,14 @@ def erase(engine: sa.Engine, journal: Path, home: Path, query: Query) -> Receipt
             cure="Say which: a user, a session, a time (--until), a run …",
         )
     ids, under_way = _doomed(engine, query)
+    put_aside = refused_of(journal, query)
+    ids |= put_aside
     frames = cases = bodies = 0
     to_rewrite = journal / ".rewrite"  # stands there until the database's files are rewritten
     if ids:
-        expect_ends(journal, under_way)
+        expect_ends(journal, under_way | put_aside)
         frames = sum(wipe(each, ids) for each in _segments(journal))
+        clear(journal)
         datasets = sorted((home / "datasets").glob("*.jsonl"))
         cases = sum(_erase_cases(path, ids) for path in datasets)
         to_rewrite.touch()
@@ -61,7 +65,7 @@ def erase(engine: sa.Engine, journal: Path, home: Path, query: Query) -> Receipt
         *_elsewhere(engine),
         *_copies(engine, home),
         *_damaged(engine, journal),
-        *_refused(journal),
+        *_refused(journal, query),
     )
     return Receipt(time.time_ns(), query, len(ids), bodies, frames, cases, remaining)
 
@@ -81,6 +85,7 @@ def _erase_rows(engine: sa.Engine, ids: AbstractSet[str]) -> int:
     bodies = 0
     with engine.begin() as connection:
         lock_out_writers(connection)
+        remember_holes(connection, ids)
         for some in _some(sorted(ids)):
             used = sa.select(BODY_USE.c.hash).where(BODY_USE.c.record.in_(some)).distinct()
             hashes = list(connection.scalars(used))
@@ -95,7 +100,7 @@ def _erase_rows(engine: sa.Engine, ids: AbstractSet[str]) -> int:
 
 
 def _segments(journal: Path) -> Iterator[Segment]:
-    for folder in (journal, journal / "folded"):
+    for folder in (journal, journal / "folded", journal / "refused"):
         yield from segments(folder)
 
 
@@ -222,9 +227,10 @@ def _damaged(engine: sa.Engine, journal: Path) -> Iterator[str]:
             yield f"the damaged bytes of {path.relative_to(journal.parent)}: delete the file"
 
 
-def _refused(journal: Path) -> Iterator[str]:
-    """Files of what the database would not take: it cannot say whose words these hold."""
-    for each in refused(journal):
+def _refused(journal: Path, query: Query) -> Iterator[str]:
+    """Files of what the database would not take: where it had to be asked, nobody looked there."""
+    unasked = query.states or query.error is not None or query.text is not None
+    for each in refused(journal) if unasked else ():
         path = Path(each.path).relative_to(journal.parent)
         yield f"what the database refused, in {path}: delete it"
 

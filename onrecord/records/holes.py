@@ -6,6 +6,8 @@ id, so that going on with it does not do again what must not happen twice.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
 import sqlalchemy as sa
@@ -26,16 +28,24 @@ def remember_holes(connection: sa.Connection, ids: AbstractSet[str]) -> None:
     its note with it.
     """
     c = RECORD.c
+    going: Counter[str] = Counter()
     made: set[str] = set()
-    touched: set[str] = set()
     for some in _some(sorted(ids)):
         for row in connection.execute(sa.select(c.run, c.kind).where(c.id.in_(some))):
-            touched.add(row.run)
+            going[row.run] += 1
             if row.kind != "feedback":
                 made.add(row.run)
-    staying = {run for run in touched if not _goes(connection, run, ids)}
-    for some in _some([erased_note(run) for run in sorted(touched - staying)]):
-        connection.execute(sa.delete(SOURCE).where(SOURCE.c.version.in_(some)))
-    rows = [{"version": erased_note(run), "text": ""} for run in sorted(made & staying)]
-    if rows:
-        connection.execute(insert(connection, SOURCE).on_conflict_do_nothing(), rows)
+    for runs in _some(sorted(going)):
+        count = sa.select(c.run, sa.func.count()).where(c.run.in_(runs)).group_by(c.run)
+        there = {row[0]: int(row[1]) for row in connection.execute(count)}
+        left = [run for run in runs if there[run] > going[run]]
+        gone = [erased_note(run) for run in runs if there[run] == going[run]]
+        connection.execute(sa.delete(SOURCE).where(SOURCE.c.version.in_(gone)))
+        rows = [{"version": erased_note(run), "text": ""} for run in left if run in made]
+        if rows:
+            connection.execute(insert(connection, SOURCE).on_conflict_do_nothing(), rows)
+
+
+def _some(items: list[str], size: int = 500) -> Iterator[list[str]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]

@@ -14,7 +14,8 @@ from __future__ import annotations
 import enum
 import functools
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import msgspec
@@ -25,13 +26,13 @@ from onrecord.records.redaction import RULES, Redactor
 def outline(value: Any) -> Any:
     """The outline of an object whose text is only its address: `{"type": …, "is": …}`.
 
-    Of the attributes in its `__dict__` the public ones count that are texts, numbers, flags, bytes,
-    members of enums, or tuples of these; of texts and bytes over 1,000 characters the length and
-    the ends. No code of the object's is run. Where there are none, it is the name of its class.
+    Of the attributes in its `__dict__` the public ones count that are texts, bytes, numbers, flags,
+    members of enums, or tuples of texts and numbers; of texts and bytes over 1,000 characters, the
+    length and the ends. No code of theirs is run. Where there are none: the name of its class.
     """
     if callable(value) and isinstance(named := getattr(value, "__qualname__", None), str):
         return named  # a function
-    kind = type(value)
+    kind: Any = type(value)
     found = getattr(value, "__dict__", None)
     if type(found) is not dict or not found:
         return kind.__qualname__
@@ -48,8 +49,7 @@ def outline(value: Any) -> Any:
             told[name] = each
             if len(told) == _MOST:
                 break
-    packed = _packed(told) if told else b""
-    if not packed:
+    if not told or not (packed := _packed(told)):
         return kind.__qualname__
     return {"type": kind.__qualname__, "is": hashed(packed, 6)}
 
@@ -61,11 +61,8 @@ def hashed(content: bytes, size: int) -> str:
 
 def without_secrets(told: dict[str, Any]) -> dict[str, Any]:
     """Values by their names, without those that redaction would remove, or that are no text."""
-    try:
-        if not _redactor().suspicious(_encode(told)):
-            return told
-    except Exception:  # half a surrogate pair, a number over 64 bits
-        pass
+    if _packed_harmless(told) is not None:
+        return told
     return {name: each for name, each in told.items() if _is_harmless(name, each)}
 
 
@@ -81,18 +78,26 @@ def as_before(now: Any, before: Any) -> Any:
             return {name: as_before(each, before[name]) for name, each in now.items()}
     elif isinstance(now, list) and isinstance(before, list) and len(now) == len(before):
         return [as_before(*both) for both in zip(now, before, strict=True)]
-    elif isinstance(now, dict | str) and isinstance(before, dict | str):
-        # One of them had no attributes that count.
-        if (_class_of(now) or now) == (_class_of(before) or before):
-            return before
-    return now
+    # One of them may have had no attributes that count.
+    same = (_class_of(now) or now) == (_class_of(before) or before)
+    return before if same else now
+
+
+def without_outlines(value: Any) -> Any:
+    """Plain values with the names of their classes in the place of outlines."""
+    if isinstance(value, dict):
+        kind = _class_of(value)
+        if kind is not None:
+            return kind
+        return {name: without_outlines(each) for name, each in value.items()}
+    return [without_outlines(each) for each in value] if isinstance(value, list) else value
 
 
 def _class_of(value: Any) -> str | None:
     """The class that an outline names; None for all other values."""
     if isinstance(value, dict) and value.keys() == {"type", "is"}:
         kind, mark = value["type"], value["is"]
-        if isinstance(kind, str) and isinstance(mark, str) and len(mark) == 12:
+        if isinstance(kind, str) and isinstance(mark, str) and _MARK.fullmatch(mark):
             return kind
     return None
 
@@ -102,7 +107,8 @@ def _simple(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value._name_
     if type(value) is tuple and len(value) <= _MOST:
-        parts = [_ends(each) if type(each) in _SIMPLE else None for each in value]
+        texts = _SIMPLE - {bytes}
+        parts = [_ends(each) if type(each) in texts else None for each in value]
         return None if None in parts else parts
     return None
 
@@ -114,14 +120,22 @@ def _ends(value: Any) -> Any:
 
 
 def _packed(told: dict[str, Any]) -> bytes:
-    try:
-        packed = _encode(told)
-        if not _redactor().suspicious(packed):
-            return packed
-    except Exception:  # half a surrogate pair, a number over 64 bits
-        pass
+    if (packed := _packed_harmless(told)) is not None:
+        return packed
     left = without_secrets(told)
     return _encode(left) if left else b""
+
+
+def _packed_harmless(told: dict[str, Any]) -> bytes | None:
+    """Packed values; None if each has to be looked at."""
+    try:
+        packed = _encode(told)
+    except Exception:  # half a surrogate pair, a number over 64 bits
+        return None
+    # The quick look is for texts: it does not see what the name of bytes says.
+    if _redactor().suspicious(packed) or bytes in map(type, told.values()):
+        return None
+    return packed
 
 
 def _is_harmless(name: str, value: Any) -> bool:
@@ -135,14 +149,14 @@ def _is_harmless(name: str, value: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def _filled_in(kind: type) -> frozenset[str]:
+def _filled_in(kind: Hashable) -> frozenset[str]:
     """The attributes that are filled in when somebody asks for them: before and after that it is
     the same object."""
-    return frozenset(_cached(kind.__mro__))
+    return frozenset(_cached(kind))
 
 
-def _cached(classes: Iterable[type]) -> Iterable[str]:
-    for each in classes:
+def _cached(kind: Any) -> Iterator[str]:
+    for each in kind.__mro__:
         for name, attribute in vars(each).items():
             if isinstance(attribute, functools.cached_property):
                 yield name
@@ -157,4 +171,5 @@ _SIMPLE = frozenset((str, int, float, bool, bytes))  # and nothing derived from 
 _MOST = 200  # attributes
 _LONGEST = 1000
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
+_MARK = re.compile("[a-p]{12}")
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode

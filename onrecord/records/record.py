@@ -215,6 +215,9 @@ def _simplified_inside(value: Any, around: list[int], left: list[int]) -> Any:
 
 
 def _plain_other(value: Any) -> Any:
+    kind: Any = type(value)
+    if _is_opaque(kind):
+        return _named(value) or outline(value)
     if isinstance(value, type):
         return value.__qualname__
     if isinstance(value, msgspec.Struct):
@@ -227,14 +230,31 @@ def _plain_other(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    name, version = getattr(value, "name", None), getattr(value, "version", None)
-    if isinstance(name, str) and isinstance(version, str):  # a model, a collection, a prompt
-        return {"name": name, "version": version}
-    if type(value).__repr__ is object.__repr__:
-        return outline(value)
+    if (named := _named(value)) is not None:
+        return named
     # A value with an address in its repr would make an equal question look like a new one.
     text = repr(value)
     return outline(value) if " at 0x" in text else text
+
+
+def _named(value: Any) -> dict[str, str] | None:
+    """What stands for a model, a collection, a prompt."""
+    name = getattr(value, "name", None)
+    if not isinstance(name, str):
+        return None
+    version = getattr(value, "version", None)
+    return {"name": name, "version": version} if isinstance(version, str) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_opaque(kind: Any) -> bool:
+    """Whether objects of a class have no plain form for certain: a user's own, mostly."""
+    if kind.__repr__ is not object.__repr__ or issubclass(
+        kind, type | msgspec.Struct | os.PathLike
+    ):
+        return False
+    forms = ("model_dump", "tolist", "__dataclass_fields__", "__getattr__", "__getattribute__")
+    return not any(name in vars(each) for each in kind.__mro__[:-1] for name in forms)
 
 
 def _begin_anew() -> None:

@@ -2,8 +2,8 @@
 
 A text too long for an index, a number of more than 64 bits: such a frame would stop every later
 fold. It goes into `journal/refused/`, into a file in the format of a segment, with all frames of
-its call that came with it. Nothing deletes these files. One that is moved into `journal/` is tried
-again.
+its call that came with it. Only an erasure takes calls out of these files again. One that is moved
+into `journal/` is tried again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import sqlalchemy as sa
 from onrecord.records import whole_file
 from onrecord.records.database import is_refused, reason_of
 from onrecord.records.filing import take_in
-from onrecord.records.frames import MAGIC, End, Frame, Gap, Start, framed, read_frames
+from onrecord.records.frames import MAGIC, End, Erased, Frame, Gap, Start, framed, read_frames
 from onrecord.records.journal import Segment, segments
+from onrecord.records.query import Query
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -72,6 +73,41 @@ def refused_calls(journal: Path, writer: str) -> set[str]:
     """The ids of a writer's calls that were refused."""
     found, mark = segments(journal / "refused"), f"{_MARK}{writer.removeprefix(_MARK)}"
     return {id for each in found if each.writer == mark for id in _ids(each.path)}
+
+
+def refused_of(journal: Path, query: Query) -> set[str]:
+    """The ids of the refused calls that a query asks for.
+
+    None where it asks for states, or words of bodies and errors: those are not looked into.
+    """
+    if query.states or query.error is not None or query.text is not None:
+        return set()
+    return {
+        frame.id
+        for each in segments(journal / "refused")
+        for frame in _frames(each.path)
+        if isinstance(frame, Start) and _fits(frame, query)
+    }
+
+
+def clear(journal: Path) -> None:
+    """Delete the files of which everything has been erased."""
+    for each in segments(journal / "refused"):
+        if all(isinstance(frame, Erased) for frame in _frames(each.path)):
+            each.path.unlink()
+
+
+def _fits(start: Start, query: Query) -> bool:
+    exact = ("run", "name", "session", "user", "tenant", "release")
+    wanted = [(getattr(query, name), getattr(start, name)) for name in exact]
+    return (
+        all(value is None or value == there for value, there in wanted)
+        and (not query.kinds or start.kind in query.kinds)
+        and (query.ids is None or start.id in query.ids)
+        and (query.since_ns is None or start.started_ns >= query.since_ns)
+        and (query.until_ns is None or start.started_ns < query.until_ns)
+        and set(query.tags) <= set(start.tags)
+    )
 
 
 # These files have a writer of their own: tried again, they say nothing of the one that is alive.

@@ -115,7 +115,8 @@ class Database:
     def make_room(self, waiting: int) -> None:
         """Of a full disk: what the journal keeps in case the database should break goes.
 
-        `waiting`: bytes of the journal that are to be folded then. Raises StorageError where that is not enough.
+        `waiting`: bytes of the journal that are to be folded then. Raises StorageError where that
+        is not enough.
         """
         with told_errors(self.engine):
             with reading(self.engine) as connection:

@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
@@ -32,6 +32,11 @@ def write(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Put a file in place, whole or not at all; a power cut afterwards changes nothing."""
+    write_lines(path, (data,))
+
+
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """`write_bytes`, of what does not all have to be in memory at once."""
     path = path.resolve()  # what a link points to is replaced, and not the link
     mode = path.stat().st_mode & 0o777 if path.exists() else None
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -39,7 +44,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         with draft.open("xb") as file:
             if mode is not None:
                 os.fchmod(file.fileno(), mode)
-            file.write(data)
+            file.writelines(lines)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

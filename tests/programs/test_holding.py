@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import sqlalchemy as sa
+
+from onrecord.programs.holding import _StoreLock
+from onrecord.settings import Settings
 from tests.servers.postgres import Cluster
 
 ROOT = Path(__file__).parent.parent.parent
@@ -121,3 +126,16 @@ def test_a_run_is_let_go_of_where_the_store_is_down(
     assert machines.say("one", run, question) == "refunded"
     assert machines.say("two", run, question) == "refunded"
     assert machines.done == ["17"]
+
+
+def test_a_connection_that_was_lost_is_closed(
+    postgres: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONRECORD_STORE", postgres)
+    lock = _StoreLock(Settings.load(), "0" * 32)
+    connection = lock._connection
+    backend = connection.scalar(sa.select(sa.func.pg_backend_pid()))
+    with lock._store.engine.connect() as other:
+        other.execute(sa.select(sa.func.pg_terminate_backend(backend)))
+    lock.release()
+    assert connection.closed

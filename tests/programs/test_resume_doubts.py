@@ -160,6 +160,203 @@ def test_functions_made_by_one_function_are_told_apart() -> None:
     assert look.resume.run(run) == ["rain in Oslo", "rain in Rome"]
 
 
+class Counting:
+    """Its attributes change while it works."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    @on.step
+    async def price(self, item: str) -> str:
+        made.append(item)
+        self.calls += 1
+        return item
+
+    @on.tool(idempotent=False)
+    async def pay(self, item: str) -> str:
+        made.append(item)
+        self.calls += 1
+        if item in down:
+            raise TimeoutError
+        return item
+
+
+made: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_made() -> None:
+    made.clear()
+    down.clear()
+
+
+def test_an_object_that_changes_is_the_same_object() -> None:
+    @on.flow
+    async def look() -> list[str]:
+        shop = Counting()
+        found = [await shop.price("kettle"), await shop.price("pot")]
+        if "all" in down:
+            raise ConnectionError
+        return found
+
+    down.add("all")
+    run = failed(look, ConnectionError)
+    with pytest.raises(ConnectionError):
+        look.resume.run(run)
+    down.clear()
+    assert look.resume.run(run) == ["kettle", "pot"]
+    assert made == ["kettle", "pot"]
+
+
+def test_equal_calls_of_an_object_that_changes_are_taken_in_their_order() -> None:
+    class Counter:
+        def __init__(self) -> None:
+            self.ticks = 0
+
+        @on.step
+        async def tick(self) -> int:
+            if stop == len(ticked):
+                raise ConnectionError
+            ticked.append(1)
+            self.ticks += 1
+            return len(ticked)
+
+    @on.flow
+    async def count() -> list[int]:
+        counter = Counter()
+        return [await counter.tick() for _ in range(6)]
+
+    ticked: list[int] = []
+    stop = 2
+    run = failed(count, ConnectionError)
+    stop = 4
+    with pytest.raises(ConnectionError):
+        count.resume.run(run)
+    stop = 5
+    with pytest.raises(ConnectionError):
+        count.resume.run(run)
+    stop = 9
+    assert count.resume.run(run) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_function_that_holds_the_time_is_the_same_function() -> None:
+    clock = itertools.count()
+
+    @on.flow
+    async def look() -> str:
+        deadline = next(clock) + 0.5
+
+        @on.step
+        async def fetch(place: str) -> str:
+            made.append(f"{place} {deadline}")
+            return place
+
+        found = await fetch("eu")
+        if "all" in down:
+            raise ConnectionError
+        return found
+
+    down.add("all")
+    run = failed(look, ConnectionError)
+    down.clear()
+    assert look.resume.run(run) == "eu" and made == ["eu 0.5"]
+
+
+def test_what_an_object_that_changes_has_begun_is_asked_about_each_time() -> None:
+    @on.flow
+    async def settle() -> list[str]:
+        shop = Counting()
+        return [await shop.price("kettle"), await shop.pay("kettle")]
+
+    down.add("kettle")
+    run = failed(settle, TimeoutError)
+    answers: dict[str, Any] = {}
+    for times in (1, 2):
+        # The answers given before are given again: each is good for one time.
+        with pytest.raises(PausedError) as paused:
+            settle.resume.run(run, answers=answers)
+        assert made.count("kettle") == 1 + times  # once as a price
+        answers[paused.value.questions[0].id] = {"repeat": True}
+        with pytest.raises(TimeoutError):
+            settle.resume.run(run, answers=answers)
+    down.clear()
+    with pytest.raises(PausedError) as paused:
+        settle.resume.run(run, answers=answers)
+    done = {paused.value.questions[0].id: {"output": "by hand"}}
+    assert settle.resume.run(run, answers=done) == ["kettle", "by hand"]
+
+
+def test_another_input_is_no_change_of_an_object() -> None:
+    @on.flow
+    async def look() -> str:
+        shop = Counting()
+        await shop.price("pot")
+        found = await shop.price(item)
+        if "all" in down:
+            raise ConnectionError
+        return found
+
+    down.add("all")
+    item = "kettle"
+    run = failed(look, ConnectionError)
+    item = "pan"
+    with pytest.raises(ResumeError, match="Its input has changed"):
+        look.resume.run(run)
+
+
+def test_an_object_that_changes_and_an_input_that_is_redacted() -> None:
+    @on.flow
+    async def look() -> str:
+        shop = Counting()
+        await shop.price("pot")
+        await shop.price(f"password={secret}")
+        if "all" in down:
+            raise ConnectionError
+        return "done"
+
+    down.add("all")
+    secret = "hunter2hunter2"
+    run = failed(look, ConnectionError)
+    down.clear()
+    assert "hunter2" not in str(Store.open().run(run))
+    assert look.resume.run(run) == "done"
+
+
+def test_objects_that_were_asked_at_once_are_not_guessed() -> None:
+    @on.flow
+    async def compare() -> list[str]:
+        async def price(region: str) -> str:
+            await asyncio.sleep(0.01)
+            return await Client(region).price("kettle")
+
+        found = await asyncio.gather(*map(price, regions), return_exceptions=True)
+        return [_or_raise(each) for each in found]
+
+    regions = ["eu", "us"]
+    down.add("eu")
+    run = failed(compare, ConnectionError)
+    down.clear()
+    regions = ["asia", "us"]
+    assert compare.resume.run(run) == ["5 in asia", "5 in us"]
+
+
+def test_the_object_of_a_flow_may_have_changed() -> None:
+    class Shop:
+        def __init__(self) -> None:
+            self.opened = 0
+
+        @on.flow
+        async def sell(self, item: str) -> str:
+            self.opened += 1
+            return item + str(await on.pause("Sell?"))
+
+    shop = Shop()
+    with pytest.raises(PausedError) as paused:
+        shop.sell.run("kettle")
+    answers = {paused.value.questions[0].id: "!"}
+    assert shop.sell.resume.run(paused.value.run, answers=answers) == "kettle!"
+
+
 def test_what_cannot_be_told_apart_is_taken_in_the_order_of_asking() -> None:
     class Hidden:
         def __init__(self, *region: str) -> None:
@@ -253,6 +450,35 @@ def test_a_run_with_a_hole_is_refused() -> None:
         settle.resume.run(run, answers=answers, changed="repeat")
     assert "`refund(order='17')`" in paused.value.questions[0].text
     assert done == ["17"]
+
+
+def test_a_run_of_which_a_whole_call_was_erased_is_refused() -> None:
+    done = []
+
+    @tool(idempotent=False)
+    async def refund(order: str) -> str:
+        done.append(order)
+        return "refunded"
+
+    @on.flow
+    async def settle() -> str:
+        with context(user="ada"):
+            await refund("17")
+        return str(await on.pause("Go on?"))
+
+    with pytest.raises(PausedError) as paused:
+        settle.run()
+    run, answers = paused.value.run, {paused.value.questions[0].id: "yes"}
+    store = Store.open()
+    store.erase(Query(user="ada"))
+    with pytest.raises(ResumeError, match=r"records of the run are gone \(erased\): what was done"):
+        settle.resume.run(run, answers=answers)
+    assert done == ["17"]
+    assert settle.resume.run(run, answers=answers, changed="repeat") == "yes"
+    assert done == ["17", "17"]  # nothing tells of it: somebody said so
+    store.erase(Query(run=run))
+    assert store.source(f"{run} erased") is None  # nothing is left of the run
+    store.close()
 
 
 def test_a_resumed_run_is_of_the_release_it_began_with() -> None:

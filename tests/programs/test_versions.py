@@ -89,6 +89,33 @@ def test_what_a_function_counts_with_is_not_what_it_is() -> None:
     assert Code(len).version != Code(max).version
 
 
+def test_long_texts_and_secrets_that_a_function_holds() -> None:
+    def made(text: str, password: str) -> Code:
+        def inner() -> str:
+            return text + password
+
+        return Code(inner)
+
+    ones = [made("x" * 5_000_000 + each, "hunter2") for each in "aba"]
+    first, second, third = (each.held() for each in ones)
+    assert first == third != second and len(str(first)) < 100
+    assert "hunter2" not in str(first) and first is not None and first.keys() == {"text"}
+    # It is hashed once, not at every call.
+    assert ones[0].held() is first
+
+
+def test_what_a_function_holds_may_change() -> None:
+    place = "eu"
+
+    def inner() -> str:
+        return place
+
+    code = Code(inner)
+    assert code.held() == {"place": "eu"}
+    place = "us"
+    assert code.held() == {"place": "us"}
+
+
 def test_code_without_a_source_has_one_version_in_every_process() -> None:
     script = """
 from onrecord.programs.functions import Code

@@ -290,3 +290,18 @@ def test_erasing_reaches_what_was_refused(project: Path, query: Query) -> None:
     assert [each.calls for each in refusing.refused(home / "journal")] == [1]
     store.erase(Query(user="bob"))
     assert aside(home) == []
+
+
+def test_what_a_refused_call_says_after_its_erasure_is_wiped(project: Path) -> None:
+    home = project / ".onrecord"
+    begun = start("odd", user="ada", started_ns=BEYOND)
+    journal = Journal(home / "journal")
+    journal.append(begun)
+    store = Store(home)
+    assert len(aside(home)) == 1 and store.erase(Query(user="ada")).records == 1
+    journal.append(end(begun, output=msgspec.Raw(pack("her words"))))
+    store.fold()
+    assert aside(home) == [] and store.records() == []
+    (path,) = [each.path for each in segments(home / "journal")]
+    assert b"her words" not in path.read_bytes()
+    journal.close()

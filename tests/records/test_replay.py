@@ -31,6 +31,7 @@ from onrecord.models.openai_embedder import OpenAIEmbedder
 from onrecord.models.scripted import Scripted
 from onrecord.programs.flow import Recorded, asynchronous
 from onrecord.records.cassette import Cassette
+from onrecord.records.record import pack
 from onrecord.records.recording import call, recording
 from onrecord.records.replay import replay
 from onrecord.records.store import Store

@@ -329,7 +329,7 @@ def replace_file(home: Path, other: Path) -> None:
     Store(other, fold=False).close()
     for ending in ("-wal", "-shm"):
         (home / f"records.db{ending}").unlink(missing_ok=True)
-    os.replace(other / "records.db", home / "records.db")
+    (other / "records.db").replace(home / "records.db")
 
 
 def test_a_file_that_is_replaced_during_a_fold_gets_every_record(

@@ -1,15 +1,16 @@
-"""A small head on an embedder, fitted to a few labelled examples: logistic regression.
+"""A small head on an embedder, fitted to a few labelled examples.
 
-Sentence vectors with a logistic regression on top are what SetFit (Tunstall et al., "Efficient
-Few-Shot Learning Without Prompts", 2022) ends with; the encoder is not trained here. How strongly
-the weights are held back is chosen by the likelihood of examples that were left out, and the same
-left-out examples tell the accuracy.
+A ridge regression of the labels on the vectors (Rifkin and Lippert, "Notes on Regularized Least
+Squares", 2007): what it would say of each example if that one were left out has a closed form, so
+how strongly the weights are held back, the accuracy, and how sure the scores make it (the
+temperature of a softmax, Guo et al., "On Calibration of Modern Neural Networks", 2017) all come
+from examples that the head had not seen. One decomposition, and no search: a thousand examples
+take a fraction of a second. The encoder itself is not trained.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -21,41 +22,37 @@ Floats = NDArray[np.float64]
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Weights of a logistic regression over unit vectors.
+    """Weights over unit vectors: `weights` of shape (dimensions, labels), `bias` of (labels,).
 
-    `weights` has shape (dimensions + 1, labels), the last row being the bias. `accuracy` is that
-    of examples that were left out of the fit (`folds` times), None where a label has one example
-    only.
+    `temperature` turns scores into probabilities. `accuracy` is that of the examples, each told by
+    a head that was fitted without it.
     """
 
     labels: tuple[str, ...]
     weights: Floats
+    bias: Floats
+    temperature: float
     examples: int
-    accuracy: float | None
-    folds: int
+    accuracy: float
 
     def probabilities(self, vectors: NDArray[np.floating]) -> Floats:
         """Of n vectors, shape (n, labels); each row sums up to 1."""
-        return _softmax(_with_bias(vectors) @ self.weights)
+        scores = np.asarray(vectors, np.float64) @ self.weights + self.bias
+        return np.exp(_logs(scores / self.temperature))
 
     @property
     def said(self) -> str:
         """How good the head is, in a sentence."""
-        if self.accuracy is None:
-            return (
-                f"Fitted to {self.examples} examples; a label has one only, so the accuracy is "
-                "not known."
-            )
         right = round(self.accuracy * self.examples)
         return (
             f"Fitted to {self.examples} examples; cross-validated accuracy {self.accuracy:.2f} "
-            f"({right} of {self.examples} right in {self.folds} folds)."
+            f"({right} right of {self.examples}, each told without itself)."
         )
 
 
 def fit(vectors: NDArray[np.floating], labels: Sequence[str]) -> Head:
-    """Fit a head. `vectors`: unit length, shape (n, dimensions), one a label. Takes well under a
-    second for some hundred examples; the same examples give the same head.
+    """Fit a head. `vectors`: unit length, shape (n, dimensions), one a label. The same examples
+    give the same head.
 
     Raises UsageError where there are not two different labels.
     """
@@ -65,67 +62,46 @@ def fit(vectors: NDArray[np.floating], labels: Sequence[str]) -> Head:
             f"all examples have the label '{names[0]}'" if names else "there are no examples",
             cure="Give examples of at least two labels.",
         )
+    inputs = np.asarray(vectors, np.float64)
     targets = np.eye(len(names))[[names.index(label) for label in labels]]
-    inputs = _with_bias(vectors)
-    folds = min(FOLDS, *Counter(labels).values())
-    strength, accuracy = STRENGTHS[1], None
-    if folds > 1:
-        tried = [(*_left_out(inputs, targets, each, folds), each) for each in STRENGTHS]
-        _, accuracy, strength = min(tried, key=lambda found: found[0])
-    return Head(names, _weights(inputs, targets, strength), len(labels), accuracy, folds)
+    middle, mean = inputs.mean(axis=0), targets.mean(axis=0)
+    left, sizes, right = np.linalg.svd(inputs - middle, full_matrices=False)
+    turned = left.T @ (targets - mean)
+    tried = [(each, _left_out(left, sizes, turned, targets, each)) for each in STRENGTHS]
+    strength, told = min(tried, key=lambda pair: float(((pair[1] - targets) ** 2).sum()))
+    weights = right.T @ ((sizes / (sizes**2 + strength))[:, None] * turned)
+    accuracy = float((told.argmax(axis=1) == targets.argmax(axis=1)).mean())
+    return Head(
+        names, weights, mean - middle @ weights, _temperature(told, targets), len(labels), accuracy
+    )
 
 
-def _left_out(inputs: Floats, targets: Floats, strength: float, folds: int) -> tuple[float, float]:
-    """The mean negative log-likelihood of examples that were left out, and their accuracy."""
-    loss, right = 0.0, 0
-    for held in _folds(targets, folds):
-        weights = _weights(inputs[~held], targets[~held], strength)
-        said = _softmax(inputs[held] @ weights)
-        loss -= float(np.log(np.maximum((said * targets[held]).sum(axis=1), 1e-12)).sum())
-        right += int((said.argmax(axis=1) == targets[held].argmax(axis=1)).sum())
-    return loss / len(inputs), right / len(inputs)
+def _left_out(
+    left: Floats, sizes: Floats, turned: Floats, targets: Floats, strength: float
+) -> Floats:
+    """The scores of each example by a regression without it, shape (n, labels)."""
+    kept = sizes**2 / (sizes**2 + strength)
+    said = targets.mean(axis=0) + left @ (kept[:, None] * turned)
+    own = 1 / len(targets) + (left**2) @ kept
+    return np.asarray(targets - (targets - said) / np.maximum(1 - own, 1e-9)[:, None])
 
 
-def _folds(targets: Floats, folds: int) -> Iterator[NDArray[np.bool_]]:
-    """Which examples are left out, each once, every label in every fold."""
-    place = np.zeros(len(targets), dtype=np.int64)
-    for column in targets.T:
-        members = np.flatnonzero(column)
-        place[members] = np.arange(len(members)) % folds
-    for fold in range(folds):
-        yield place == fold
+def _temperature(scores: Floats, targets: Floats) -> float:
+    """The one that makes the labels of left-out examples likeliest.
 
-
-def _weights(inputs: Floats, targets: Floats, strength: float) -> Floats:
-    """Nesterov's accelerated gradient on the mean log-loss + strength/2 |weights|^2.
-
-    The rows have length sqrt(2) at most, so the gradient changes no faster than 1 + strength.
+    The targets are Platt's: of n examples that are all right, nobody knows that the next one is.
     """
-    step = 1.0 / (1.0 + strength)
-    ratio = np.sqrt(strength * step)
-    momentum = (1 - ratio) / (1 + ratio)
-    weights = ahead = np.zeros((inputs.shape[1], targets.shape[1]))
-    for _ in range(STEPS):
-        errors = _softmax(inputs @ ahead) - targets
-        gradient = inputs.T @ errors / len(inputs) + strength * ahead
-        before, weights = weights, ahead - step * gradient
-        ahead = weights + momentum * (weights - before)
-        if np.abs(gradient).max() < PRECISION:
-            break
-    return weights
+    doubt = 1 / (len(targets) + 2)
+    soft = targets * (1 - doubt) + (1 - targets) * doubt / (targets.shape[1] - 1)
+    return min(TEMPERATURES, key=lambda each: -float((soft * _logs(scores / each)).sum()))
 
 
-def _with_bias(vectors: NDArray[np.floating]) -> Floats:
-    return np.hstack([np.asarray(vectors, np.float64), np.ones((len(vectors), 1))])
+def _logs(logits: Floats) -> Floats:
+    """The logarithms of a softmax, row by row."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
-def _softmax(logits: Floats) -> Floats:
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-
-FOLDS = 5
-# From hardly held back to strongly; a decade apart, as grids of this are.
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
-STEPS = 400
-PRECISION = 1e-6
+# From hardly held back to strongly; a half decade apart, for vectors of length one.
+STRENGTHS = tuple(float(each) for each in np.logspace(-2, 2, 9))
+TEMPERATURES = tuple(float(each) for each in np.logspace(-2, 1, 61))

@@ -194,7 +194,7 @@ async def _fitted(examples: tuple[Example, ...], embedder: Embedder) -> Head:
             _HEADS[key] = made
             while len(_HEADS) > MOST_HEADS:
                 _HEADS.pop(next(iter(_HEADS)))
-            return {"labels": list(made.labels), "accuracy": made.accuracy, "folds": made.folds}
+            return {"labels": list(made.labels), "accuracy": made.accuracy}
 
         await fit_head(examples)
         head = _HEADS.get(key)
@@ -287,16 +287,24 @@ async def _parts(head: HFClassifier, text: str, error: ContextLengthError) -> li
 async def heard(
     head: HFClassifier, texts: Sequence[str], beside: Sequence[str] | None = None
 ) -> list[Labelled]:
-    """What a head says of texts, on the record."""
+    """What a head says of texts, on the record: as a tool's call, for a model's is a completion."""
     version = await asyncio.to_thread(lambda: head.version)
     shown = {"texts": list(texts), "beside": beside and list(beside)}
-    with call("model", head.name, shown, version=version) as this:
+    with call("tool", head.name, shown, version=version) as this:
         if (known := this.recall()) is not None:
             this.output = known.output
-            return msgspec.convert(known.output, list[Labelled])
+            return [
+                _likeliest_first(each) for each in msgspec.convert(known.output, list[Labelled])
+            ]
         this.output = found = await head.classify(texts, beside)
         this.usage, this.cost = Usage(input=sum(each.tokens for each in found)), 0
         return found
+
+
+def _likeliest_first(found: Labelled) -> Labelled:
+    """A record keeps no order of names."""
+    ranked = sorted(found.probabilities.items(), key=lambda pair: (-pair[1], pair[0]))
+    return msgspec.structs.replace(found, probabilities=dict(ranked))
 
 
 async def _by_prompt(asked: Classifying, model: Model, text: str) -> LabelResult:

@@ -95,6 +95,10 @@ def binder(signature: inspect.Signature) -> Bind:
     return bind
 
 
+class Held(dict[str, str | int | float]):
+    """What a function holds of the function that it was made in."""
+
+
 class Code:
     """What is known of a function's code, found out once for it and all that is bound to it."""
 
@@ -104,7 +108,7 @@ class Code:
         """The home whose records hold the source."""
         self.is_closure = bool(getattr(self._function, "__closure__", None))
         """Whether there may be something that `held` gives: most functions are not even asked."""
-        self._held: tuple[list[Any], dict[str, Any]] = ([], {})
+        self._held: tuple[list[Any], Held] = ([], Held())
 
     @functools.cached_property
     def source(self) -> str | None:
@@ -123,7 +127,7 @@ class Code:
             return code_hash(code)
         return hashlib.blake2b(repr(self._function).encode(), digest_size=16).hexdigest()
 
-    def held(self) -> dict[str, str | int | float] | None:
+    def held(self) -> Held | None:
         """The texts and numbers that the function holds from the function that it was made in, by
         their names: they tell functions of one code apart. What it counts on with is none, nor is
         what looks like a secret; of a long text it is the hash.
@@ -135,9 +139,8 @@ class Code:
         before, told = self._held
         if len(before) != len(now) or not all(map(operator.is_, before, now)):
             named = zip((name for name, _ in self._cells), now, strict=True)
-            told = without_secrets(
-                {name: _short(each) for name, each in named if type(each) in (str, int, float)}
-            )
+            texts = {name: _short(each) for name, each in named if type(each) in (str, int, float)}
+            told = Held(without_secrets(texts))
             self._held = now, told
         return told or None
 

@@ -36,6 +36,13 @@ class Node:
         done = (each for each in reversed(self.records) if each.state == "done")
         return next((each for each in done if not each.redacted), None)
 
+    def finished_as(self, key: str) -> Record | None:
+        """The record whose output can be given to a call of this question: where it was asked in
+        these words, it is one of those."""
+        asked = [each for each in self.records if each.key == key] or self.records
+        done = (each for each in reversed(asked) if each.state == "done")
+        return next((each for each in done if not each.redacted), None)
+
     @property
     def made(self) -> Record | None:
         """The record of the last time that the call began."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from onrecord.errors import ResumeError, UsageError
 from onrecord.messages import Question
+from onrecord.programs.functions import Held
 from onrecord.programs.history import History, Node, alike, likeness
 from onrecord.records.difference import difference
 from onrecord.records.outlining import as_before
@@ -152,7 +153,7 @@ class Resumption(Recall):
             given = [self._answers[each.id] for each in node.records if each.id in self._answers]
             if node.finished is None and given:
                 return Found(plain(given[0]))
-        record = node.finished
+        record = node.finished_as(start.key)
         if record is None:
             if node.is_done():
                 self._tell(f"{_named(node.records[-1])}: its output was removed from the record")
@@ -169,7 +170,8 @@ class Resumption(Recall):
         the first; of several made at once nobody knows which."""
         start = call.start
         like = likeness(start, unpacked(bytes(start.input)))
-        if not like or above.is_lent(start.key):
+        told_by_more = call.also is not None and not isinstance(call.also, Held)  # a prompt's model
+        if not like or told_by_more or above.is_lent(start.key):
             return None
         waiting = above.alike(like, self._history)
         while waiting and waiting[-1].claimed:
@@ -384,7 +386,7 @@ def _resembles(call: Call, node: Node) -> bool:
     hold: what redaction removed looks alike, too."""
     record = node.records[-1]
     now = as_before(plain(call.input), record.input)
-    if call.also is not None:
+    if isinstance(call.also, Held):
         return pack(now) == pack(record.input)
     start = call.start
     return asked_key(start.kind, start.name, now, start.version) == record.key

@@ -89,6 +89,7 @@ class Call:
         "also",
         "cost",
         "error",
+        "fences",
         "input",
         "output",
         "redacted",
@@ -134,6 +135,7 @@ class Call:
         else:
             key = ""
         self.also = also
+        self.fences = fences
         context = scope.context
         tags = context.tags
         if tags and keeper is not None:

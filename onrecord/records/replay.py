@@ -55,7 +55,7 @@ from onrecord.records.cassette import RECORD, Cassette, Entry
 from onrecord.records.cassette_line import Answer, Asked, Leaf, Line, answer_of, written
 from onrecord.records.difference import difference, nearest
 from onrecord.records.raising import made_again
-from onrecord.records.record import Record, pack, question_key, unpacked
+from onrecord.records.record import Record, pack, question_key, unpacked, without
 from onrecord.records.recording import Call, Found, Recall, Recording, recalling, recording
 from onrecord.records.whole_file import alone, write
 from onrecord.records.wording import shortened
@@ -324,7 +324,7 @@ _SHOWN = 2000
 
 def _asked(call: Call) -> Asked:
     start = call.start
-    packed = pack(call.input)
+    packed = without(pack(call.input), call.fences)  # a cassette answers calls with other ones
     key = ""
     if call.also is not None:
         key = question_key(start.kind, start.name, start.version, packed, call.also)

@@ -13,6 +13,7 @@ from onrecord.errors import PausedError, ResumeError, StorageError
 from onrecord.programs.flow import Flow
 from onrecord.programs.history import History
 from onrecord.programs.tool import tool
+from onrecord.prompts.prompt import prompt
 from onrecord.records.journal import Journal
 from onrecord.records.query import Query
 from onrecord.records.record import Record
@@ -284,6 +285,27 @@ def test_what_an_object_that_changes_has_begun_is_asked_about_each_time() -> Non
         settle.resume.run(run, answers=answers)
     done = {paused.value.questions[0].id: {"output": "by hand"}}
     assert settle.resume.run(run, answers=done) == ["kettle", "by hand"]
+
+
+def test_a_prompt_for_another_model_is_another_call() -> None:
+    @prompt
+    async def mood(review: str) -> str:
+        """The mood of a review."""
+        raise AssertionError
+
+    @on.flow
+    async def look() -> str:
+        found = await mood.using(model)("A kettle.")
+        if "all" in down:
+            raise ConnectionError
+        return found
+
+    down.add("all")
+    model = on.Scripted(["good"])
+    run = failed(look, ConnectionError)
+    model = on.Scripted(["bad"], name="other")
+    with pytest.raises(ResumeError, match="asked of another model"):
+        look.resume.run(run)
 
 
 def test_another_input_is_no_change_of_an_object() -> None:

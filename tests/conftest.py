@@ -28,7 +28,15 @@ __all__ = [
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 # Settings of the machine's that a test must not see.
-FOREIGN = ("ONRECORD_", "OPENAI_", "ANTHROPIC_", "OTEL_", "PG", "MLFLOW_TRACKING_", "MLFLOW_EXPERIMENT_")
+FOREIGN = (
+    "ONRECORD_",
+    "OPENAI_",
+    "ANTHROPIC_",
+    "OTEL_",
+    "PG",
+    "MLFLOW_TRACKING_",
+    "MLFLOW_EXPERIMENT_",
+)
 
 # Libraries read these when they are imported, so they are set before any test is collected.
 OFFLINE = {

@@ -49,6 +49,8 @@ class Journal:
         # A signal's handler that makes a call may interrupt its own thread in here.
         self._lock = threading.RLock()
         self._writer, self._number = new_id(), 0
+        self._writing = False
+        self._held_back: list[tuple[bytes, Frame]] = []  # what came meanwhile is written behind it
         self._file: int | None = None
         self._size = 0  # of the segment
         self._look_at = 0  # the size at which to look again how much the folder takes up
@@ -69,24 +71,39 @@ class Journal:
         except UnicodeEncodeError:  # half a surrogate pair in a name or an error's message
             payload = _encode(sound(frame))
         data = _head(len(payload), _crc32(payload)) + payload
-        length = len(data)
         with self._lock:
+            if self._writing:  # this is a signal's handler, and has interrupted its own thread
+                self._held_back.append((data, frame))
+                return True
+            self._writing = True
             try:
-                if self._size + length > self._look_at:
-                    self._prepare(length)
-                if os.write(self._file, data) != length:  # type: ignore[arg-type]  # prepared
-                    self._cut_off()
-                self._size += length
-                if self.fsync:
-                    os.fsync(self._file)  # type: ignore[arg-type]  # as above
-            except OSError as error:
-                self._lose(error, isinstance(frame, Start | End))
-                return False
+                written = self._write(data, frame)
+                while self._held_back:
+                    self._write(*self._held_back.pop(0))
+            finally:
+                self._writing = False
+        return written
+
+    def _write(self, data: bytes, frame: Frame) -> bool:
+        length = len(data)
+        try:
+            if self._size + length > self._look_at:
+                self._prepare(length)
+            if os.write(self._file, data) != length:  # type: ignore[arg-type]  # prepared
+                self._cut_off()
+            self._size += length
+            if self.fsync:
+                os.fsync(self._file)  # type: ignore[arg-type]  # as above
+        except OSError as error:
+            self._lose(error, isinstance(frame, Start | End))
+            return False
         return True
 
     def close(self) -> None:
         """End this process's segments; the next `append` begins another."""
         with self._lock:
+            while self._held_back:
+                self._write(*self._held_back.pop(0))
             if self._untold:
                 self._wait_until = 0.0  # the last chance to say so
                 with suppress(OSError):
@@ -100,6 +117,8 @@ class Journal:
         # A child shares its parent's file and the lock on it: keeping it open would make a dead
         # parent look alive, and writing to it would break "one writer a segment".
         self._lock = threading.RLock()
+        self._writing = False
+        self._held_back.clear()
         self._let_go()
         self.lost = self._untold = self._bad_time = 0
 

@@ -542,7 +542,7 @@ def _keeper_here() -> Keeper | None:
 
 _VARIABLES = (b"ONRECORD_HOME", b"ONRECORD_RECORD")
 _journals: dict[Path, Journal] = {}
-_journals_lock = threading.Lock()
+_journals_lock = threading.RLock()  # a signal's handler may make a call, too
 
 
 @functools.lru_cache(maxsize=64)
@@ -556,11 +556,12 @@ def _keeper(folder: str, *variables: bytes | None) -> Keeper | None:
     if not settings.record:
         return None
     with _journals_lock:  # one writer a process and home; each project has rules of its own
-        if settings.home not in _journals:
-            _journals[settings.home] = journal_of(settings)
+        journal = _journals.get(settings.home)
+        if journal is None:
+            journal = _journals.setdefault(settings.home, journal_of(settings))
         elif settings.fsync:  # what one project of a home asks for holds for all of them
-            _journals[settings.home].fsync = True
-        keeper = Keeper(settings, _journals[settings.home])
+            journal.fsync = True
+    keeper = Keeper(settings, journal)
     if settings.fold_seconds > 0:
         keeper.attend = Attendant(settings).attend
     return keeper

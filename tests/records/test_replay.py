@@ -31,7 +31,6 @@ from onrecord.models.openai_embedder import OpenAIEmbedder
 from onrecord.models.scripted import Scripted
 from onrecord.programs.flow import Recorded, asynchronous
 from onrecord.records.cassette import Cassette
-from onrecord.records.record import pack
 from onrecord.records.recording import call, recording
 from onrecord.records.replay import replay
 from onrecord.records.store import Store
@@ -1111,6 +1110,7 @@ def test_a_prompt_with_random_fences_is_replayed() -> None:
 
 def test_what_is_not_a_number_comes_back() -> None:
     with replay(TAPE, record=True), call("tool", "half", "x") as this:
+        this.recall()
         this.output = [1.5, float("nan")]
     with replay(TAPE), call("tool", "half", "x") as this:
         known = this.recall()

@@ -13,7 +13,8 @@ from onrecord.words import rarity, stem, stems, words
 # Every rule of the stemmer, and letters of several scripts.
 SAMPLE = """
 caresses ponies ties caress cats feed agreed plastered bled motoring sing conflated troubled sized
-eed ies sses yying eyyed hopping tanned falling hissing fizzed failing filing happy sky relational conditional rational
+eed ies sses yying eyyed
+hopping tanned falling hissing fizzed failing filing happy sky relational conditional rational
 valenci hesitanci digitizer conformabli radicalli differentli vileli analogousli vietnamization
 predication operator feudalism decisiveness hopefulness callousness formaliti sensitiviti
 sensibiliti triplicate formative formalize electriciti electrical hopeful goodness revival

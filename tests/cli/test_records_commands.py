@@ -157,7 +157,7 @@ def test_a_long_wait_is_told(runs: tuple[list[Record], ...], project: Path) -> N
         pass  # the journal has something that the command must write into the store
     holding = sqlite3.connect(project / ".onrecord/records.db", isolation_level=None)
     holding.execute("BEGIN IMMEDIATE")
-    command = [sys.executable, "-m", "onrecord", "records", "-n", "1"]
+    command = [sys.executable, "-m", "onrecord", "records", "-n", "100"]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as waits:
         assert waits.stderr is not None
         assert "waiting for another process that writes the records" in waits.stderr.readline()

@@ -7,7 +7,7 @@ TEST_READY := $(VENV)/.ready-to-test
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
-BENCHMARKS := embedding retrieval_quality answers chunking ingest search startup records
+BENCHMARKS := embedding retrieval_quality answers chunking ingest search startup records models
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench clean
@@ -53,5 +53,5 @@ $(TEST_READY): $(READY)
 $(BENCH_READY): pyproject.toml
 	@echo "Installing the peers that are measured beside us into $(BENCH_VENV) (once; minutes) ..."
 	@$(PYTHON) -m venv $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench,encoder]'
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench,encoder]'
 	@touch $@

@@ -246,6 +246,21 @@ _SECTIONS: dict[str, tuple[str, str, Cells, _Table] | tuple[str, str, Cells, _Ta
         _across,
         "records",
     ),
+    "models-streams": (
+        "Streams over HTTP",
+        "How long after a local server wrote a token `prompt.stream` passed it on; 60 tokens a stream, 20 a second. Server and "
+        "client share two cores; of 256 streams that begin at once every token arrived.",
+        ("what", "p50 ms", "p99 ms", "worst ms"),
+        _columns("what", "p50 ms", "p99 ms", "worst ms"),
+        "models",
+    ),
+    "models_hf": (
+        "A model in this process, and many callers",
+        "32 callers of a small causal model made in the benchmark, 64 tokens each, the same words from everybody. Ours is recorded.",
+        ("name", "tokens/s", "x pipeline", "same words"),
+        _columns("name", "tokens/s", "x pipeline", "same words"),
+        "models",
+    ),
 }
 
 

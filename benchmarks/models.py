@@ -144,7 +144,6 @@ async def _streams(port: int, home: str) -> list[Row]:
             f"{STREAMS} streams at once, every token after the first",
             [each for late in together for each in late[1:]],
         ),
-        {"what": f"streams of {STREAMS} that ended whole", "p50 ms": len(together)},
     ]
 
 

@@ -30,8 +30,8 @@ from typing import NamedTuple
 from benchmarks.reporting import save, table
 from benchmarks.rounds import Row, place
 from onrecord.records import journal
+from onrecord.records.call import Call, Off, call
 from onrecord.records.record import Record
-from onrecord.records.recording import Call, Off, call
 from onrecord.records.store import Store
 
 BATCH = 50  # kills in one project, so that a disk is not filled

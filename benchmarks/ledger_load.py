@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.reporting import save, table
 from onrecord.errors import LimitError
-from onrecord.records.database import open_engine
+from onrecord.records.database.engine import open_engine
 from onrecord.records.ledger import HasEngine, budget, held
 from onrecord.records.limits import Limits, Spent, Worst
 

@@ -116,7 +116,7 @@ def _chunk(data: bytes) -> bytes:
 
 async def _streams(port: int, home: str) -> list[Row]:
     import onrecord as on
-    from onrecord.models.openai_api import OpenAIModel
+    from onrecord.models.openai.api import OpenAIModel
 
     os.environ["ONRECORD_HOME"] = home
 

@@ -31,7 +31,7 @@ from benchmarks.reporting import save, table
 from onrecord.messages import text_message
 from onrecord.models.calling import complete
 from onrecord.models.model import Parameters, Request
-from onrecord.models.transformers_model import HFModel
+from onrecord.models.transformers.model import HFModel
 
 # Every contender gives the texts that it answered the prompts with.
 Answer = Callable[[list[str]], list[str]]

@@ -75,7 +75,7 @@ def _ours(
     **settings: bool,
 ) -> Contender:
     project(folder, fold_seconds=fold_seconds, **settings)
-    from onrecord.records.recording import call
+    from onrecord.records.call import call
 
     question = {"text": QUESTION}
 
@@ -92,7 +92,7 @@ def _ours(
 def _step(folder: Path) -> Contender:
     project(folder)
     import onrecord as on
-    from onrecord.records.recording import call
+    from onrecord.records.call import call
 
     @on.step
     async def answer(text: str) -> str:
@@ -122,7 +122,7 @@ def _prompt(
 ) -> Contender:
     project(folder)
     import onrecord as on
-    from onrecord.records.recording import call
+    from onrecord.records.call import call
 
     if template:
         (folder / "prompts").mkdir()
@@ -155,7 +155,7 @@ def project(folder: Path, **settings: object) -> None:
 
 
 def _check_redaction(question: object) -> None:
-    from onrecord.records.recording import Call, call
+    from onrecord.records.call import Call, call
 
     with call("step", "answer", question) as this:
         this.output = CARD

@@ -21,13 +21,13 @@ import msgspec
 
 from benchmarks.rounds import Row, place
 from onrecord.messages import Usage
-from onrecord.records.drawing import draw, drawing, summary
 from onrecord.records.frames import End, Start
 from onrecord.records.journal import Journal
 from onrecord.records.query import Query
 from onrecord.records.record import Kind, State, pack
-from onrecord.records.sketching import sketch
 from onrecord.records.store import Store
+from onrecord.records.views.drawing import draw, drawing, summary
+from onrecord.records.views.sketching import sketch
 
 SLICE = 100_000
 CALLS = 10  # of a run

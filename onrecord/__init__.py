@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from onrecord.messages import TextDelta as TextDelta
     from onrecord.messages import ToolCall as ToolCall
     from onrecord.messages import Usage as Usage
-    from onrecord.models.cached import cached as cached
-    from onrecord.models.cascade import cascade as cascade
-    from onrecord.models.fallback import fallback as fallback
-    from onrecord.models.limited import limited as limited
     from onrecord.models.names import embedder as embedder
     from onrecord.models.names import model as model
-    from onrecord.models.retrying import retry as retry
     from onrecord.models.scripted import Scripted as Scripted
-    from onrecord.models.similar import calibrate_similarity as calibrate_similarity
+    from onrecord.models.wrappers.cached import cached as cached
+    from onrecord.models.wrappers.cascade import cascade as cascade
+    from onrecord.models.wrappers.fallback import fallback as fallback
+    from onrecord.models.wrappers.limited import limited as limited
+    from onrecord.models.wrappers.retrying import retry as retry
+    from onrecord.models.wrappers.similar import calibrate_similarity as calibrate_similarity
     from onrecord.programs.answering import ask as ask
     from onrecord.programs.flow import flow as flow
     from onrecord.programs.flow import step as step
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from onrecord.records.ledger import budget as budget
     from onrecord.records.limits import Limits as Limits
     from onrecord.records.query import Query as Query
-    from onrecord.records.recording import context as context
-    from onrecord.records.recording import recording as recording
     from onrecord.records.replay import replay as replay
+    from onrecord.records.scope import context as context
+    from onrecord.records.scope import recording as recording
     from onrecord.records.store import Store as Store
     from onrecord.retrieval.collection import Collection as Collection
     from onrecord.retrieval.document import Document as Document
@@ -75,14 +75,14 @@ _HOMES = {
         "ToolCall",
         "Usage",
     ],
-    "onrecord.models.cached": ["cached"],
-    "onrecord.models.cascade": ["cascade"],
-    "onrecord.models.fallback": ["fallback"],
-    "onrecord.models.limited": ["limited"],
+    "onrecord.models.wrappers.cached": ["cached"],
+    "onrecord.models.wrappers.cascade": ["cascade"],
+    "onrecord.models.wrappers.fallback": ["fallback"],
+    "onrecord.models.wrappers.limited": ["limited"],
     "onrecord.models.names": ["embedder", "model"],
-    "onrecord.models.retrying": ["retry"],
+    "onrecord.models.wrappers.retrying": ["retry"],
     "onrecord.models.scripted": ["Scripted"],
-    "onrecord.models.similar": ["calibrate_similarity"],
+    "onrecord.models.wrappers.similar": ["calibrate_similarity"],
     "onrecord.programs.answering": ["ask"],
     "onrecord.programs.flow": ["flow", "step"],
     "onrecord.programs.pausing": ["pause"],
@@ -93,7 +93,7 @@ _HOMES = {
     "onrecord.records.ledger": ["budget"],
     "onrecord.records.limits": ["Limits"],
     "onrecord.records.query": ["Query"],
-    "onrecord.records.recording": ["context", "recording"],
+    "onrecord.records.scope": ["context", "recording"],
     "onrecord.records.replay": ["replay"],
     "onrecord.records.store": ["Store"],
     "onrecord.retrieval.collection": ["Collection"],

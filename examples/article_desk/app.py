@@ -18,7 +18,7 @@ from typing import Literal
 
 import onrecord as on
 from onrecord.models.model import Model, Request
-from onrecord.records.wording import dollars, duration
+from onrecord.records.views.wording import dollars, duration
 
 HERE = Path(__file__).parent
 Tone = Literal["positive", "negative", "neutral"]

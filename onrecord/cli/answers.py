@@ -8,8 +8,8 @@ import typer
 
 from onrecord.cli.output import AsJson, CollectionName, Where, complain, print_json, say
 from onrecord.messages import Cited
-from onrecord.records.recording import recording
-from onrecord.records.wording import dollars, duration
+from onrecord.records.scope import recording
+from onrecord.records.views.wording import dollars, duration
 
 
 def ask(

@@ -10,8 +10,8 @@ import typer
 from onrecord.cli.output import AsJson, CollectionName, Where, complain, plural, print_json, say
 from onrecord.errors import LoadError
 from onrecord.messages import Passage
-from onrecord.records.recording import recording
-from onrecord.records.wording import duration
+from onrecord.records.scope import recording
+from onrecord.records.views.wording import duration
 
 if TYPE_CHECKING:
     from onrecord.retrieval.ingesting import Ingested

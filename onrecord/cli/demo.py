@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from onrecord.cli.answers import say_answer
 from onrecord.cli.output import AsJson, plural, print_json, say
-from onrecord.records.recording import recording
-from onrecord.records.wording import dollars, duration
+from onrecord.records.scope import recording
+from onrecord.records.views.wording import dollars, duration
 
 if TYPE_CHECKING:
     from onrecord.programs.demo import Scores

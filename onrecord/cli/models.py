@@ -11,14 +11,14 @@ from onrecord.cli.output import AsJson, complain, plural, print_json, say
 from onrecord.cli.records_options import options
 from onrecord.cli.records_screen import say_table, width
 from onrecord.errors import UsageError
-from onrecord.models.hub_filters import Filters, short
-from onrecord.records.wording import flat
+from onrecord.models.hub.filters import Filters, short
+from onrecord.records.views.wording import flat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onrecord.models.card import ModelFacts
-    from onrecord.models.hub import Listing
+    from onrecord.models.hub.card import ModelFacts
+    from onrecord.models.hub.search import Listing
 
 app = typer.Typer(help="Find a model, and see what is known of it.", no_args_is_help=True)
 
@@ -93,7 +93,7 @@ def search_models(
     The answer is kept: the same search without a network gives it again and says how old it is.
     For example: `onrecord models search --task summarization --license mit --max-params 500M`
     """
-    from onrecord.models.hub import search
+    from onrecord.models.hub.search import search
 
     found = search.run(filters, offline=offline, seconds=timeout)
     if json:
@@ -118,7 +118,7 @@ def show(
 
     For example: `onrecord models show google-t5/t5-small`
     """
-    from onrecord.models.hub import facts
+    from onrecord.models.hub.search import facts
 
     if not name.strip():
         raise UsageError("the model's name is empty", cure="Name one: OWNER/NAME, or a folder.")

@@ -10,7 +10,7 @@ import typer
 from onrecord.cli.output import AsJson, complain, print_json, say
 from onrecord.cli.records_screen import say_table
 from onrecord.errors import UsageError
-from onrecord.records.wording import flat
+from onrecord.records.views.wording import flat
 
 if TYPE_CHECKING:
     from onrecord.evaluation.asking import Asking

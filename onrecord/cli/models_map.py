@@ -12,7 +12,7 @@ from onrecord.cli.models_tokens import names_in, read_file
 from onrecord.cli.output import AsJson, complain, plural, print_json, say
 from onrecord.cli.records_screen import say_table
 from onrecord.errors import LoadError, StorageError, UsageError
-from onrecord.records.wording import flat
+from onrecord.records.views.wording import flat
 
 
 class Texts(NamedTuple):
@@ -65,7 +65,7 @@ def draw_map(
     The page loads nothing from anywhere: it can be sent on, and read without a network.
     For example: `onrecord models map reviews.csv --labels stars --with tfidf,embedded:minilm`
     """
-    from onrecord.models.embedding_map import embedding_map
+    from onrecord.models.embeddings.map import embedding_map
 
     _check_target(out)
     given = _texts(file, by, column, labels)
@@ -107,18 +107,18 @@ def _check_target(out: Path) -> None:
 
 
 def _write(out: Path, found: object, title: str) -> tuple[str, ...]:
-    from onrecord.models.embedding_map import EmbeddingMap
+    from onrecord.models.embeddings.map import EmbeddingMap
     from onrecord.records.whole_file import write, write_bytes
 
     assert isinstance(found, EmbeddingMap)
     try:
         if out.suffix.lower() == ".png":
-            from onrecord.models.embedding_picture import picture
+            from onrecord.models.embeddings.picture import picture
 
             data, notes = picture(found, title)
             write_bytes(out, data)
             return notes
-        from onrecord.models.embedding_page import page
+        from onrecord.models.embeddings.page import page
 
         write(out, page(found, title))
         return ()

@@ -12,12 +12,12 @@ import typer
 from onrecord.cli.output import AsJson, complain, print_json, say
 from onrecord.cli.records_screen import say_line, say_table, width
 from onrecord.errors import UsageError
-from onrecord.records.drawing import Piece as Words
-from onrecord.records.drawing import padded, wide
-from onrecord.records.wording import flat, visible
+from onrecord.records.views.drawing import Piece as Words
+from onrecord.records.views.drawing import padded, wide
+from onrecord.records.views.wording import flat, visible
 
 if TYPE_CHECKING:
-    from onrecord.models.tokenizing import Comparison, Piece, Tokenized
+    from onrecord.models.tokenizers.tokenizing import Comparison, Piece, Tokenized
 
 With = Annotated[
     list[str] | None,
@@ -57,7 +57,7 @@ def show_tokens(
     Without --train, a fifth of the text is held out, and the rates are measured on it.
     For example: `onrecord models tokens "Unbelievable!" --with word,bpe --train handbook/leave.md`
     """
-    from onrecord.models.tokenizing import TRAINED, compare_tokenizers
+    from onrecord.models.tokenizers.tokenizing import TRAINED, compare_tokenizers
 
     given = text_of(text)
     compared = compare_tokenizers(

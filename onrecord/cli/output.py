@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from onrecord.records.record import plain
-from onrecord.records.wording import visible
+from onrecord.records.views.wording import visible
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")

@@ -22,13 +22,13 @@ from onrecord.cli.records_options import examples
 from onrecord.cli.records_screen import say_line, say_table
 from onrecord.cli.records_store import opened
 from onrecord.errors import UsageError
-from onrecord.records.wording import flat
+from onrecord.records.views.wording import flat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from onrecord.prompts.library import History, Version
-    from onrecord.records.drawing import Line
+    from onrecord.records.views.drawing import Line
 
 app = typer.Typer(
     help="See the prompts of a project: their texts, their versions and their calls.",
@@ -78,7 +78,7 @@ def show(
     if json:
         print_json(facts)
         return
-    from onrecord.records.drawing import Piece
+    from onrecord.records.views.drawing import Piece
 
     say_line([Piece(of.name, "bold"), Piece(f"  {facts['version']}", "dim")])
     for label, value in described(facts):
@@ -167,7 +167,7 @@ def render(
     if json:
         print_json({"messages": shown.messages, "notes": shown.notes})
         return
-    from onrecord.records.drawing import Piece
+    from onrecord.records.views.drawing import Piece
 
     for message in shown.messages:
         say_line([Piece(f"# {message.role}", "bold")])
@@ -253,7 +253,7 @@ def _difference(earlier: Version, later: Version, names: tuple[str, str]) -> Ite
 
 
 def _coloured(line: str) -> Line:
-    from onrecord.records.drawing import Piece, Style
+    from onrecord.records.views.drawing import Piece, Style
 
     looks: dict[str, Style] = {"+": "good", "-": "bad", "@": "dim"}
     if line.startswith(("+++", "---")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from onrecord.records.wording import bill
+from onrecord.records.views.wording import bill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,7 +150,7 @@ def version_facts(of: History, each: Version) -> dict[str, Any]:
 
 def history_row(each: Version) -> tuple[str, ...]:
     """A version as a line of the history, without its label."""
-    from onrecord.records.drawing import moment_of
+    from onrecord.records.views.drawing import moment_of
 
     places = ["the file"] if each.current else []
     if each.commits:
@@ -170,7 +170,7 @@ def history_row(each: Version) -> tuple[str, ...]:
 
 
 def _moment(ns: int) -> str:
-    from onrecord.records.drawing import moment_of
+    from onrecord.records.views.drawing import moment_of
 
     return moment_of(ns) if ns else ""
 

@@ -24,7 +24,7 @@ from onrecord.records.record import Record
 
 if TYPE_CHECKING:
     from onrecord.records.store import Store
-    from onrecord.records.tree import Tree
+    from onrecord.records.views.tree import Tree
     from onrecord.records.waiting import Waiting
 
 app = typer.Typer(
@@ -132,10 +132,10 @@ def show(
     Of many equal calls the first are drawn, and those that did not end well; the others are
     counted. JSON holds every call, and its input and output unless --no-bodies.
     """
-    from onrecord.records.graph import mermaid
     from onrecord.records.pointing import run_of
-    from onrecord.records.sketching import skeleton, sketch
-    from onrecord.records.tree import Tree
+    from onrecord.records.views.graph import mermaid
+    from onrecord.records.views.sketching import skeleton, sketch
+    from onrecord.records.views.tree import Tree
 
     store = opened()
     json = json or bool(context.obj)
@@ -186,7 +186,7 @@ _MOST_ROWS = 400
 
 
 def _list(which: Which, wanted: Page, json: bool) -> None:
-    from onrecord.records.looking import latest_attempts, page, whole
+    from onrecord.records.views.listing import latest_attempts, page, whole
     from onrecord.records.waiting import waiting
 
     store = opened()
@@ -213,7 +213,7 @@ def _list(which: Which, wanted: Page, json: bool) -> None:
 
 
 def _say_listed(record: Record, attempt: Record | None) -> None:
-    from onrecord.records.drawing import NOT_WELL, Piece, moment_of, one_line
+    from onrecord.records.views.drawing import NOT_WELL, Piece, moment_of, one_line
 
     line = one_line(record, time.time_ns())
     if attempt is not None:
@@ -224,7 +224,7 @@ def _say_listed(record: Record, attempt: Record | None) -> None:
 
 
 def _say_waiting(run: Record, question: Waiting) -> None:
-    from onrecord.records.drawing import Piece
+    from onrecord.records.views.drawing import Piece
 
     # On lines of their own, and never cut: this is what an answer is written with.
     say_line([Piece("    asks  ", "dim"), Piece(question.text, "warn")])
@@ -263,7 +263,7 @@ def _newest(store: Store) -> str:
 
 def _one_call(store: Store, id: str) -> Record:
     from onrecord.records.pointing import run_of
-    from onrecord.records.sketching import skeleton
+    from onrecord.records.views.sketching import skeleton
 
     run = run_of(store, id)
     if id.startswith("@"):
@@ -280,8 +280,8 @@ def _one_call(store: Store, id: str) -> Record:
 
 
 def _draw(store: Store, tree: Tree, all: bool, bodies: bool | None, ids: bool) -> None:
-    from onrecord.records.drawing import draw, drawing, summary
-    from onrecord.records.looking import whole
+    from onrecord.records.views.drawing import draw, drawing, summary
+    from onrecord.records.views.listing import whole
 
     picture = drawing(tree, None if all else _MOST_ROWS)
     if bodies is None:
@@ -303,7 +303,7 @@ def _show_call(record: Record, json: bool) -> None:
     if json:
         print_json(record)
         return
-    from onrecord.records.drawing import described
+    from onrecord.records.views.drawing import described
 
     for line in described(record):
         say_line(line)

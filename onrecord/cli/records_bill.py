@@ -15,13 +15,13 @@ from onrecord.cli.records_screen import say_line, say_table
 from onrecord.cli.records_store import is_there, opened, told_waiting
 from onrecord.errors import UsageError
 from onrecord.records.query import GROUPS, Query, Total, moment
-from onrecord.records.wording import bill, duration
+from onrecord.records.views.wording import bill, duration
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
-    from onrecord.records.health import Health
     from onrecord.records.query import Receipt
     from onrecord.records.store import Store
+    from onrecord.records.views.health import Health
 
 By = Annotated[list[str] | None, typer.Option(help=f"What for: some of {', '.join(GROUPS)}.")]
 OlderThan = Annotated[
@@ -64,7 +64,7 @@ def erase(
     Says first how many records that are, and asks. The receipt says what was removed and what
     could not be reached; a copy of it, without whom it was about, is kept in .onrecord/receipts.
     """
-    from onrecord.records.receipts import save_receipt
+    from onrecord.records.erasing.receipts import save_receipt
 
     json = json or bool(context.obj)
     if older_than is not None:
@@ -90,7 +90,7 @@ def erase(
 
 def status(context: typer.Context, json: AsJson = False) -> None:
     """Tell how the store of records is: what it holds, what waits, what was lost."""
-    from onrecord.records.health import health
+    from onrecord.records.views.health import health
 
     store = opened(fold=False)
     with told_waiting():
@@ -183,7 +183,7 @@ def _say_receipt(receipt: Receipt) -> None:
 
 
 def _say_health(found: Health) -> None:
-    from onrecord.records.drawing import Piece, Style, moment_of
+    from onrecord.records.views.drawing import Piece, Style, moment_of
 
     def fact(name: str, text: str, style: Style = "") -> None:
         say_line([Piece(f"{name:<10}", "dim"), Piece(text, style)])

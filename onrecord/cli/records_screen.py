@@ -11,8 +11,8 @@ from typing import Any
 import typer
 
 from onrecord.cli.output import printable, say
-from onrecord.records.drawing import Piece, Style, cut, padded, wide
-from onrecord.records.wording import flat
+from onrecord.records.views.drawing import Piece, Style, cut, padded, wide
+from onrecord.records.views.wording import flat
 
 
 def say_line(line: Iterable[Piece], *, fitting: bool = False) -> None:

@@ -31,7 +31,7 @@ def watch(
     Every call is told when it ends, and after some seconds also that it is still under way. --json
     prints one JSON document a line.
     """
-    from onrecord.records.watching import Watch
+    from onrecord.records.views.watching import Watch
 
     json = json or bool(context.obj)
     try:
@@ -62,7 +62,7 @@ def _tell(record: Record, json: bool) -> None:
 
 
 def _say(record: Record) -> None:
-    from onrecord.records.drawing import Piece, one_line
+    from onrecord.records.views.drawing import Piece, one_line
 
     at = record.ended_ns or record.started_ns
     clock = time.strftime("%H:%M:%S", time.localtime(at / 1e9))

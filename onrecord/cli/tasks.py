@@ -10,8 +10,8 @@ import typer
 
 from onrecord.cli.output import AsJson, complain, plural, print_json, say
 from onrecord.errors import EmptyDocumentError, LoadError, UsageError
-from onrecord.records.recording import recording
-from onrecord.records.wording import dollars, duration
+from onrecord.records.scope import recording
+from onrecord.records.views.wording import dollars, duration
 
 if TYPE_CHECKING:
     from onrecord.programs.tasks.results import Evidence

@@ -31,8 +31,9 @@ from onrecord.models.model import Model, wraps
 from onrecord.models.names import model as model_named
 from onrecord.progress import shown
 from onrecord.prompts.prompt import Prompt
+from onrecord.records.call import asked_key, call
 from onrecord.records.record import Record, plain
-from onrecord.records.recording import asked_key, call, here, recording
+from onrecord.records.scope import here, recording
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy as np
 
 from onrecord.evaluation.statistics import Interval, paired_bootstrap
 from onrecord.messages import Usage
-from onrecord.records.drawing import padded, wide
 from onrecord.records.record import plain
-from onrecord.records.wording import dollars, duration, flat
+from onrecord.records.views.drawing import padded, wide
+from onrecord.records.views.wording import dollars, duration, flat
 
 Scores = dict[str, tuple[float, ...]]
 

@@ -20,9 +20,9 @@ import msgspec
 from onrecord.errors import LoadError, StorageError, UnknownNameError, UsageError
 from onrecord.evaluation import jsonl
 from onrecord.evaluation.picking import Feedback, Said, asked, newest_first
+from onrecord.records.call import RESUMED, type_note
 from onrecord.records.query import Query
 from onrecord.records.record import Record, content_key
-from onrecord.records.recording import RESUMED, type_note
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:

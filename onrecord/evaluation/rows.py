@@ -331,8 +331,8 @@ class _Runs:
     def _read(self, runs: Sequence[str]) -> None:
         import sqlalchemy as sa
 
-        from onrecord.records.database import reading
-        from onrecord.records.schema import RECORD
+        from onrecord.records.database.engine import reading
+        from onrecord.records.database.schema import RECORD
 
         c = RECORD.c
         with reading(self._store.engine) as connection:

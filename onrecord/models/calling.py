@@ -19,9 +19,9 @@ from onrecord.errors import ModelError
 from onrecord.messages import Completion, Media, TextDelta, Thinking, ToolCall, ToolResult, Usage
 from onrecord.models.model import Embedder, Event, Model, Request, counts, pieces, wraps
 from onrecord.models.prices import Prices, check_prices, cost_of, price, worst_price
+from onrecord.records.call import Call, Off, call
 from onrecord.records.ledger import Hold, held, longest_answer
 from onrecord.records.limits import Worst
-from onrecord.records.recording import Call, Off, call
 
 
 async def complete(model: Model, request: Request) -> Completion:

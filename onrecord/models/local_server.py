@@ -7,8 +7,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from onrecord.models import connections
-from onrecord.models.openai_api import OpenAIModel
+from onrecord.models.http import connections
+from onrecord.models.openai.api import OpenAIModel
 from onrecord.models.prices import is_local
 
 if TYPE_CHECKING:

@@ -121,14 +121,14 @@ def _unknown(name: str, noun: str, known: Iterable[str]) -> UnknownNameError:
 
 # A whole name is called without arguments, a provider with the part behind the colon.
 _MODELS = {
-    "anthropic": "onrecord.models.anthropic_api:AnthropicModel",
+    "anthropic": "onrecord.models.anthropic.api:AnthropicModel",
     "embedded:extractive": "onrecord.models.embedded:Extractive",
-    "hf": "onrecord.models.transformers_model:named",
-    "openai": "onrecord.models.openai_api:OpenAIModel",
+    "hf": "onrecord.models.transformers.model:named",
+    "openai": "onrecord.models.openai.api:OpenAIModel",
     "scripted": "onrecord.models.scripted:named",
 }
 _EMBEDDERS = {
     "embedded:minilm": "onrecord.models.minilm:MiniLM",
-    "hf": "onrecord.models.transformers_embedder:named",
-    "openai": "onrecord.models.openai_embedder:OpenAIEmbedder",
+    "hf": "onrecord.models.transformers.embedder:named",
+    "openai": "onrecord.models.openai.embedder:OpenAIEmbedder",
 }

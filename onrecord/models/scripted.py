@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from onrecord.errors import ModelError, UnknownNameError
 from onrecord.messages import Completion, TextDelta, Usage, text_message
-from onrecord.models.failures import note
+from onrecord.models.http.failures import note
 from onrecord.models.model import Event, Request, pieces
 
 Reply = str | Completion | Exception | Callable[[Request], str]

@@ -23,17 +23,9 @@ from onrecord.programs.past import Past
 from onrecord.programs.pausing import Attempt, missing_setting, once, under_way
 from onrecord.programs.restoring import Unrestorable, is_plain, restored
 from onrecord.programs.resuming import Changed, Resumption, check_answers
+from onrecord.records.call import Call, PauseSignal, call, current
 from onrecord.records.record import Kind
-from onrecord.records.recording import (
-    Call,
-    Found,
-    PauseSignal,
-    call,
-    context,
-    current,
-    here,
-    recalling,
-)
+from onrecord.records.scope import Found, context, here, recalling
 from onrecord.settings import Settings
 
 P = ParamSpec("P")

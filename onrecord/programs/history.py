@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onrecord.errors import ResumeError
+from onrecord.records.call import RESUMED
 from onrecord.records.frames import Start
 from onrecord.records.outlining import without_outlines
 from onrecord.records.record import Record, pack
-from onrecord.records.recording import RESUMED
 
 
 class Node:

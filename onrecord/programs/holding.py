@@ -82,7 +82,7 @@ class _StoreLock:
     """A lock in PostgreSQL, held by a connection of its own. Raises ResumeError, StorageError."""
 
     def __init__(self, settings: Settings, run: str) -> None:
-        from onrecord.records.database import told_errors
+        from onrecord.records.database.engine import told_errors
         from onrecord.records.store import Store
 
         self._run = run

@@ -13,9 +13,9 @@ from onrecord.programs.history import History
 from onrecord.programs.holding import Hold
 from onrecord.programs.pausing import stop
 from onrecord.programs.restoring import Unrestorable, restored
+from onrecord.records.call import RESUMED, asked_key, type_note
 from onrecord.records.outlining import as_before
 from onrecord.records.record import Record, pack, plain
-from onrecord.records.recording import RESUMED, asked_key, type_note
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Past:
     def take(cls, settings: Settings, run: str) -> Past:
         """The past of a run, given by any beginning of its id. Raises ResumeError where another
         process goes on with it, UnknownNameError where there is no such run."""
-        from onrecord.records.holes import erased_note
+        from onrecord.records.erasing.holes import erased_note
         from onrecord.records.store import Store
 
         store = Store.open(settings)

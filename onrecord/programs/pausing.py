@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from onrecord.calling import Operation
 from onrecord.errors import PausedError, UsageError
 from onrecord.messages import Question
-from onrecord.records.recording import Call, PauseSignal, call, is_pause
+from onrecord.records.call import Call, PauseSignal, call, is_pause
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from onrecord.errors import ResumeError, UsageError
 from onrecord.messages import Question
 from onrecord.programs.functions import Held
 from onrecord.programs.history import History, Node, alike, likeness
-from onrecord.records.difference import difference
+from onrecord.records.call import Call, asked_key
+from onrecord.records.cassettes.difference import difference
 from onrecord.records.outlining import as_before
 from onrecord.records.record import Record, pack, plain, unpacked
-from onrecord.records.recording import Call, Found, Recall, asked_key
+from onrecord.records.scope import Found, Recall
 
 Changed = Literal["refuse", "repeat"]
 

@@ -40,7 +40,7 @@ from onrecord.models.calling import embed
 from onrecord.models.model import Embedder
 from onrecord.models.names import embedder
 from onrecord.prompts.template import guess, shown
-from onrecord.records.recording import call
+from onrecord.records.call import call
 
 if TYPE_CHECKING:
     import numpy as np

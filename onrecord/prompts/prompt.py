@@ -37,8 +37,8 @@ from onrecord.prompts.structuring import Asking, answered, structured, told, way
 from onrecord.prompts.template import FrontMatter, Template, parameters, shown
 from onrecord.prompts.untrusted import Defence, Fence, Fenced, Untrusted, defence
 from onrecord.prompts.versions import Kept, version_of, written
+from onrecord.records.call import call
 from onrecord.records.record import plain
-from onrecord.records.recording import call
 from onrecord.settings import Settings
 
 P = ParamSpec("P")

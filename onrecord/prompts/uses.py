@@ -9,9 +9,9 @@ import msgspec
 import sqlalchemy as sa
 
 from onrecord.prompts.versions import MARK, Kept, read_kept
-from onrecord.records.looking import connected
-from onrecord.records.schema import RECORD, SOURCE
+from onrecord.records.database.schema import RECORD, SOURCE
 from onrecord.records.store import Store
+from onrecord.records.views.listing import connected
 
 
 class Use(msgspec.Struct, frozen=True):

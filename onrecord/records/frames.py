@@ -30,7 +30,7 @@ from typing import NamedTuple
 import msgspec
 
 from onrecord.messages import Usage
-from onrecord.records.record import Kind, State, question_key, simplified
+from onrecord.records.record import Kind, Record, State, question_key, simplified, unpacked
 
 Body = msgspec.Raw
 """An input or output: MessagePack of plain values, packed once and never looked into here."""
@@ -241,3 +241,36 @@ _BEGINNING = re.compile(
 _TOLD = 8  # bytes of a payload that say what it is: an array, a text of up to six characters
 _WRITER = re.compile("[0-9a-f]{32}")
 _VERSION: re.Pattern[bytes] = re.compile(rb"onrecord journal (\d{1,9})\n")
+
+
+def joined(start: Start, end: End | None) -> Record:
+    """The record of a call from its two frames; without an end the call is still open."""
+    record = Record(
+        id=start.id,
+        run=start.run,
+        parent=start.parent,
+        kind=start.kind,
+        name=start.name,
+        input=unpacked(bytes(start.input)),
+        key=key_of(start),
+        started_ns=start.started_ns,
+        release=start.release,
+        session=start.session,
+        user=start.user,
+        tags=start.tags,
+        tenant=start.tenant,
+        version=start.version,
+    )
+    if end is None:
+        return record
+    return msgspec.structs.replace(
+        record,
+        output=unpacked(bytes(end.output)),
+        error=end.error,
+        ended_ns=end.ended_ns,
+        usage=end.usage or Usage(),
+        cost=end.cost,
+        state=end.state,
+        source=end.source,
+        redacted=end.redacted,
+    )

@@ -36,7 +36,7 @@ import msgspec
 
 from onrecord.errors import LimitError, UsageError
 from onrecord.records.limits import Asked, Bill, Caps, Limits, Spent, Tally, Worst, refusal
-from onrecord.records.wording import shortened
+from onrecord.records.views.wording import shortened
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

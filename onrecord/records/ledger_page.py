@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from onrecord.errors import LimitError
-from onrecord.records.database import insert
+from onrecord.records.database.engine import insert
 from onrecord.records.limits import Asked, Bill, Spent, Tally, Worst, refusal
 from onrecord.records.record import new_id
 

@@ -31,7 +31,7 @@ from typing import Any, Generic, TypeVar
 import sqlalchemy as sa
 
 from onrecord.errors import LimitError, StorageError
-from onrecord.records.database import is_postgresql, open_engine, storage_error
+from onrecord.records.database.engine import is_postgresql, open_engine, storage_error
 from onrecord.records.ledger import when_done
 from onrecord.records.ledger_page import TABLES, Claim, Page, row_id
 from onrecord.records.limits import MOST, Asked, Bill, Spent, Worst

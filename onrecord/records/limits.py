@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from onrecord.errors import LimitError, UsageError
-from onrecord.records.wording import dollars
+from onrecord.records.views.wording import dollars
 
 MOST = 10**15  # micro-dollars, tokens, calls: sums of them stay within 64 bits
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from onrecord.records.redaction import RULES, Redactor
+from onrecord.records.redaction.redactor import RULES, Redactor
 
 
 def outline(value: Any) -> Any:

@@ -11,10 +11,10 @@ import re
 import sqlalchemy as sa
 
 from onrecord.errors import UnknownNameError
-from onrecord.records.looking import connected, page
+from onrecord.records.database.schema import RECORD
 from onrecord.records.query import Query
-from onrecord.records.schema import RECORD
 from onrecord.records.store import Store
+from onrecord.records.views.listing import connected, page
 
 
 def run_of(store: Store, said: str) -> str:

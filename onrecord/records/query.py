@@ -11,7 +11,7 @@ import msgspec
 from onrecord.errors import UsageError
 from onrecord.messages import Usage
 from onrecord.records.record import Kind, State, identity
-from onrecord.records.wording import shortened
+from onrecord.records.views.wording import shortened
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from onrecord.errors import UsageError
 from onrecord.messages import Usage
-from onrecord.records import skew
-from onrecord.records.database import is_postgresql
+from onrecord.records.database.engine import is_postgresql
+from onrecord.records.database.schema import BODY, COMMON, RARE, RECORD, REFERENCE, TAG
+from onrecord.records.folding import skew
 from onrecord.records.query import GROUPS, Query, Total
 from onrecord.records.record import Record, unpacked
-from onrecord.records.schema import BODY, COMMON, RARE, RECORD, REFERENCE, TAG
 
 
 def matching(

@@ -51,14 +51,15 @@ import msgspec
 
 from onrecord.errors import ReplayError, StorageError, UsageError
 from onrecord.messages import Completion
-from onrecord.records.cassette import RECORD, Cassette, Entry
-from onrecord.records.cassette_line import Answer, Asked, Leaf, Line, answer_of, written
-from onrecord.records.difference import difference, nearest
-from onrecord.records.raising import made_again
+from onrecord.records.call import Call
+from onrecord.records.cassettes.cassette import RECORD, Cassette, Entry
+from onrecord.records.cassettes.difference import difference, nearest
+from onrecord.records.cassettes.line import Answer, Asked, Leaf, Line, answer_of, written
+from onrecord.records.cassettes.raising import made_again
 from onrecord.records.record import Record, pack, question_key, unpacked, without
-from onrecord.records.recording import Call, Found, Recall, Recording, recalling, recording
+from onrecord.records.scope import Found, Recall, Recording, recalling, recording
+from onrecord.records.views.wording import shortened
 from onrecord.records.whole_file import alone, write
-from onrecord.records.wording import shortened
 
 
 def replay(path: str | os.PathLike[str], *, record: bool | Literal["all"] = False) -> Replay:

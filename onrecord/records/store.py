@@ -2,8 +2,8 @@
 
 SQLite in `.onrecord/`, or PostgreSQL (setting `store`): same tables, same code. What the journal
 holds is folded in when a store is opened, and by a thread of every process that records
-(`folding.py`, `attending.py`). A SQLite file that broke is moved aside and built anew from the
-segments that are still there (`tending.py`).
+(`folding/`). A SQLite file that broke is moved aside and built anew from the
+segments that are still there (`database/opening.py`).
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from onrecord.errors import UnknownNameError, UsageError
-from onrecord.records import erasing, losses, reading
-from onrecord.records.database import insert, location, told_errors, write
-from onrecord.records.database import reading as reading_from
-from onrecord.records.filing import known
-from onrecord.records.folding import Folding, folding_lock, waiting
-from onrecord.records.losses import Damage
-from onrecord.records.place import tell_read_only
+from onrecord.records import reading
+from onrecord.records.database.engine import insert, location, told_errors, write
+from onrecord.records.database.engine import reading as reading_from
+from onrecord.records.database.opening import Database
+from onrecord.records.database.place import tell_read_only
+from onrecord.records.database.schema import RECORD, SOURCE, VECTOR
+from onrecord.records.erasing import erase as erasing
+from onrecord.records.folding import losses
+from onrecord.records.folding.fold import Folding, folding_lock, waiting
+from onrecord.records.folding.inserting import take
+from onrecord.records.folding.losses import Damage
+from onrecord.records.folding.rows import known
 from onrecord.records.query import Query, Receipt, Total
 from onrecord.records.record import Kind, Record
-from onrecord.records.schema import RECORD, SOURCE, VECTOR
-from onrecord.records.taking import take
-from onrecord.records.tending import Database
 from onrecord.settings import Settings
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from onrecord.records.query import Query
 from onrecord.records.record import Record
 from onrecord.records.store import Store
-from onrecord.records.tree import question_of
+from onrecord.records.views.tree import question_of
 
 
 class Waiting(NamedTuple):

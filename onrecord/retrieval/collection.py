@@ -23,8 +23,8 @@ from onrecord.messages import Passage, Progress
 from onrecord.models.model import Embedder
 from onrecord.models.names import embedder as embedder_named
 from onrecord.progress import shown
+from onrecord.records.call import call
 from onrecord.records.record import content_key
-from onrecord.records.recording import call
 from onrecord.retrieval import catalog
 from onrecord.retrieval.database import DATABASE, Database, storage_error
 from onrecord.retrieval.document import Document, Fields, Splitter

@@ -17,7 +17,7 @@ from onrecord.models.calling import complete
 from onrecord.models.model import Request
 from onrecord.models.scripted import Scripted
 from onrecord.programs.flow import flow
-from onrecord.records.recording import recording
+from onrecord.records.scope import recording
 
 
 def ran(*arguments: object) -> str:

@@ -19,10 +19,10 @@ import msgspec
 import pytest
 
 from onrecord.messages import Usage
-from onrecord.records import recording as recorded
-from onrecord.records.receipts import is_about
+from onrecord.records import call as recorded
+from onrecord.records.call import RESUMED
+from onrecord.records.erasing.receipts import is_about
 from onrecord.records.record import Record
-from onrecord.records.recording import RESUMED
 from onrecord.records.store import Store
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import onrecord, printed

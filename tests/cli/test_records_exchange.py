@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import onrecord as on
-from onrecord.records.recording import call
+from onrecord.records.call import call
 
 
 def onrecord(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:

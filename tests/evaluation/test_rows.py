@@ -24,10 +24,10 @@ from onrecord.messages import (
     ToolResult,
     text_message,
 )
-from onrecord.models.cached import cached
 from onrecord.models.calling import complete
 from onrecord.models.model import Request
 from onrecord.models.scripted import Scripted
+from onrecord.models.wrappers.cached import cached
 from onrecord.programs.flow import flow, step
 from onrecord.prompts.prompt import prompt
 from onrecord.records.query import Query

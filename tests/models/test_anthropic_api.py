@@ -28,10 +28,10 @@ from onrecord.messages import (
     Usage,
     text_message,
 )
-from onrecord.models.anthropic_answer import Answer
-from onrecord.models.anthropic_api import AnthropicModel
-from onrecord.models.anthropic_schema import Inexpressible, enforced
-from onrecord.models.anthropic_wire import Dialect
+from onrecord.models.anthropic.answer import Answer
+from onrecord.models.anthropic.api import AnthropicModel
+from onrecord.models.anthropic.schema import Inexpressible, enforced
+from onrecord.models.anthropic.wire import Dialect
 from onrecord.models.model import Parameters, Request, structures
 from onrecord.models.names import model as named
 from tests.servers.model_server import reply, serving, stream

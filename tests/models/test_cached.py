@@ -21,12 +21,12 @@ from onrecord.messages import (
     Usage,
     text_message,
 )
-from onrecord.models.cached import cached
 from onrecord.models.calling import complete
 from onrecord.models.model import Parameters, Request
+from onrecord.models.wrappers.cached import cached
 from onrecord.records.ledger import budget
 from onrecord.records.limits import Limits
-from onrecord.records.recording import context, recording
+from onrecord.records.scope import context, recording
 from onrecord.records.store import Store
 
 pytestmark = pytest.mark.anyio
@@ -161,7 +161,7 @@ async def test_different_calls_do_not_wait_for_each_other() -> None:
 IN_A_PROCESS = """
 import asyncio, os, sys
 from tests.models.test_cached import Counting, asking
-from onrecord.models.cached import cached
+from onrecord.models.wrappers.cached import cached
 from onrecord.models.calling import complete
 
 class Shared(Counting):
@@ -297,7 +297,7 @@ async def test_where_there_are_no_locks_the_model_is_asked(
 
     # Of this module alone: the journal has locks of its own.
     without = SimpleNamespace(**{**vars(fcntl), "flock": none, "fcntl": none})
-    monkeypatch.setattr("onrecord.models.cached.fcntl", without)
+    monkeypatch.setattr("onrecord.models.wrappers.cached.fcntl", without)
     async with asyncio.timeout(60):
         assert (await complete(cached(Counting()), asking("a"))).text == "echo a"
     assert "No locks available" in caplog.text

@@ -28,7 +28,7 @@ from onrecord.messages import (
 )
 from onrecord.models.calling import complete, embed
 from onrecord.models.extractive import best_quotation
-from onrecord.models.failures import note
+from onrecord.models.http.failures import note
 from onrecord.models.model import Event, Parameters, Request, wraps
 
 pytestmark = pytest.mark.anyio

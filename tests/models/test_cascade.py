@@ -31,10 +31,10 @@ from onrecord.messages import (
     text_message,
 )
 from onrecord.models.calling import complete
-from onrecord.models.cascade_curve import Calibration, Outcome, Target, best, curve, wilson
-from onrecord.models.confidence import gist, mean_probability
 from onrecord.models.model import Parameters, Request
-from onrecord.records.recording import recording
+from onrecord.models.wrappers.cascade_curve import Calibration, Outcome, Target, best, curve, wilson
+from onrecord.models.wrappers.confidence import gist, mean_probability
+from onrecord.records.scope import recording
 from tests.models.test_retrying import HELLO, Breaking, heard
 from tests.models.virtual_time import VIRTUAL
 

@@ -15,10 +15,10 @@ import scipy.sparse
 
 import onrecord as on
 from onrecord.errors import MissingExtraError, UnknownNameError, UsageError
-from onrecord.models.embedding_drawing import Frame, colours, dots, legend
-from onrecord.models.embedding_map import EmbeddingMap, View, embedding_map, project
-from onrecord.models.embedding_page import page
-from onrecord.models.embedding_picture import picture
+from onrecord.models.embeddings.drawing import Frame, colours, dots, legend
+from onrecord.models.embeddings.map import EmbeddingMap, View, embedding_map, project
+from onrecord.models.embeddings.page import page
+from onrecord.models.embeddings.picture import picture
 
 pytestmark = pytest.mark.anyio
 TEXTS = [
@@ -114,7 +114,7 @@ async def test_many_texts_are_spread_evenly() -> None:
 
 
 WORD2VEC = """
-from onrecord.models.embedding_map import embedding_map
+from onrecord.models.embeddings.map import embedding_map
 print(embedding_map.run(["a b c d", "b c a", "d c b a", "!"], views=["word2vec"]).maps[0].points)
 """
 

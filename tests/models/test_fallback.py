@@ -15,9 +15,9 @@ from onrecord.errors import (
 )
 from onrecord.messages import Completion, Result, Usage, text_message
 from onrecord.models.calling import complete
-from onrecord.models.failures import note
-from onrecord.models.openai_api import OpenAIModel
-from onrecord.records.recording import recording
+from onrecord.models.http.failures import note
+from onrecord.models.openai.api import OpenAIModel
+from onrecord.records.scope import recording
 from tests.models.test_retrying import ANSWER, HALF, HELLO, Breaking, heard, later
 from tests.models.virtual_time import VIRTUAL
 from tests.servers.model_server import serving

@@ -25,11 +25,11 @@ from onrecord.errors import (
     UnknownNameError,
     UsageError,
 )
-from onrecord.models.card import ModelFacts, Weights, filed, read_card, stated, training
-from onrecord.models.hub import Listing, facts, search
-from onrecord.models.hub_entries import entry_facts
-from onrecord.models.hub_filters import Filters, checked, checked_name, parameters, query, short
-from onrecord.models.hub_names import closest
+from onrecord.models.hub.card import ModelFacts, Weights, filed, read_card, stated, training
+from onrecord.models.hub.entries import entry_facts
+from onrecord.models.hub.filters import Filters, checked, checked_name, parameters, query, short
+from onrecord.models.hub.names import closest
+from onrecord.models.hub.search import Listing, facts, search
 from tests.servers.hub_server import HubServer, unused_url
 
 pytestmark = pytest.mark.anyio

@@ -14,8 +14,8 @@ import onrecord as on
 from onrecord.errors import LimitError, ModelUnavailableError, UsageError
 from onrecord.messages import Completion, TextDelta, Usage, text_message
 from onrecord.models.calling import complete
-from onrecord.models.limited import Limited, Minute
 from onrecord.models.model import Event, Parameters, Request
+from onrecord.models.wrappers.limited import Limited, Minute
 from tests.models.test_retrying import HELLO, heard
 from tests.models.virtual_time import VIRTUAL, now
 

@@ -8,8 +8,8 @@ import pytest
 from onrecord.errors import UnknownNameError, UsageError
 from onrecord.models import names
 from onrecord.models.names import choose, embedder, model
-from onrecord.models.openai_api import OpenAIModel
-from onrecord.models.openai_embedder import OpenAIEmbedder
+from onrecord.models.openai.api import OpenAIModel
+from onrecord.models.openai.embedder import OpenAIEmbedder
 from onrecord.models.scripted import Scripted
 
 

@@ -32,16 +32,17 @@ from onrecord.messages import (
     Usage,
     text_message,
 )
-from onrecord.models import connections, local_server
-from onrecord.models.failures import retry_after
+from onrecord.models import local_server
+from onrecord.models.http import connections
+from onrecord.models.http.events import EventDecoder
+from onrecord.models.http.failures import retry_after
+from onrecord.models.http.refusals import refusal
 from onrecord.models.local_server import find_local_server
 from onrecord.models.model import Parameters, Request
-from onrecord.models.openai_answer import Answer
-from onrecord.models.openai_api import OpenAIModel
-from onrecord.models.openai_server import OPENAI
-from onrecord.models.openai_wire import Chat
-from onrecord.models.refusals import refusal
-from onrecord.models.server_events import EventDecoder
+from onrecord.models.openai.answer import Answer
+from onrecord.models.openai.api import OpenAIModel
+from onrecord.models.openai.server import OPENAI
+from onrecord.models.openai.wire import Chat
 from tests.servers.model_server import failed, reply, serving, stream
 
 KEY = "sk-test-abcdefghijklmnop"

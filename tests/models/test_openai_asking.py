@@ -16,8 +16,8 @@ from onrecord.messages import (
     ToolSchema,
 )
 from onrecord.models.model import Parameters, Request, structures
-from onrecord.models.openai_api import OpenAIModel
-from onrecord.models.openai_wire import Chat
+from onrecord.models.openai.api import OpenAIModel
+from onrecord.models.openai.wire import Chat
 from tests.models.test_openai_api import HELLO, ask, clean_environment, collect, stream, words
 from tests.servers.model_server import failed, reply, serving
 

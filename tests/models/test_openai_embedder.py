@@ -13,7 +13,7 @@ from onrecord.errors import LimitError, ModelRefusedError, ModelUnavailableError
 from onrecord.messages import Usage
 from onrecord.models.calling import embed
 from onrecord.models.model import counts
-from onrecord.models.openai_embedder import OpenAIEmbedder
+from onrecord.models.openai.embedder import OpenAIEmbedder
 from onrecord.models.scripted import Scripted
 from tests.models.test_openai_api import failed, known_of, reply, serving
 

@@ -8,7 +8,7 @@ import pytest
 from onrecord.errors import ModelRefusedError, ModelUnavailableError
 from onrecord.messages import Completion, TextDelta, text_message
 from onrecord.models.model import Request
-from onrecord.models.openai_api import OpenAIModel
+from onrecord.models.openai.api import OpenAIModel
 from tests.models.test_openai_api import (
     KEY,
     ask,

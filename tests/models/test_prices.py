@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from onrecord.errors import SettingsError
 from onrecord.messages import Completion, Usage, text_message
 from onrecord.models import prices as module
-from onrecord.models.openai_api import OpenAIModel
+from onrecord.models.openai.api import OpenAIModel
 from onrecord.models.prices import check_prices, cost_of, is_here, is_local, price, worst_price
 from onrecord.models.scripted import Scripted
 from onrecord.models.usage import MixedUsage

@@ -21,11 +21,11 @@ from onrecord.errors import (
 )
 from onrecord.messages import Completion, Result, TextDelta, text_message
 from onrecord.models.calling import complete
-from onrecord.models.failures import note
+from onrecord.models.http.failures import note
 from onrecord.models.model import Event, Request
-from onrecord.models.openai_api import OpenAIModel
-from onrecord.models.retrying import _wait
-from onrecord.records.recording import recording
+from onrecord.models.openai.api import OpenAIModel
+from onrecord.models.wrappers.retrying import _wait
+from onrecord.records.scope import recording
 from tests.models.virtual_time import VIRTUAL, now
 from tests.servers.model_server import failed, serving, stream
 

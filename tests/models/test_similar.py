@@ -8,14 +8,14 @@ import pytest
 
 from onrecord.errors import UsageError
 from onrecord.messages import Media, Message, Text, ToolSchema, text_message
-from onrecord.models.cached import cached
 from onrecord.models.calling import complete
 from onrecord.models.model import Request
-from onrecord.models.similar import Similarity, calibrate_similarity
+from onrecord.models.wrappers.cached import cached
+from onrecord.models.wrappers.similar import Similarity, calibrate_similarity
 from onrecord.records.ledger import budget
 from onrecord.records.limits import Limits
 from onrecord.records.query import Query
-from onrecord.records.recording import context, recording
+from onrecord.records.scope import context, recording
 from onrecord.records.store import Store
 from tests.models.test_cached import Counting, asking
 
@@ -82,7 +82,7 @@ async def test_a_similar_question_gets_the_answer_of_its_like(
 ) -> None:
     letters = Letters()
     calibrated = await calibrate_similarity([*SAME, *OTHER], embedder=letters)  # type: ignore[arg-type]
-    monkeypatch.setattr("onrecord.models.similar.embedder_named", lambda _: letters)
+    monkeypatch.setattr("onrecord.models.wrappers.similar.embedder_named", lambda _: letters)
     model = Counting()
     careful = cached(model, similar=calibrated)
     with context(user="ada"):
@@ -107,7 +107,7 @@ def similar(
     """A similarity of letters, as if it had been calibrated."""
     letters = Letters()
     letters.max_tokens = max_tokens  # type: ignore[misc]
-    monkeypatch.setattr("onrecord.models.similar.embedder_named", lambda _: letters)
+    monkeypatch.setattr("onrecord.models.wrappers.similar.embedder_named", lambda _: letters)
     return Similarity(letters.name, letters.version, threshold, 0.0, 0.01, 1.0, 40)
 
 

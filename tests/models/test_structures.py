@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 import onrecord as on
-from onrecord.models.anthropic_api import AnthropicModel
-from onrecord.models.openai_api import OpenAIModel
+from onrecord.models.anthropic.api import AnthropicModel
+from onrecord.models.openai.api import OpenAIModel
 from tests.models import test_anthropic_api as anthropic
 from tests.models import test_openai_api as openai
 from tests.servers.model_server import failed, serving, stream

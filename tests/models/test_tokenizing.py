@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from onrecord.errors import LoadError, MissingExtraError, UnknownNameError, UsageError
 from onrecord.models.minilm import SURROGATES, MiniLM
-from onrecord.models.tokenizer_training import FastTokenizer, SentencePiece
-from onrecord.models.tokenizing import (
+from onrecord.models.tokenizers.tokenizing import (
     TRAINED,
     Tokenizer,
     compare_tokenizers,
@@ -20,6 +19,7 @@ from onrecord.models.tokenizing import (
     split,
     tokenizer,
 )
+from onrecord.models.tokenizers.training import FastTokenizer, SentencePiece
 
 CORPUS = (
     "The lower house is the newest one.\nA lowest price, a widest road: 12.50 €, née, 日本語 🙂.\n"

@@ -10,7 +10,7 @@ import onrecord as on
 from onrecord.errors import ModelRefusedError
 from onrecord.models import names
 from onrecord.models.model import Embedder, counts
-from onrecord.models.transformers_embedder import HFEmbedder
+from onrecord.models.transformers.embedder import HFEmbedder
 
 pytestmark = pytest.mark.anyio
 TEXTS = ["the cat sat", "a pump delivers four litres of water", "", "naïve 東京 🙂", "x</s>y"]

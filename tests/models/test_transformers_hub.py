@@ -16,7 +16,7 @@ import asyncio, json, sys
 from onrecord.errors import OnrecordError
 from onrecord.messages import text_message
 from onrecord.models.model import Parameters, Request
-from onrecord.models.transformers_model import HFModel
+from onrecord.models.transformers.model import HFModel
 
 async def last(model):
     request = Request((text_message("user", "the cat"),), Parameters(max_tokens=5))

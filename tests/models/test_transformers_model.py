@@ -26,7 +26,7 @@ from onrecord.messages import (
 )
 from onrecord.models import names
 from onrecord.models.model import Parameters, Request
-from onrecord.models.transformers_model import LONGEST, HFModel
+from onrecord.models.transformers.model import LONGEST, HFModel
 from tests.models import tiny_models
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from onrecord.errors import ContextLengthError, ModelRefusedError, UnknownNameError, UsageError
-from onrecord.models.transformers_pipeline import HFClassifier
+from onrecord.models.transformers.pipeline import HFClassifier
 from tests.models import tiny_models
 
 pytestmark = pytest.mark.anyio

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from onrecord.messages import TextDelta
-from onrecord.models.transformers_batching import Job, Room
-from onrecord.models.transformers_decoding import Decoding
-from onrecord.models.transformers_streaming import Row, Words
+from onrecord.models.transformers.batching import Job, Room
+from onrecord.models.transformers.decoding import Decoding
+from onrecord.models.transformers.streaming import Row, Words
 from tests.models.tiny_models import tokenizer
 
 END = 2

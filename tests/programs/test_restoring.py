@@ -152,7 +152,7 @@ def test_what_was_comes_back(value: object, annotation: object) -> None:
     assert again == value and type(again) is type(value)
 
 
-@pytest.mark.parametrize(("value", "annotation"), DOES_NOT, ids=str)
+@pytest.mark.parametrize(("value", "annotation"), DOES_NOT)
 def test_what_may_be_something_else_is_an_error(value: object, annotation: object) -> None:
     with pytest.raises(Unrestorable):
         restored(unpacked(pack(value)), annotation)

@@ -27,7 +27,7 @@ from onrecord.programs.history import History
 from onrecord.programs.tool import tool
 from onrecord.prompts.prompt import prompt
 from onrecord.records.record import Record
-from onrecord.records.recording import context
+from onrecord.records.scope import context
 from onrecord.records.store import Store
 from onrecord.retrieval.document import Document
 

@@ -14,10 +14,11 @@ from onrecord.programs.flow import Flow
 from onrecord.programs.history import History
 from onrecord.programs.tool import tool
 from onrecord.prompts.prompt import prompt
+from onrecord.records.call import current
 from onrecord.records.journal import Journal
 from onrecord.records.query import Query
 from onrecord.records.record import Record
-from onrecord.records.recording import context, current
+from onrecord.records.scope import context
 from onrecord.records.store import Store
 
 

@@ -15,8 +15,8 @@ from onrecord.messages import Cited, Passage
 from onrecord.models.scripted import Scripted
 from onrecord.prompts.demos import marginal
 from onrecord.prompts.prompt import prompt
-from onrecord.records.recording import recording
 from onrecord.records.replay import replay
+from onrecord.records.scope import recording
 
 MAILS = {
     "My bill is wrong": "billing",

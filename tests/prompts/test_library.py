@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from onrecord.errors import ModelError, UnknownNameError
-from onrecord.models.cached import cached
 from onrecord.models.scripted import Scripted
+from onrecord.models.wrappers.cached import cached
 from onrecord.programs.flow import flow, step
 from onrecord.prompts.library import files, history, label, listed, project, version
 from onrecord.prompts.prompt import prompt

@@ -24,9 +24,9 @@ from onrecord.messages import (
     ToolCall,
     ToolResult,
 )
-from onrecord.models.cached import cached
 from onrecord.models.model import Request, structures
 from onrecord.models.scripted import Scripted
+from onrecord.models.wrappers.cached import cached
 from onrecord.prompts import structuring
 from onrecord.prompts.prompt import prompt
 from onrecord.prompts.structured import output_of

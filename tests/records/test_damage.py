@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onrecord.records.folding.losses import Damage
 from onrecord.records.frames import (
     HEAD,
     MAGIC,
@@ -26,12 +27,11 @@ from onrecord.records.frames import (
     is_torn,
     read_frames,
 )
-from onrecord.records.health import health
 from onrecord.records.journal import Journal, segments
-from onrecord.records.losses import Damage
 from onrecord.records.query import Query
 from onrecord.records.record import new_id, pack
 from onrecord.records.store import Store
+from onrecord.records.views.health import health
 
 
 def start(name: str = "f", input: object = "x") -> Start:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.records.difference import difference, nearest
+from onrecord.records.cassettes.difference import difference, nearest
 from onrecord.records.record import pack
 
 PLAIN = st.recursive(

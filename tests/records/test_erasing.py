@@ -16,15 +16,17 @@ import pytest
 import sqlalchemy as sa
 
 from onrecord.errors import StorageError
-from onrecord.records import erasing, whole_file
+from onrecord.records import whole_file
+from onrecord.records.call import call
+from onrecord.records.database.schema import VECTOR
+from onrecord.records.erasing import erase
+from onrecord.records.erasing.wiping import erased_under_way, expect_ends, wipe
 from onrecord.records.frames import HEAD, MAGIC, NOTHING, End, Start, framed, read_frames
 from onrecord.records.journal import segments
 from onrecord.records.query import Query
 from onrecord.records.record import new_id, pack
-from onrecord.records.recording import call, context
-from onrecord.records.schema import VECTOR
+from onrecord.records.scope import context
 from onrecord.records.store import Store
-from onrecord.records.wiping import erased_under_way, expect_ends, wipe
 from tests.servers.postgres import Cluster
 
 WORDS = "unmistakable words of Ada"
@@ -80,7 +82,7 @@ def test_an_erasure_that_was_interrupted_is_finished_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(erasing, at, killed)
+        patched.setattr(erase, at, killed)
         store.erase(HERS)
     store.erase(HERS)
     assert holding(project) == []
@@ -132,7 +134,7 @@ def test_such_an_end_goes_although_folding_was_interrupted(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("onrecord.records.folding.take_in", killed)
+        patched.setattr("onrecord.records.folding.fold.take_in", killed)
         store.fold()
     store.fold()
     assert holding(project) == []
@@ -173,7 +175,7 @@ def test_the_file_from_before_the_move_to_postgresql_is_named(project: Path, pos
 def test_a_reader_who_keeps_the_words_on_the_disk_is_told_of(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "_PATIENCE_MS", 20)
+    monkeypatch.setattr(erase, "_PATIENCE_MS", 20)
     ask()
     store = Store(project / ".onrecord")
     reader = sqlite3.connect(project / ".onrecord" / "records.db")
@@ -193,17 +195,17 @@ def test_a_reader_who_keeps_the_words_on_the_disk_is_told_of(
 def test_a_database_that_cannot_be_rewritten_is_told_of(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "_PATIENCE_MS", 20)
+    monkeypatch.setattr(erase, "_PATIENCE_MS", 20)
     ask()
     store = Store(project / ".onrecord")
     writer = sqlite3.connect(project / ".onrecord" / "records.db", isolation_level=None)
-    real = erasing._rewrite
+    real = erase._rewrite
 
     def beside_a_writer(*given: Any, **more: Any) -> tuple[str, ...]:
         writer.execute("BEGIN IMMEDIATE")
         return real(*given, **more)
 
-    monkeypatch.setattr(erasing, "_rewrite", beside_a_writer)
+    monkeypatch.setattr(erase, "_rewrite", beside_a_writer)
     receipt = store.erase(HERS)
     assert receipt.records == 1 and store.records(HERS) == []
     assert any("could not be rewritten (database is locked)" in each for each in receipt.remaining)
@@ -237,7 +239,7 @@ def test_postgresql_forgets_in_its_files_too(
 def test_postgresql_that_cannot_rewrite_its_files_is_told_of(
     project: Path, postgres: str, postgres_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "_PATIENCE_MS", 20)
+    monkeypatch.setattr(erase, "_PATIENCE_MS", 20)
     ask()
     store = Store(project / ".onrecord", postgres)
     with store.engine.connect() as reader:

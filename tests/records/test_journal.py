@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onrecord.records import journal as journal_module
+from onrecord.records.call import call
 from onrecord.records.frames import (
     MAGIC,
     NOTHING,
@@ -30,7 +31,7 @@ from onrecord.records.frames import (
 )
 from onrecord.records.journal import Journal, segments
 from onrecord.records.record import new_id, pack
-from onrecord.records.recording import call, recording
+from onrecord.records.scope import recording
 from onrecord.records.store import Store
 
 
@@ -274,7 +275,7 @@ def test_parents_across_gather_threads_and_tasks(project: Path) -> None:
 
 UNDER_LOAD = """
 import os, sys, threading, random
-from onrecord.records.recording import call
+from onrecord.records.call import call
 
 def work(n):
     out = os.open(f"ended-{os.getpid()}-{n}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)

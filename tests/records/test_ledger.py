@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from benchmarks.ledger_load import Load, run
 from onrecord.errors import LimitError, StorageError, UsageError
-from onrecord.records.database import open_engine
+from onrecord.records.database.engine import open_engine
 from onrecord.records.ledger import Budget, budget, held, in_time, longest_answer, seconds_left
 from onrecord.records.limits import Asked, Caps, Limits, Spent, Tally, Worst
 

@@ -13,18 +13,18 @@ import pytest
 
 from onrecord.errors import StorageError, UnknownNameError
 from onrecord.messages import Usage
-from onrecord.records.folding import folding_lock
+from onrecord.records.call import RESUMED
+from onrecord.records.folding.fold import folding_lock
 from onrecord.records.frames import NOTHING, End, Start
-from onrecord.records.health import health
 from onrecord.records.journal import Journal
-from onrecord.records.looking import latest_attempts, page, whole
 from onrecord.records.pointing import run_of
 from onrecord.records.query import Query
 from onrecord.records.record import Record, new_id, pack
-from onrecord.records.recording import RESUMED
-from onrecord.records.sketching import skeleton, sketch
 from onrecord.records.store import Store
-from onrecord.records.watching import Watch
+from onrecord.records.views.health import health
+from onrecord.records.views.listing import latest_attempts, page, whole
+from onrecord.records.views.sketching import skeleton, sketch
+from onrecord.records.views.watching import Watch
 
 SECOND = 10**9
 NUMBERS = itertools.count(1)

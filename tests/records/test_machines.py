@@ -14,13 +14,13 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from onrecord.records.database import reading, write
-from onrecord.records.filing import take_in
+from onrecord.records.database.engine import reading, write
+from onrecord.records.database.schema import BODY
+from onrecord.records.folding.rows import take_in
 from onrecord.records.frames import Frame, Start
 from onrecord.records.journal import Journal
 from onrecord.records.query import Query
 from onrecord.records.record import new_id, pack
-from onrecord.records.schema import BODY
 from onrecord.records.store import Store
 
 

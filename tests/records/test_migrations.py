@@ -20,12 +20,12 @@ import sqlalchemy as sa
 
 from onrecord.errors import NewerVersionError, StorageError
 from onrecord.messages import Message, Text, Usage
-from onrecord.records.database import open_engine
-from onrecord.records.migrating import upgrade
+from onrecord.records.database.engine import open_engine
+from onrecord.records.database.migrating import upgrade
+from onrecord.records.database.upgrading import HEAD, prepare
 from onrecord.records.query import Query
 from onrecord.records.record import Record, content_key, new_id, plain
 from onrecord.records.store import Store
-from onrecord.records.upgrading import HEAD, prepare
 
 # What the first release made, as SQLite wrote it down.
 FIRST = """

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import onrecord as on
-from onrecord.records.recording import call
+from onrecord.records.call import call
 from onrecord.records.store import Store
 from tests.records.secrets_made import KINDS, made, placed, traces
 

@@ -16,9 +16,10 @@ import pytest
 import onrecord as on
 from onrecord.errors import SettingsError, UsageError
 from onrecord.messages import Usage
+from onrecord.records.call import call
 from onrecord.records.query import Query
 from onrecord.records.record import Record, counted, identity, pack, simplified, unpacked
-from onrecord.records.recording import call, context
+from onrecord.records.scope import context
 from onrecord.records.store import Store
 
 

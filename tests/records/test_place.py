@@ -14,11 +14,11 @@ import msgspec
 import pytest
 
 from onrecord.errors import StorageError
-from onrecord.records.health import health
-from onrecord.records.place import tell_read_only
+from onrecord.records.call import call
+from onrecord.records.database.place import tell_read_only
 from onrecord.records.query import Query
-from onrecord.records.recording import call
 from onrecord.records.store import Store
+from onrecord.records.views.health import health
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def read_only(disk: Path) -> None:
 def record(home: Path, *names: str) -> None:
     """Calls of another process, which is gone."""
     script = (
-        "import sys; from onrecord.records.recording import call\n"
+        "import sys; from onrecord.records.call import call\n"
         "for name in sys.argv[1:]:\n"
         "    with call('flow', name, {'said': 'the words'}): pass\n"
     )

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from onrecord.errors import NewerVersionError, UnknownNameError, UsageError
 from onrecord.messages import Usage
 from onrecord.programs.flow import flow, step
+from onrecord.records.call import call
 from onrecord.records.frames import MAGIC, NOTHING, End, Start, framed, read_frames
 from onrecord.records.journal import Journal, segments
 from onrecord.records.record import content_key, new_id, pack, plain
-from onrecord.records.recording import call, recording
+from onrecord.records.scope import recording
 from onrecord.records.store import Store
 
 
@@ -395,7 +396,7 @@ def test_a_project_folder_may_have_any_name(tmp_path: Path) -> None:
 
 
 def test_an_unknown_cost_is_not_called_zero(project: Path) -> None:
-    from onrecord.records.wording import dollars
+    from onrecord.records.views.wording import dollars
 
     with recording() as run:
         with call("model", "free", {}) as this:
@@ -421,7 +422,7 @@ def test_models_and_their_likes_are_known_by_name_and_version() -> None:
 
 def test_a_context_may_be_named_by_numbers_and_spoils_nothing(project: Path) -> None:
     from onrecord.records.query import Query
-    from onrecord.records.recording import context
+    from onrecord.records.scope import context
 
     with context(user=5, session=7.5, release=b"x", tags=[1, "a"]):  # type: ignore[arg-type, list-item]
         total.run(1)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onrecord.errors import SettingsError, StorageError
-from onrecord.records.redaction import FAILED, RULES, Redactor, pseudonym_key
+from onrecord.records.redaction.redactor import FAILED, RULES, Redactor, pseudonym_key
 from tests.records.secrets_made import HEX, KINDS, drawn, luhn, made, placed, rule, traces
 
 KEY = b"a key for tests"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.records.patterns import is_card
 from onrecord.records.record import pack
-from onrecord.records.redaction import Redactor, pseudonym_key
+from onrecord.records.redaction.patterns import is_card
+from onrecord.records.redaction.redactor import Redactor, pseudonym_key
 
 RULES = ("fields", "keys", "cards", "ibans", "emails", "phones")
 ALL = Redactor(RULES, key=b"a key of the tests")

@@ -23,16 +23,17 @@ import onrecord as on
 from onrecord.calling import run
 from onrecord.errors import ModelError, ModelUnavailableError, ReplayError, StorageError, UsageError
 from onrecord.messages import Passage, Result, TextDelta, Usage, text_message
-from onrecord.models.cached import cached
 from onrecord.models.calling import complete, embed
 from onrecord.models.model import Parameters, Request
-from onrecord.models.openai_api import OpenAIModel
-from onrecord.models.openai_embedder import OpenAIEmbedder
+from onrecord.models.openai.api import OpenAIModel
+from onrecord.models.openai.embedder import OpenAIEmbedder
 from onrecord.models.scripted import Scripted
+from onrecord.models.wrappers.cached import cached
 from onrecord.programs.flow import Recorded, asynchronous
-from onrecord.records.cassette import Cassette
-from onrecord.records.recording import call, recording
+from onrecord.records.call import call
+from onrecord.records.cassettes.cassette import Cassette
 from onrecord.records.replay import replay
+from onrecord.records.scope import recording
 from onrecord.records.store import Store
 from onrecord.retrieval.document import Document
 from tests.retrieval.splitting_doubles import WordEmbedder

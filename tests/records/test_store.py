@@ -16,10 +16,11 @@ import sqlalchemy as sa
 
 from onrecord.errors import MissingExtraError, SettingsError, StorageError, UsageError
 from onrecord.messages import Usage
+from onrecord.records.call import call
+from onrecord.records.database.schema import BODY
 from onrecord.records.query import Query, moment
 from onrecord.records.record import Record
-from onrecord.records.recording import call, context, recording
-from onrecord.records.schema import BODY
+from onrecord.records.scope import context, recording
 from onrecord.records.store import Store
 
 DAY = 86_400_000_000_000

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onrecord.messages import Usage
-from onrecord.records.drawing import bar, described, draw, drawing, one_line, summary, wide
-from onrecord.records.graph import mermaid
-from onrecord.records.page import run_page
 from onrecord.records.record import Record
-from onrecord.records.recording import Recording
-from onrecord.records.timeline import Span, Timeline
-from onrecord.records.tree import Hidden, Sums, Tree, drawn, outline
+from onrecord.records.scope import Recording
+from onrecord.records.views.drawing import bar, described, draw, drawing, one_line, summary, wide
+from onrecord.records.views.graph import mermaid
+from onrecord.records.views.page import run_page
+from onrecord.records.views.timeline import Span, Timeline
+from onrecord.records.views.tree import Hidden, Sums, Tree, drawn, outline
 
 NOW = 2_000_000_000_000_000_000
 SECOND = 10**9

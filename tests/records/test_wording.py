@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.records.wording import bill, dollars, duration, flat, shortened, visible
+from onrecord.records.views.wording import bill, dollars, duration, flat, shortened, visible
 
 
 def test_amounts_for_people() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onrecord.errors import LimitError, UnknownNameError, UsageError
 from onrecord.records.ledger import budget
 from onrecord.records.limits import Limits
-from onrecord.records.recording import recording
+from onrecord.records.scope import recording
 from onrecord.retrieval.document import Chunk, Document, Splitter
 from onrecord.retrieval.splitting import (
     FixedTokens,

@@ -13,7 +13,7 @@ import numpy as np
 from onrecord.errors import ContextLengthError, UsageError
 from onrecord.messages import Usage
 from onrecord.models.model import Embedder, Model
-from onrecord.models.transformers_pipeline import HFClassifier, Labelled
+from onrecord.models.transformers.pipeline import HFClassifier, Labelled
 from onrecord.programs.flow import flow, step
 from onrecord.programs.tasks.few_shot import Head, fit
 from onrecord.programs.tasks.long_inputs import cut
@@ -31,7 +31,7 @@ from onrecord.programs.tasks.ways import Embedded, Generating, Headed, way_of
 from onrecord.programs.tasks.zero_shot import shares
 from onrecord.prompts.prompt import Prompt, prompt
 from onrecord.prompts.untrusted import untrusted
-from onrecord.records.recording import call
+from onrecord.records.call import call
 
 Labels = Sequence[str] | Mapping[str, str]
 

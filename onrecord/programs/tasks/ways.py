@@ -22,7 +22,7 @@ from onrecord.models.names import choose, embedder, model
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
-    from onrecord.models.transformers_pipeline import HFClassifier
+    from onrecord.models.transformers.pipeline import HFClassifier
 
 Count = Callable[[str], int]
 
@@ -99,8 +99,8 @@ def counter(encoder: Embedder) -> Count:
 
 
 def _local(asked: str | Model, encoder: Embedder) -> Way:
-    from onrecord.models.transformers_loading import Source, context_of
-    from onrecord.models.transformers_pipeline import HFClassifier
+    from onrecord.models.transformers.loading import Source, context_of
+    from onrecord.models.transformers.pipeline import HFClassifier
 
     if isinstance(asked, HFClassifier):
         return Headed(asked)
@@ -137,8 +137,8 @@ def _local(asked: str | Model, encoder: Embedder) -> Way:
 @functools.cache
 def _classifiers() -> Any:
     """A classifier a name, so that its weights are loaded once."""
-    from onrecord.models.transformers_loading import Shelf
-    from onrecord.models.transformers_pipeline import HFClassifier
+    from onrecord.models.transformers.loading import Shelf
+    from onrecord.models.transformers.pipeline import HFClassifier
 
     return Shelf(HFClassifier)
 

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator
 
 import sqlalchemy as sa
 
-from onrecord.records.database import insert, reading, storage_error
+from onrecord.records.database.engine import insert, reading, storage_error
+from onrecord.records.database.schema import EXPORTED, RECORD
 from onrecord.records.query import Query
 from onrecord.records.reading import matching, select
 from onrecord.records.record import Record
-from onrecord.records.schema import EXPORTED, RECORD
 from onrecord.records.store import Store
 
 

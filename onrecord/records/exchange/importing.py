@@ -94,7 +94,7 @@ def read_records(*paths: str | Path) -> Imported:
 
 def redacted(records: Iterable[Record], settings: Settings) -> Iterator[Record]:
     """Records as the settings let them be kept: traces of others hold secrets, too."""
-    from onrecord.records.redaction import Redactor, pseudonym_key
+    from onrecord.records.redaction.redactor import Redactor, pseudonym_key
 
     redactor = Redactor(
         settings.redact, settings.redact_fields, key=lambda: pseudonym_key(settings.home)

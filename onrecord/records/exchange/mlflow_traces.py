@@ -22,7 +22,7 @@ from onrecord.records.exchange.span import span_id
 from onrecord.records.exchange.verdict import Verdict
 from onrecord.records.query import Query, Total
 from onrecord.records.record import Record
-from onrecord.records.tree import total_cost
+from onrecord.records.views.tree import total_cost
 
 if TYPE_CHECKING:
     from onrecord.records.store import Store

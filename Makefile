@@ -22,7 +22,7 @@ demo: setup ## ask the documentation of Python's standard library
 
 test: check ## run every check and every test (what CI runs)
 	@tests/install-debian-packages
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(TEST_READY) ## style and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy onrecord && \

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import os
 import signal
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +56,11 @@ def test_counts_that_nobody_can_have_counted_are_no_tokens(project: Path, usage:
     assert run.usage == Usage()
 
 
-def test_an_input_that_is_nested_too_deeply_stands_in_nobodys_way(project: Path) -> None:
+def test_an_input_that_is_nested_too_deeply_stands_in_nobodys_way(
+    project: Path, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(functools.partial(sys.setrecursionlimit, sys.getrecursionlimit()))
+    sys.setrecursionlimit(1000)
     deep: Any = 1
     for _ in range(960):
         deep = [deep]

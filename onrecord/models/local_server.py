@@ -8,8 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from onrecord.models.http import connections
+from onrecord.models.http.addresses import is_local
 from onrecord.models.openai.api import OpenAIModel
-from onrecord.models.prices import is_local
 
 if TYPE_CHECKING:
     import httpx

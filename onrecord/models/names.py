@@ -11,7 +11,7 @@ import difflib
 import functools
 import importlib
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, cast
 
 import msgspec
@@ -29,7 +29,7 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 def model(name: str | Model) -> Model:
-    """The model of a name such as `openai:gpt-5-mini`; a model is handed back as it is.
+    """The model of a name such as `openai:gpt-6-luna`; a model is handed back as it is.
 
     Raises UnknownNameError with the closest name there is. `auto` needs a look around: use
     `choose`.
@@ -75,22 +75,33 @@ def _load(name: str, noun: str, built_in: dict[str, str], group: str) -> object:
     provider, colon, rest = name.partition(":")
     if name in built_in:
         return _shared(built_in[name])
-    plugins = {point.name: point for point in entry_points(group=group)}
-    if not colon or not rest or provider not in {*built_in, *plugins}:
-        raise _unknown(name, noun, {*built_in, *plugins})
-    if provider in built_in:
+    if rest and provider in built_in:
         return _import(built_in[provider])(rest)
+    plugin = _plugin(group, provider) if colon and rest else None
+    if plugin is None:
+        others = (point.name for point in entry_points(group=group))
+        raise _unknown(name, noun, {*built_in, *others})
     try:
-        return plugins[provider].load()(rest)
+        return plugin.load()(rest)
     except OnrecordError:
         raise
-    except (
-        Exception
-    ) as error:  # a plug-in may fail in any way; the user has to learn which one it was
+    except Exception as error:  # in whatever way; the user has to learn which package it was
         raise UnknownNameError(
             f"the package that provides '{provider}:' failed: {type(error).__name__}: {error}",
-            where=plugins[provider].value,
+            where=plugin.value,
         ) from error
+
+
+def _plugin(group: str, provider: str) -> EntryPoint | None:
+    """The entry point of a provider. A look at all installed packages takes milliseconds, so it is
+    looked for where no built-in provider has the name, and kept once it was found."""
+    known = (group, provider)
+    if known not in _PLUGINS:
+        found = {point.name: point for point in entry_points(group=group)}
+        if provider not in found:
+            return None
+        _PLUGINS[known] = found[provider]
+    return _PLUGINS[known]
 
 
 @functools.cache
@@ -119,6 +130,7 @@ def _unknown(name: str, noun: str, known: Iterable[str]) -> UnknownNameError:
     )
 
 
+_PLUGINS: dict[tuple[str, str], EntryPoint] = {}
 # A whole name is called without arguments, a provider with the part behind the colon.
 _MODELS = {
     "anthropic": "onrecord.models.anthropic.api:AnthropicModel",

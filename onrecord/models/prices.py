@@ -9,7 +9,6 @@ taxes and discounts are not in them.
 from __future__ import annotations
 
 import functools
-import ipaddress
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,12 +16,12 @@ from fractions import Fraction
 from math import inf, lcm
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
 
 import msgspec
 
 from onrecord.errors import SettingsError
 from onrecord.messages import Completion, Usage
+from onrecord.models.http.addresses import is_here, is_local
 from onrecord.models.usage import MixedUsage
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ NO_PRICES: Prices = MappingProxyType({})
 def price(model: str, usage: Usage, prices: Prices = NO_PRICES, server: str = "") -> int | None:
     """Micro-dollars, rounded half up; None where the price, or what was used, is not known.
 
-    `model` is our name of it (`openai:gpt-5-mini`), `server` the address that answered. `prices`
+    `model` is our name of it (`openai:gpt-6-luna`), `server` the address that answered. `prices`
     are the settings' and win: of the exact name, else of the longest beginning with a `*` behind
     it. Embedded, scripted and `hf:` models cost nothing, nor does a server on this machine,
     whatever it may forward to. Another one on the own network may be a gateway to anybody: it has
@@ -97,37 +96,9 @@ def check_prices(prices: Prices) -> None:
             raise SettingsError(
                 f"{name!r} is no model's name",
                 where=f'[prices."{name}"]',
-                cure="Models are named like openai:gpt-5-mini; a * at the end stands for the rest.",
+                cure="Models are named like openai:gpt-6-luna; a * at the end stands for the rest.",
             )
         _checked(name, entry.items())
-
-
-def is_local(url: str) -> bool:
-    """Whether a URL names this machine or a neighbour: a private address, or a bare host name."""
-    host, address = _host(url)
-    if address is None:
-        return bool(host) and ("." not in host or host.endswith(_NEAR))
-    return address.is_private or address in _CARRIER
-
-
-def is_here(url: str) -> bool:
-    """Whether a URL names this machine: a loopback address, or `localhost`."""
-    host, address = _host(url)
-    if address is None:
-        return host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
-
-
-def _host(url: str) -> tuple[str, ipaddress.IPv4Address | ipaddress.IPv6Address | None]:
-    """The host of a URL ("" where it has none), and its address where it is one and no name."""
-    try:
-        host = urlsplit(url).hostname or ""
-    except ValueError:
-        return "", None
-    try:
-        return host, ipaddress.ip_address(host)
-    except ValueError:
-        return host, None
 
 
 class _Rates(msgspec.Struct, frozen=True):
@@ -361,8 +332,6 @@ def _snapshot() -> DataSnapshot:
 
 _OURS = frozenset({"embedded", "scripted", "hf"})
 _ALIASES = {"gemini": "google", "vertex": "google", "xai": "x-ai", "bedrock": "aws"}
-_NEAR = (".local", ".localhost", ".internal")
-_CARRIER = ipaddress.ip_network("100.64.0.0/10")  # shared addresses: overlay networks use them
 # What can be priced, and what holds instead where it is not.
 _FALLBACKS: dict[str, tuple[str, ...]] = {
     "input": (),

@@ -352,7 +352,9 @@ def test_the_older_api_takes_how_to_sample():
     _, _, server = ask(answering("x"), request=request, api_version="2023-06-01")
     body = server.asked[0][1]
     assert (body["temperature"], body["top_p"], body["top_k"]) == (0.5, 0.9, 4)
-    assert server.headers[0]["anthropic-version"] == "2023-06-01"
+    headers = server.headers[0]
+    assert (headers["anthropic-version"], headers["x-api-key"]) == ("2023-06-01", KEY)
+    assert "Authorization" not in headers
     assert "seed" in refusal_of(Request((), Parameters(seed=1)), samples=True)
 
 
@@ -557,14 +559,19 @@ def test_a_schema_is_enforced_or_said_to_be_none(schema):
         (reply(200, "<html>", "text/html"), ModelUnavailableError, "a web page", True),
         (reply(200, "x", "text/plain"), ModelUnavailableError, "no answer, but text/plain", True),
         (reply(200, "[1]"), ModelUnavailableError, "not its protocol", True),
-        (said("{nonsense"), ModelUnavailableError, "not its protocol", True),
+        (reply(200, f"no key like {KEY}"), ModelUnavailableError, "no key like [key]", True),
+        (said("{nonsense"), ModelUnavailableError, "broken JSON, or half of an answer", True),
+        (said(START, *text("x"), '{"type":'), ModelUnavailableError, "half of an answer", True),
+        (failed(400, "invalid_request_error", "Your credit balance is too low to go on."),
+            ModelRefusedError, "billing", False),
+        (failed(409, "conflict_error", "locked"), ModelUnavailableError, "status 409", False),
         (said(START, END), ModelUnavailableError, "an answer without any content", True),
         (said(START, *text("x")), ModelUnavailableError, "in the middle", True),
         (said(START, *text("x"), cut=True), ModelUnavailableError, "broke", True),
         (said(broken("overloaded_error")), ModelUnavailableError, "status 529", False),
         (said(START, broken("overloaded_error")), ModelUnavailableError, "status 529", True),
         (said(broken("invalid_request_error", "no")), ModelRefusedError, "400: no", False),
-        (said(broken("new_error", "what")), ModelUnavailableError, "what", True),
+        (said(broken("new_error", "what")), ModelUnavailableError, "server failed: what", True),
     ],
 )  # fmt: skip
 def test_a_failure_says_what_where_and_what_to_do(answer, kind, words, sent):

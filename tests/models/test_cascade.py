@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -30,8 +31,10 @@ from onrecord.messages import (
     Usage,
     text_message,
 )
+from onrecord.models.anthropic.api import AnthropicModel
 from onrecord.models.calling import complete
-from onrecord.models.model import Parameters, Request
+from onrecord.models.http.sending import unsendable
+from onrecord.models.model import Event, Parameters, Request
 from onrecord.models.wrappers.cascade_curve import Calibration, Outcome, Target, best, curve, wilson
 from onrecord.models.wrappers.confidence import gist, mean_probability
 from onrecord.records.scope import recording
@@ -116,6 +119,30 @@ async def test_a_small_model_that_cannot_be_asked_so_is_an_error() -> None:
     refusal = ModelRefusedError("it gives no logprobs")
     with pytest.raises(ModelRefusedError, match="no logprobs"):
         await complete(on.cascade(small(refusal), large(), accept=0.5), HELLO)
+
+
+async def test_a_model_without_log_probabilities_is_named_with_another_measure() -> None:
+    model = on.cascade(AnthropicModel("m", key="k"), large(), accept=0.5)
+    with pytest.raises(ModelRefusedError, match="logprobs cannot be sent") as refused:
+        await complete(model, HELLO)
+    assert "confidence='agreement'" in str(refused.value) and not refused.value.sent
+
+
+async def test_a_model_that_takes_no_temperature_is_sampled_without_one() -> None:
+    class Thinking(on.Scripted):
+        async def stream(self, request: Request) -> AsyncIterator[Event]:
+            if request.parameters.temperature is not None:
+                raise unsendable("temperature", "it chooses for itself", self.name)
+            async for event in super().stream(request):
+                yield event
+
+    first = Thinking(["a", "a", "b"])
+    model = on.cascade(first, large(), accept=0.5, confidence="agreement", samples=3)
+    assert (await complete(model, HELLO)).text == "a"
+    assert len(first.requests) == 3
+    wished = msgspec.structs.replace(HELLO, parameters=Parameters(temperature=0.5))
+    with pytest.raises(ModelRefusedError, match="temperature cannot be sent"):
+        await complete(model, wished)
 
 
 async def test_agreement_takes_what_most_samples_say() -> None:

@@ -49,6 +49,24 @@ def test_embedders_have_names_of_their_own():
         embedder("embedded:extractive")
 
 
+def test_only_names_that_nobody_here_answers_to_are_looked_for_in_packages(monkeypatch):
+    """A look at all installed packages takes longer than all the rest of a call."""
+    looks = []
+
+    def found(group):
+        looks.append(group)
+        return [EntryPoint("mine", "onrecord.models.scripted:Scripted", "onrecord.models")]
+
+    monkeypatch.setattr(names, "_PLUGINS", {})
+    monkeypatch.setattr(names, "entry_points", found)
+    for name in ("openai:x", "anthropic:x", "embedded:extractive", "scripted:demo"):
+        assert model(name).name == name
+    assert looks == []
+    for _ in range(3):
+        model("mine:words")
+    assert looks == ["onrecord.models"]
+
+
 def test_packages_add_providers(monkeypatch):
     point = EntryPoint("mine", "onrecord.models.scripted:Scripted", "onrecord.models")
     broken = EntryPoint("broken", "no.such.module:Thing", "onrecord.models")
@@ -56,6 +74,7 @@ def test_packages_add_providers(monkeypatch):
     def found(group):
         return [point, broken] if group == "onrecord.models" else []
 
+    monkeypatch.setattr(names, "_PLUGINS", {})
     monkeypatch.setattr(names, "entry_points", found)
     assert isinstance(model("mine:words"), Scripted)
     with pytest.raises(UnknownNameError, match="provides 'broken:' failed"):

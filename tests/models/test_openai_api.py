@@ -118,6 +118,7 @@ def test_an_answer_is_streamed_and_then_whole(pieces):
     [
         ("length", "length"),
         ("content_filter", "refused"),
+        ("model_length", "length"),
         ("tool_calls", "tool_calls"),
         ("eos", "stop"),
     ],
@@ -279,10 +280,11 @@ def test_a_bad_address_or_key_is_refused_in_words():
         OpenAIModel("m", base_url="localhost:8000")
     with pytest.raises(ModelRefusedError, match="not an http URL"):
         OpenAIModel("m", base_url="http://[")
-    model = OpenAIModel("m", base_url="http://127.0.0.1:1/v1", key="sk-a\nb")
-    with pytest.raises(ModelRefusedError, match="characters that no key has") as caught:
-        asyncio.run(collect(model))
-    assert "sk-a" not in str(caught.value)
+    for key in ("sk-a\nb", "sk-a ", " sk-a", "sk-ä"):
+        model = OpenAIModel("m", base_url="http://127.0.0.1:1/v1", key=key)
+        with pytest.raises(ModelRefusedError, match="characters that no key has") as caught:
+            asyncio.run(collect(model))
+        assert "sk-" not in str(caught.value)
     assert "secret" not in repr(OpenAIModel("m", base_url="http://me:secret@host/v1"))
 
 
@@ -312,18 +314,35 @@ def test_nobody_there():
         (failed(400, "no", code="context_length_exceeded"), ContextLengthError, "shorter"),
         (failed(500, "no", type="exceed_context_size_error"), ContextLengthError, "shorter"),
         (failed(400, "This model's maximum context length is 9"), ContextLengthError, "is 9"),
+        (reply(413, "<html>", "text/html"), ContextLengthError, "shorter"),
+        (failed(400, "Your credit balance is too low."), ModelRefusedError, "billing"),
+        (failed(408, "too slow"), ModelUnavailableError, "status 408: too slow"),
+        (failed(409, "locked"), ModelUnavailableError, "status 409: locked"),
+        (failed(418, "teapot"), ModelRefusedError, "Change what it complains of, or check OPENAI"),
         (reply(422, {"detail": [{"msg": "extra"}]}), ModelRefusedError, "extra"),
         (reply(200, "<html>", "text/html"), ModelUnavailableError, "a web page (text/html)"),
         (reply(200, "[1]"), ModelUnavailableError, "not its protocol"),
-        (stream("{nonsense"), ModelUnavailableError, "not its protocol"),
+        (reply(200, f"no key like {KEY}"), ModelUnavailableError, "no key like [key]"),
+        (stream(f"no key like {KEY}"), ModelUnavailableError, "no key like [key]"),
+        (stream("{nonsense"), ModelUnavailableError, "broken JSON, or half of an answer"),
+        (reply(200, '{"choices": [{"mess'), ModelUnavailableError, "Try again; if it stays so"),
+        (stream(words("x")[0], '{"cho', done=False), ModelUnavailableError, "half of an answer"),
         (stream("[" * 100_000), ModelUnavailableError, "not its protocol"),
         (stream({"error": {"message": "lost", "code": 503}}), ModelUnavailableError, "lost"),
-        (stream({"error": "lost"}), ModelUnavailableError, "lost"),
+        (stream({"error": "lost"}), ModelUnavailableError, "the server failed: lost"),
+        (stream({"error": {"code": "insufficient_quota"}}), ModelRefusedError, "quota"),
+        (stream({"choices": [{"error": {"message": "down", "code": 502}}]}),
+            ModelUnavailableError, "status 502: down"),
+        (stream(*words("x", finish="error")), ModelUnavailableError, "for the reason 'error'"),
+        (stream(*words("x", finish="abort")), ModelUnavailableError, "for the reason 'abort'"),
+        (reply(200, {"object": "error", "message": "no model m", "code": 404}),
+            ModelRefusedError, "no such model or address: no model m"),
+        (reply(200, {"detail": "Not Found"}), ModelUnavailableError, "failed: Not Found"),
         (stream({"error": {"code": "context_length_exceeded"}}), ContextLengthError, "longer"),
         (stream(words("x")[0], done=False), ModelUnavailableError, "in the middle"),
         (stream(words("x")[0], done=False, cut=True), ModelUnavailableError, "broke"),
     ],
-)
+)  # fmt: skip
 def test_a_failure_says_what_where_and_what_to_do(answer, kind, said):
     assert said in error_of(answer, kind=kind)
 
@@ -359,6 +378,9 @@ def failure_of(*replies, **how):
         (stream(words("x")[0], USAGE, done=False), True, Usage(12, 5, 8, 3)),
         (stream(words("x")[0], USAGE, done=False, cut=True), True, Usage(12, 5, 8, 3)),
         (stream(USAGE, {"error": "lost"}), True, Usage(12, 5, 8, 3)),
+        (stream(USAGE, *words("x", finish="error")), True, Usage(12, 5, 8, 3)),
+        (stream({**USAGE, **words(finish="error")[0]}), True, Usage(12, 5, 8, 3)),
+        (failed(408, "too slow"), False, None),
     ],
 )
 def test_a_failure_says_what_it_may_have_cost(answer, sent, usage):
@@ -547,12 +569,23 @@ def test_no_chunk_whatever_its_shape_breaks_the_answer(chunks):
     assert msgspec.json.decode(msgspec.json.encode(completion), type=Completion) == completion
 
 
-@given(st.integers(300, 599), st.binary(max_size=200) | JSON.map(lambda v: json.dumps(v).encode()))
+@given(
+    st.just(0) | st.integers(300, 599),
+    st.binary(max_size=200) | JSON.map(lambda v: json.dumps(v).encode()),
+)
 @settings(deadline=None)
 def test_every_refusal_is_one_sentence_without_the_key(status, body):
     error = refusal(status, body + KEY.encode(), where="here", key=KEY, names=OPENAI.names)
     assert isinstance(error, OnrecordError)
     assert KEY not in str(error) and "\n" not in str(error) and len(str(error)) < 700
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_an_answer():
+    said = [*words("x"), "[DONE]"]
+    body = "".join(f"data: {each if each == '[DONE]' else json.dumps(each)}\n\n" for each in said)
+    assert ask(reply(200, "\ufeff" + body, "text/event-stream"))[1].text == "x"
+    whole = {"choices": [{"message": {"content": "y"}, "finish_reason": "stop"}]}
+    assert ask(reply(200, "\ufeff" + json.dumps(whole)))[1].text == "y"
 
 
 # -- a local server

@@ -122,6 +122,33 @@ def test_calls_that_all_have_the_first_place_are_told_apart():
     )
 
 
+@pytest.mark.parametrize("index", [0, None])
+@pytest.mark.parametrize("name", ["find", "now"])
+def test_calls_of_one_place_and_without_ids_are_told_apart(index, name):
+    """Gemini's and Ollama's way of old: each call whole, none with a number or an id of its own."""
+
+    def piece(name, arguments):
+        call = {"index": index, "id": "", "function": {"name": name, "arguments": arguments}}
+        return {"choices": [{"delta": {"tool_calls": [call]}}]}
+
+    pieces = [piece("find", '{"q": 1}'), piece(name, '{"q": 2}'), piece("", "")]
+    _, completion, _ = ask(stream(*pieces, *words(finish="tool_calls")))
+    assert completion.message.parts == (
+        ToolCall("call_1", "find", '{"q": 1}'),
+        ToolCall("call_2", name, '{"q": 2}'),
+    )
+
+
+def test_a_name_with_every_piece_is_one_call():
+    def piece(arguments):
+        function = {"name": "find", "arguments": arguments}
+        return {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": function}]}}]}
+
+    pieces = [piece(""), piece('{"q"'), piece(": {}"), piece("}"), piece("")]
+    _, completion, _ = ask(stream(*pieces, *words(finish="tool_calls")))
+    assert completion.message.parts == (ToolCall("call_1", "find", '{"q": {}}'),)
+
+
 def test_arguments_that_are_no_text_and_no_json_are_kept_as_they_came():
     calls = [
         {"function": {"name": "find", "arguments": {"q": 1}}},

@@ -92,6 +92,12 @@ def test_what_is_no_vectors_is_not_taken_for_some(answer):
         embedding(reply(200, answer))
 
 
+@pytest.mark.parametrize("answer", [{"error": {"message": "busy"}}, {"error": "busy"}])
+def test_why_there_are_no_vectors_is_told(answer):
+    with pytest.raises(ModelUnavailableError, match="sent no 2 vectors of one length: busy"):
+        embedding(reply(200, answer))
+
+
 def test_unknown_dimensions_are_asked_for():
     with serving(vectors) as server:
         assert OpenAIEmbedder("e", base_url=server.url, key="").dimensions == 3

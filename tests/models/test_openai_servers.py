@@ -35,12 +35,14 @@ def test_a_redirect_to_another_host_is_refused_and_the_key_stays(status):
         assert "secret" not in said
         assert "Set OPENAI_BASE_URL to the address that is meant" in said
         assert not other.headers
+        assert "/[key]/" in error_of(reply(status, "", Location=f"{other.url}/{KEY}/x"))
         assert failure_of(reply(status, "", Location=there))[0] is False
 
 
 @pytest.mark.parametrize("there", ["http://[", "//", "", "ftp://a.example", "http://a.example:x/"])
 def test_a_redirect_to_nowhere_is_an_error_like_any_other(there):
-    error_of(reply(307, "", Location=there))
+    said = error_of(reply(307, "", Location=there))
+    assert "which is not followed" in said or "Invalid URL in location header" in said
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from onrecord.errors import SettingsError
 from onrecord.messages import Completion, Usage, text_message
 from onrecord.models import prices as module
+from onrecord.models.http.addresses import is_here, is_local
 from onrecord.models.openai.api import OpenAIModel
-from onrecord.models.prices import check_prices, cost_of, is_here, is_local, price, worst_price
+from onrecord.models.prices import check_prices, cost_of, price, worst_price
 from onrecord.models.scripted import Scripted
 from onrecord.models.usage import MixedUsage
 

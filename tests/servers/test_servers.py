@@ -43,13 +43,16 @@ class TestPostgres:
     def test_every_test_has_an_empty_database(self, postgres: str, turn: int) -> None:
         import psycopg
 
+        tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
         with psycopg.connect(postgres) as connection:
+            assert connection.execute(tables).fetchall() == []
             connection.execute("CREATE TABLE only_here (turn int)")
 
     def test_a_database_in_use_does_not_hold_the_tests_up(self, postgres: str) -> None:
         import psycopg
 
-        psycopg.connect(postgres).execute("SELECT 1")  # left open
+        connection = psycopg.connect(postgres)  # left open: the database is dropped all the same
+        assert connection.execute("SELECT 1").fetchone() == (1,)
 
     @pytest.mark.parametrize("way", ["stop", "crash"])
     def test_the_server_goes_away_and_comes_back(
@@ -199,6 +202,9 @@ class TestNetwork:
             server.bind("socket")
             server.listen()
             client.connect("socket")
+            client.sendall(b"reached")
+            with server.accept()[0] as accepted:
+                assert accepted.recv(16) == b"reached"
 
     def test_no_hub_is_asked(self) -> None:
         from huggingface_hub import constants

@@ -16,13 +16,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from onrecord.errors import ModelError, ModelUnavailableError
+from onrecord.errors import ModelError
 from onrecord.messages import TextDelta
 from onrecord.models.anthropic.answer import Answer
 from onrecord.models.anthropic.wire import LONGEST, Dialect
-from onrecord.models.http.events import content_type, drain, events
+from onrecord.models.http.events import content_type, data_of, drain
 from onrecord.models.http.failures import may_have_begun, note
-from onrecord.models.http.refusals import Names, foreign, refusal
+from onrecord.models.http.refusals import Names, broken_off, foreign, refusal
 from onrecord.models.http.server import Api, Server
 from onrecord.models.model import Event, Request, Way
 
@@ -36,8 +36,9 @@ class AnthropicModel:
     """A model behind the Messages API.
 
     `base_url` and `key` default to ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY; an empty key sends
-    none. From `api_version` 2026-10-21 on the API takes no temperature, top_p or top_k; before it
-    ("2023-06-01"), older models and other servers do.
+    none. From `api_version` 2026-10-21 on the API takes the key as a bearer token, and no
+    temperature, top_p or top_k; before it ("2023-06-01"), and with it older models and other
+    servers, it takes the key as `x-api-key`, and those three.
     """
 
     structures: tuple[Way, ...] = ("schema", "tool", "prompted")
@@ -51,13 +52,17 @@ class AnthropicModel:
         timeout: float = 120.0,
         api_version: str = NEWEST,
     ) -> None:
-        api = _ANTHROPIC._replace(headers={"anthropic-version": api_version})
+        older = api_version < NEWEST
+        api = _ANTHROPIC._replace(
+            headers={"anthropic-version": api_version},
+            key_header="x-api-key" if older else "Authorization",
+        )
         self.server = Server(api, base_url, key, timeout)
         self.name = f"anthropic:{name}"
         self._where = f"{self.name} at {self.server.shown}"
         # Other clients want the address with or without the version in it.
         self._path = "messages" if self.server.url.endswith("/v1") else "v1/messages"
-        self._dialect = Dialect(name, api_version < NEWEST, self._where)
+        self._dialect = Dialect(name, older, self._where)
 
     @property
     def version(self) -> str:
@@ -93,7 +98,7 @@ class AnthropicModel:
         self, response: httpx.Response, answer: Answer
     ) -> AsyncGenerator[TextDelta, None]:
         begun = False
-        async with aclosing(_data(response, self._where)) as received:
+        async with aclosing(data_of(response, self._where, _ANTHROPIC.names)) as received:
             async for data in received:
                 event = self.server.parse(data, self._where)
                 if event.get("type") == "error" or event.get("error"):
@@ -110,32 +115,18 @@ class AnthropicModel:
         if answer.empty:
             raise foreign("an answer without any content", self._where, _ANTHROPIC.names)
         if not (answer.ended or answer.finished):
-            raise ModelUnavailableError(
-                "the server ended its answer in the middle", where=self._where, cure="Try again."
-            )
+            raise broken_off(self._where)
 
     def _stream_error(self, event: Mapping[str, Any], begun: bool) -> ModelError:
         """The error that an event means; the status of its response was a good one."""
         said = event.get("error")
         kind = said.get("type") if isinstance(said, dict) else None
-        status = _STATUSES.get(kind, 500) if isinstance(kind, str) else 500
+        status = _STATUSES.get(kind, 0) if isinstance(kind, str) else 0
         body = json.dumps(event).encode()
         error = refusal(
             status, body, where=self._where, key=self.server.key, names=_ANTHROPIC.names
         )
-        return note(error, sent=begun or may_have_begun(status))
-
-
-async def _data(response: httpx.Response, where: str) -> AsyncGenerator[str, None]:
-    """The data of each event; a server that does not stream sends its one answer whole."""
-    if content_type(response).endswith("/html"):
-        raise foreign("a web page (text/html) and no answer", where, _ANTHROPIC.names)
-    if "json" in content_type(response):
-        yield (await response.aread()).decode("utf-8", "replace")
-        return
-    async with aclosing(events(response)) as received:
-        async for data in received:
-            yield data
+        return note(error, sent=begun or not status or may_have_begun(status))
 
 
 _ANTHROPIC = Api(

@@ -1,6 +1,6 @@
 """Anthropic's Messages API as data: what is sent. What comes back is in `anthropic/answer.py`.
 
-Nothing here opens a connection; `anthropic_api.py` does.
+Nothing here opens a connection; `anthropic/api.py` does.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from onrecord.errors import ModelRefusedError
 from onrecord.messages import Media, Message, Part, Text, Thinking, ToolCall, ToolResult
 from onrecord.models.anthropic.schema import Inexpressible, enforced
-from onrecord.models.http.failures import note
+from onrecord.models.http.sending import check_tool_choice, unsendable
 from onrecord.models.model import Parameters, Request
 
 
@@ -56,14 +56,9 @@ class Dialect(NamedTuple):
         return {name: value for name, value in wire.items() if value is not None}
 
     def _tools(self, request: Request) -> dict[str, Any]:
+        check_tool_choice(request, self.where)
         choice = request.tool_choice
-        names = [tool.name for tool in request.tools]
-        if choice not in ("auto", "none", *names) and not (choice == "required" and names):
-            there = ", ".join(names) or "there are none"
-            raise self._refused(
-                "tool_choice", f"it asks for {choice!r}, and the tools are: {there}"
-            )
-        if not names:
+        if not request.tools:
             return {}
         tools = [
             {"name": each.name, "description": each.description, "input_schema": each.parameters}
@@ -124,12 +119,7 @@ class Dialect(NamedTuple):
         return {"type": block, "source": source}
 
     def _refused(self, name: str, why: str) -> ModelRefusedError:
-        error = ModelRefusedError(
-            f"{name} cannot be sent: {why}",
-            where=self.where,
-            cure="Leave it out, or name another model.",
-        )
-        return note(error, sent=False)
+        return unsendable(name, why, self.where)
 
 
 def _split(messages: tuple[Message, ...]) -> tuple[str, tuple[Message, ...]]:

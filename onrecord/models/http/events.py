@@ -1,4 +1,4 @@
-"""Server-sent events: how models' servers stream an answer."""
+"""What a model's server answers with: server-sent events, or one JSON object."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import codecs
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from onrecord.errors import ModelUnavailableError
+from onrecord.models.http.refusals import Names, foreign
 
 if TYPE_CHECKING:
     import httpx
@@ -23,7 +24,7 @@ class EventDecoder:
     """
 
     def __init__(self) -> None:
-        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
         self._line = ""
         self._data: list[str] = []
 
@@ -57,6 +58,28 @@ async def events(response: httpx.Response) -> AsyncGenerator[str, None]:
             yield data
     for data in decoder.feed(b"", last=True):
         yield data
+
+
+async def data_of(response: httpx.Response, where: str, names: Names) -> AsyncGenerator[str, None]:
+    """The data of each event; a server that does not stream sends its one answer whole."""
+    if content_type(response).endswith("/html"):
+        raise foreign(f"a web page ({content_type(response)}) and no answer", where, names)
+    if is_json(response):
+        yield await text_of(response)
+        return
+    async with aclosing(events(response)) as received:
+        async for data in received:
+            yield data
+
+
+async def text_of(response: httpx.Response) -> str:
+    """All that the server sends, as text."""
+    return (await response.aread()).decode("utf-8-sig", "replace")
+
+
+def is_json(response: httpx.Response) -> bool:
+    """Whether the answer comes whole, and not as a stream."""
+    return "json" in content_type(response)
 
 
 async def drain(events: AsyncIterator[str]) -> None:

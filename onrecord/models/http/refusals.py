@@ -20,16 +20,22 @@ class Names(NamedTuple):
     usual: str  # what the address of such an API is like
 
 
-def parse(text: str | bytes, where: str, names: Names) -> dict[str, Any]:
+def parse(text: str, *, where: str, key: str, names: Names) -> dict[str, Any]:
     """A JSON object the server sent. Raises ModelUnavailableError on anything else."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = None
-    if not isinstance(value, dict):
-        shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        raise foreign(f"something that is not its protocol: {one_line(shown, 80)!r}", where, names)
-    return value
+    if isinstance(value, dict):
+        return value
+    shown = one_line(scrub(text, key), 80)
+    if value is None and text.lstrip().startswith("{"):
+        raise ModelUnavailableError(
+            f"the server sent broken JSON, or half of an answer: {shown!r}",
+            where=where,
+            cure=f"Try again; if it stays so, check that {names.url_variable} is the right server.",
+        )
+    raise foreign(f"something that is not its protocol: {shown!r}", where, names)
 
 
 def foreign(sent: str, where: str, names: Names) -> ModelUnavailableError:
@@ -41,15 +47,23 @@ def foreign(sent: str, where: str, names: Names) -> ModelUnavailableError:
     )
 
 
+def broken_off(where: str) -> ModelUnavailableError:
+    """The error of an answer that ended before the server said that it does."""
+    return ModelUnavailableError(
+        "the server ended its answer in the middle", where=where, cure="Try again."
+    )
+
+
 def refusal(
     status: int, body: bytes, *, where: str, key: str, names: Names, retry_after: str = ""
 ) -> ModelError:
-    """The error that an error response means."""
+    """The error that an error response means; `status` 0: in an answer whose own was a good one."""
     error = error_of(body)
     message = one_line(scrub(message_of(error, body), key), 300)
     said = f": {message}" if message else ""
     code = f"{error.get('code') or ''} {error.get('type') or ''}"
-    if status != 429 and (_TOO_LONG_CODE.search(code) or _TOO_LONG.search(message)):
+    too_long = status == 413 or _TOO_LONG_CODE.search(code) or _TOO_LONG.search(message)
+    if status != 429 and too_long:
         return ContextLengthError(
             f"the input is longer than the model reads{said}",
             where=where,
@@ -68,26 +82,30 @@ def refusal(
             where=where,
             cure=f"Check the model's name and {names.url_variable}; GET /models lists what it has.",
         )
-    if status == 402 or (status == 429 and "insufficient_quota" in code):
+    spent = status in (0, 429) and "insufficient_quota" in code
+    if status == 402 or spent or _NO_CREDIT.search(message):
         return ModelRefusedError(
             f"the quota of this key is used up{said}",
             where=where,
             cure="Check the plan and its billing.",
         )
+    if status == 429 or status >= 500 or status in _PASSING:
+        return _unavailable(status, said, where, retry_after)
+    return ModelRefusedError(
+        f"the server refused the request with status {status}{said}",
+        where=where,
+        cure=f"Change what it complains of, or check {names.url_variable}.",
+    )
+
+
+def _unavailable(status: int, said: str, where: str, retry_after: str) -> ModelUnavailableError:
+    """The error of a server that may answer the same request another time."""
     if status == 429:
         wait = f"in {retry_after} seconds" if retry_after.isdigit() else "later"
-        return ModelUnavailableError(
-            f"the server allows no more requests for now{said}",
-            where=where,
-            cure=f"Try again {wait}.",
-        )
-    if status >= 500:
-        return ModelUnavailableError(
-            f"the server failed with status {status}{said}", where=where, cure="Try again later."
-        )
-    return ModelRefusedError(
-        f"the server refused the request with status {status}{said}", where=where
-    )
+        busy = f"the server allows no more requests for now{said}"
+        return ModelUnavailableError(busy, where=where, cure=f"Try again {wait}.")
+    failed = f"failed with status {status}" if status else "failed"
+    return ModelUnavailableError(f"the server {failed}{said}", where=where, cure="Try again later.")
 
 
 def scrub(text: str, key: str) -> str:
@@ -133,6 +151,9 @@ def one_line(text: str, longest: int) -> str:
     return line if len(line) <= longest else line[:longest] + "…"
 
 
+# None said, a time-out of the request, a conflict, too early: no fault of the request itself.
+_PASSING = (0, 408, 409, 425)
+_NO_CREDIT = re.compile(r"credit balance is too low|billing hard limit", re.IGNORECASE)
 _KEY = re.compile(r"\b(?:sk|pk|gsk|xai|hf)[-_][\w*-]{6,}")
 _TOO_LONG_CODE = re.compile(
     r"context_length_exceeded|exceed_context_size|string_above_max_length|request_too_large"

@@ -25,7 +25,8 @@ class Api(NamedTuple):
     """What sets one protocol's servers apart from another's.
 
     `home` is the address of the company's own server, `domain` how its host names end, `example`
-    what the address of another one looks like. `headers` go with every request.
+    what the address of another one looks like. `headers` go with every request, `key_header` names
+    the one that holds the key.
     """
 
     names: Names
@@ -33,6 +34,7 @@ class Api(NamedTuple):
     domain: str
     example: str
     headers: Mapping[str, str] = {}
+    key_header: str = "Authorization"
 
 
 class Server:
@@ -73,9 +75,9 @@ class Server:
             return self._key
         return os.environ.get(self.api.names.key_variable, "")
 
-    def parse(self, text: str | bytes, where: str) -> dict[str, Any]:
+    def parse(self, text: str, where: str) -> dict[str, Any]:
         """A JSON object that the server sent. Raises ModelUnavailableError on anything else."""
-        return parse(text, where, self.api.names)
+        return parse(text, where=where, key=self.key, names=self.api.names)
 
     def __repr__(self) -> str:
         return f"Server({self.shown!r})"
@@ -133,8 +135,9 @@ class Server:
         except ValueError:
             there, same = response.headers["location"], False
         what = "to another address" if same else "to another host"
+        shown = scrub(shown_url(there), self.key)
         return ModelRefusedError(
-            f"the server sends the request on {what}, {shown_url(there)}, which is not followed:"
+            f"the server sends the request on {what}, {shown}, which is not followed:"
             " the key is for this one",
             where=where,
             cure=f"Set {self.api.names.url_variable} to the address that is meant.",
@@ -143,11 +146,11 @@ class Server:
     def _headers(self, where: str) -> dict[str, str]:
         key, names = self.key, self.api.names
         headers = {"Content-Type": "application/json", **self.api.headers}
-        if key and not (key.isascii() and key.isprintable()):
+        if key and not (key.isascii() and key.isprintable() and " " not in key):
             useless = ModelRefusedError(
                 "the key holds characters that no key has",
                 where=where,
-                cure=f"Check {names.key_variable} for line breaks and quotation marks.",
+                cure=f"Check {names.key_variable} for blanks and line breaks.",
             )
             raise note(useless, sent=False)
         if not key and self.is_home:
@@ -157,7 +160,10 @@ class Server:
                 cure=f"Set {names.key_variable}, or {names.url_variable} for another server.",
             )
             raise note(keyless, sent=False)
-        return {**headers, "Authorization": f"Bearer {key}"} if key else headers
+        if not key:
+            return headers
+        bearer = self.api.key_header == "Authorization"
+        return {**headers, self.api.key_header: f"Bearer {key}" if bearer else key}
 
     def _unavailable(self, error: Exception, where: str) -> ModelUnavailableError:
         import httpx

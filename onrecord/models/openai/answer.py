@@ -57,10 +57,7 @@ class Answer:
         """Take one chunk (or one whole answer) in; returns its words."""
         if isinstance(chunk.get("usage"), dict) or "x_groq" in chunk:
             self._add_usage(chunk)
-        choices = chunk.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else {}
-        if not isinstance(choice, dict):
-            return ""
+        choice = _choice(chunk)
         self._finish = _text(choice.get("finish_reason")) or self._finish
         if isinstance(found := choice.get("logprobs"), dict):
             self._add_logprobs(found)
@@ -76,6 +73,18 @@ class Answer:
         for at, call in enumerate(_dicts(delta.get("tool_calls"))):
             self._add_call(call, at)
         return words or refusal
+
+    def failure_in(self, chunk: Mapping[str, Any]) -> object:
+        """What a chunk says of a failure: as an error, instead of an answer, or as the reason for
+        its end. None where it says nothing."""
+        choice = _choice(chunk)
+        if failure := chunk.get("error") or choice.get("error"):
+            return failure
+        if "choices" not in chunk and any(isinstance(chunk.get(each), str) for each in _COMPLAINTS):
+            return chunk
+        if (end := choice.get("finish_reason")) in _FAILURES:
+            return {"message": f"it ended its answer for the reason {end!r}"}
+        return None
 
     def completion(
         self, model: str, *, warnings: tuple[str, ...] = (), logprobs: bool = False
@@ -118,15 +127,15 @@ class Answer:
         function = function if isinstance(function, dict) else {}
         name = _text(function.get("name"))
         place = index if isinstance(index, int) else at
+        arguments = _arguments(function.get("arguments"))
         call = next((each for each in reversed(self._calls) if each.place == place), None)
-        # Some servers count every call as the first one: a new name with a new id is a new call.
-        if call is None or (name and id and call.id and id != call.id):
+        if call is None or (name and call.is_followed_by(id, name, arguments)):
             call = _Call(place)
             self._calls.append(call)
         call.id = call.id or id
         if name != call.name:  # some send the whole name with each piece
             call.name += name
-        call.arguments += _arguments(function.get("arguments"))
+        call.arguments += arguments
 
     def _add_logprobs(self, found: dict[str, Any]) -> None:
         for each in (*_dicts(found.get("content")), *_dicts(found.get("refusal"))):
@@ -147,6 +156,32 @@ class _Call:
     def __init__(self, place: int) -> None:
         self.place = place
         self.id = self.name = self.arguments = ""
+
+    def is_followed_by(self, id: str, name: str, arguments: str) -> bool:
+        """Whether a piece with a name in the same place begins another call: some servers count
+        every call as the first one, and some of those give no ids."""
+        if id and self.id:
+            return id != self.id
+        if name != self.name:
+            return bool(self.arguments)
+        return bool(arguments) and _is_object(self.arguments)
+
+
+def _choice(chunk: Mapping[str, Any]) -> dict[str, Any]:
+    """The first choice of a chunk; an empty one where there is none."""
+    choices = chunk.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}
+
+
+def _is_object(text: str) -> bool:
+    """Whether a text is a whole JSON object."""
+    if not text.rstrip().endswith("}"):
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _arguments(value: object) -> str:
@@ -180,4 +215,8 @@ _FINISHES: dict[str, Finish] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "refused",
+    "model_length": "length",  # Mistral: the end of the context
 }
+# OpenRouter and Mistral, vLLM and SGLang, DeepSeek
+_FAILURES = ("error", "abort", "insufficient_system_resource")
+_COMPLAINTS = ("detail", "message")

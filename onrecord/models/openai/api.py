@@ -15,12 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 from onrecord.errors import ModelError, ModelUnavailableError
 from onrecord.messages import TextDelta
-from onrecord.models.http.events import content_type, drain, events
+from onrecord.models.http.events import content_type, data_of, drain, is_json
 from onrecord.models.http.failures import note
-from onrecord.models.http.refusals import foreign, refusal
+from onrecord.models.http.refusals import broken_off, foreign, refusal
 from onrecord.models.model import Event, Request, Way
 from onrecord.models.openai.answer import Answer
-from onrecord.models.openai.refusals import Lesser, refused_form, without_rejected
+from onrecord.models.openai.refusals import (
+    Lesser,
+    refused_form,
+    wants_responses,
+    without_rejected,
+)
+from onrecord.models.openai.responses import Responses, ResponsesAnswer
 from onrecord.models.openai.server import OPENAI, openai_server
 from onrecord.models.openai.wire import Chat
 
@@ -49,6 +55,8 @@ class OpenAIModel:
         self._model = name
         self._where = f"{self.name} at {self.server.shown}"
         self._chat = Chat(name, self.server.is_home, self._where)
+        self._responses = Responses(name, self._where)
+        self._tools_over_responses = False
 
     @property
     def version(self) -> str:
@@ -60,19 +68,23 @@ class OpenAIModel:
 
         A server that refuses an optional field (the wish for usage, a sampling parameter,
         log-probabilities) is asked again without it, once a field; the answer's `warnings` say so.
-        A JSON schema and tools are not optional: without them it would be another question.
+        A JSON schema and tools are not optional: without them it would be another question. Where a
+        server says that it takes tools over the Responses API alone, that is spoken, now and for
+        all later requests with tools.
 
         What is known of a failed request stands on the error: `sent` (the server may have worked on
         it, and may charge for more than it reported), `usage` (the tokens it had reported by then)
         and `retry_after` (the seconds it asks to wait).
         """
-        body = self._chat.body(request)
         warnings = self._chat.warnings(request.parameters)
         logprobs = request.parameters.logprobs is not None
+        over_responses = bool(request.tools) and self._tools_over_responses
+        wire: Chat | Responses = self._responses if over_responses else self._chat
+        body = wire.body(request)
         while True:
-            answer = Answer()
+            answer = wire.answer()
             try:
-                async with self.server.post("chat/completions", body, self._where) as response:
+                async with self.server.post(wire.path, body, self._where) as response:
                     if response.status_code == 200:
                         async with aclosing(self._read(response, answer)) as deltas:
                             async for delta in deltas:
@@ -83,6 +95,11 @@ class OpenAIModel:
             except ModelError as broken:
                 note(broken, usage=answer.usage)
                 raise
+            if wire is self._chat and wants_responses(body, response.status_code, said):
+                _log.warning("asked again over the Responses API: %s", error)
+                self._tools_over_responses = True
+                wire, body = self._responses, self._responses.body(request)
+                continue
             lesser = self._lesser(body, response.status_code, error, said)
             _log.warning("asked again without %s: %s", lesser.field, error)
             body, warnings = lesser.body, (*warnings, *filter(None, [lesser.lost]))
@@ -91,35 +108,33 @@ class OpenAIModel:
         return f"OpenAIModel({self._model!r}, base_url={self.server.shown!r})"
 
     async def _read(
-        self, response: httpx.Response, answer: Answer
+        self, response: httpx.Response, answer: Answer | ResponsesAnswer
     ) -> AsyncGenerator[TextDelta, None]:
-        done = begun = False
-        async with aclosing(_data(response, self._where)) as received:
+        done, begun = is_json(response), False
+        async with aclosing(data_of(response, self._where, OPENAI.names)) as received:
             async for data in received:
                 if data.strip() == _DONE:
                     done = True
                     await drain(received)
                     break
                 chunk = self.server.parse(data, self._where)
-                if chunk.get("error"):
-                    raise self._stream_error(chunk, begun=begun)
+                words = answer.add(chunk)
+                if (failure := answer.failure_in(chunk)) is not None:
+                    raise self._stream_error(failure, begun=begun)
                 begun = True
-                if words := answer.add(chunk):
+                if words:
                     yield TextDelta(words)
         if answer.empty:
             what = "an answer without any content" if done else f"no answer, {_type(response)}"
             raise foreign(what, self._where, OPENAI.names)
         if not (done or answer.finished):
-            raise ModelUnavailableError(
-                "the server ended its answer in the middle", where=self._where, cure="Try again."
-            )
+            raise broken_off(self._where)
 
-    def _stream_error(self, chunk: Mapping[str, Any], *, begun: bool) -> ModelError:
-        """The error that a chunk with an `error` means."""
-        said = chunk["error"]
-        code = said.get("code") if isinstance(said, dict) else None
-        status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        body = json.dumps(chunk).encode()
+    def _stream_error(self, failure: object, *, begun: bool) -> ModelError:
+        """The error that a failure in the middle of a good response means."""
+        code = failure.get("code") if isinstance(failure, dict) else None
+        status = code if isinstance(code, int) and 400 <= code < 600 else 0
+        body = json.dumps({"error": failure}).encode()
         error = refusal(status, body, where=self._where, key=self.server.key, names=OPENAI.names)
         # Some servers refuse in the first event; behind words it is a failure.
         return note(error, sent=begun or isinstance(error, ModelUnavailableError))
@@ -136,19 +151,6 @@ class OpenAIModel:
         if form is not None:
             error = note(form, sent=error.sent)
         raise error
-
-
-async def _data(response: httpx.Response, where: str) -> AsyncGenerator[str, None]:
-    """The data of each event; a server that does not stream sends its one answer whole."""
-    if content_type(response).endswith("/html"):
-        raise foreign(f"a web page ({content_type(response)}) and no answer", where, OPENAI.names)
-    if "json" in content_type(response):
-        yield (await response.aread()).decode("utf-8", "replace")
-        yield _DONE
-        return
-    async with aclosing(events(response)) as received:
-        async for data in received:
-            yield data
 
 
 def _type(response: httpx.Response) -> str:

@@ -13,7 +13,9 @@ from onrecord.calling import run
 from onrecord.errors import ModelError, ModelUnavailableError
 from onrecord.messages import Usage
 from onrecord.models.calling import embed
+from onrecord.models.http.events import text_of
 from onrecord.models.http.failures import note
+from onrecord.models.http.refusals import error_of, one_line, scrub
 from onrecord.models.openai.server import openai_server
 from onrecord.models.usage import usage_of
 
@@ -105,11 +107,15 @@ class OpenAIEmbedder:
         async with self.server.post("embeddings", body, self._where) as response:
             if response.status_code != 200:
                 raise (await self.server.refused(response, self._where))[0]
-            answer = self.server.parse(await response.aread(), self._where)
+            text = await text_of(response)
+            answer = self.server.parse(text, self._where)
         vectors = _vectors(answer, len(texts))
         if vectors is None or vectors.shape[1] != (self._dimensions or vectors.shape[1]):
+            error = error_of(text.encode())
+            said = one_line(scrub(str(error.get("message") or ""), self.server.key), 200)
             useless = ModelUnavailableError(
-                f"the server sent no {len(texts)} vectors of {self._dimensions or 'one'} length",
+                f"the server sent no {len(texts)} vectors of {self._dimensions or 'one'} length"
+                + (f": {said}" if said else ""),
                 where=self._where,
                 cure="Check that this model makes embeddings.",
             )

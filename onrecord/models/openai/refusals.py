@@ -39,6 +39,11 @@ def without_rejected(
     return None
 
 
+def wants_responses(body: Mapping[str, Any], status: int, said: bytes) -> bool:
+    """Whether a server takes the tools of a request, but over its Responses API alone."""
+    return "tools" in body and bool(_RESPONSES.search(_complaint(status, said)))
+
+
 def refused_form(
     body: Mapping[str, Any], status: int, said: bytes, *, where: str, key: str
 ) -> ModelRefusedError | None:
@@ -71,17 +76,16 @@ def _unsupported(field: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{no}).*\b{field}\b|\b{field}\b.*(?:{no})", re.IGNORECASE | re.DOTALL)
 
 
+_SCHEMA = re.compile(
+    r"response_?format|json[_ ]?(?:schema|object)|\bschema\b|structured[_ ]output|grammar|guided",
+    re.IGNORECASE,
+)
 _FORMS = {
-    "response_format": (
-        "a JSON schema (response_format)",
-        re.compile(
-            r"response_?format|json[_ ]?(?:schema|object)|\bschema\b|structured[_ ]output|grammar"
-            r"|guided",
-            re.IGNORECASE,
-        ),
-    ),
+    "response_format": ("a JSON schema (response_format)", _SCHEMA),
+    "text": ("a JSON schema (text.format)", _SCHEMA),
     "tools": ("tools", re.compile(r"\btools?\b|tool_|\bfunctions?\b|--jinja", re.IGNORECASE)),
 }
+_RESPONSES = re.compile(r"\btools?\b.*(?:/v1/responses|responses api)", re.IGNORECASE | re.DOTALL)
 # What may be left out of a request without changing what is asked, and how servers complain of it.
 _OPTIONAL = {
     "stream_options": re.compile(r"stream_options", re.IGNORECASE),

@@ -1,6 +1,6 @@
 """The OpenAI protocol as data: what is sent. What comes back is in `openai/answer.py`.
 
-Nothing here opens a connection; `openai_api.py` does.
+Nothing here opens a connection; `openai/api.py` does.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from onrecord.errors import ModelRefusedError
 from onrecord.messages import Media, Message, Text, ToolCall, ToolResult, ToolSchema
-from onrecord.models.http.failures import note
+from onrecord.models.http.sending import check_tool_choice, unsendable
 from onrecord.models.model import Parameters, Request
+from onrecord.models.openai.answer import Answer
 
 
 class Chat(NamedTuple):
@@ -25,6 +26,15 @@ class Chat(NamedTuple):
     model: str
     newest: bool
     where: str
+
+    @property
+    def path(self) -> str:
+        """Where such requests go, behind the server's address."""
+        return "chat/completions"
+
+    def answer(self) -> Answer:
+        """An answer to which nothing was added yet."""
+        return Answer()
 
     def body(self, request: Request) -> dict[str, Any]:
         """What is sent. Raises ModelRefusedError for what cannot be done, before it is sent."""
@@ -42,7 +52,7 @@ class Chat(NamedTuple):
                 "json_schema": {
                     "name": "answer",
                     "schema": request.schema,
-                    "strict": _is_strict(request.schema),
+                    "strict": is_strict(request.schema),
                 },
             }
         return body
@@ -87,16 +97,11 @@ class Chat(NamedTuple):
         return {name: value for name, value in wire.items() if value is not None}
 
     def _tools(self, request: Request) -> dict[str, Any]:
+        check_tool_choice(request, self.where)
         choice = request.tool_choice
-        names = [tool.name for tool in request.tools]
-        if choice not in ("auto", "none", *names) and not (choice == "required" and names):
-            there = ", ".join(names) or "there are none"
-            raise self._refused(
-                "tool_choice", f"it asks for {choice!r}, and the tools are: {there}"
-            )
         if not request.tools:
             return {}
-        if choice in names:
+        if choice in [tool.name for tool in request.tools]:
             # The protocol has an object for this, which llama.cpp takes for "auto" without a word
             # and Ollama passes over. One tool alone, and a call required, means the same.
             tools = [tool for tool in request.tools if tool.name == choice]
@@ -110,7 +115,7 @@ class Chat(NamedTuple):
             "description": tool.description,
             "parameters": tool.parameters,
         }
-        if self.newest and _is_strict(tool.parameters):
+        if self.newest and is_strict(tool.parameters):
             function["strict"] = True
         return {"type": "function", "function": function}
 
@@ -157,16 +162,10 @@ class Chat(NamedTuple):
                 part.media_type,
                 "the protocol takes files only whole: send the bytes as a data: URL",
             )
-        ending = mimetypes.guess_extension(part.media_type) or ""
-        return {"type": "file", "file": {"filename": f"file{ending}", "file_data": part.url}}
+        return {"type": "file", "file": {"filename": file_name(part), "file_data": part.url}}
 
     def _refused(self, name: str, why: str) -> ModelRefusedError:
-        error = ModelRefusedError(
-            f"{name} cannot be sent: {why}",
-            where=self.where,
-            cure="Leave it out, or name another model.",
-        )
-        return note(error, sent=False)
+        return unsendable(name, why, self.where)
 
 
 def _call(part: ToolCall) -> dict[str, Any]:
@@ -177,10 +176,15 @@ def _call(part: ToolCall) -> dict[str, Any]:
     }
 
 
-def _is_strict(schema: object) -> bool:
+def file_name(part: Media) -> str:
+    """A name for a file that came without one: its ending says what it is."""
+    return f"file{mimetypes.guess_extension(part.media_type) or ''}"
+
+
+def is_strict(schema: object) -> bool:
     """Whether every object of a schema is closed and complete, as the strict mode demands."""
     if isinstance(schema, list):
-        return all(map(_is_strict, schema))
+        return all(map(is_strict, schema))
     if not isinstance(schema, dict):
         return True
     if schema.get("type") == "object" and (
@@ -188,7 +192,7 @@ def _is_strict(schema: object) -> bool:
         or set(schema.get("required", ())) != set(schema.get("properties", ()))
     ):
         return False
-    return all(_is_strict(value) for key, value in schema.items() if key not in ("enum", "const"))
+    return all(is_strict(value) for key, value in schema.items() if key not in ("enum", "const"))
 
 
 # What OpenAI's own server does not know, by the names that vLLM, SGLang and others gave it.

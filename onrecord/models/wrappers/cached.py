@@ -160,7 +160,7 @@ def cached(
     everyone: bool = False,
     similar: Similarity | None = None,
 ) -> Cached:
-    """`model`, asked only what is not on record yet: `cached("openai:gpt-5-mini", ttl=3600)`.
+    """`model`, asked only what is not on record yet: `cached("openai:gpt-6-luna", ttl=3600)`.
 
     `ttl`: how old an answer may be, in seconds; None: any age. Answers are given only to the user
     and tenant they were made for (`on.context`), or to everybody with `everyone=True`. `similar`

@@ -21,8 +21,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from onrecord.errors import UsageError
+from onrecord.errors import ModelRefusedError, UsageError
 from onrecord.messages import Completion, TokenProbability, ToolCall
+from onrecord.models.http.failures import note
 from onrecord.models.model import Model, Request
 from onrecord.models.wrappers.attempting import Attempts
 
@@ -81,7 +82,12 @@ class Likelihood:
         if not wanted:
             request = _with(request, logprobs=0)
         attempts = Attempts(hold=True)
-        completion = await attempts.ask(model, request)
+        try:
+            completion = await attempts.ask(model, request)
+        except ModelRefusedError as refused:
+            if not wanted and _unsent(refused, "logprobs"):
+                refused = _not_so(refused)
+            raise refused from None
         found = mean_probability(completion.logprobs)
         reason = f"{model.name} gave no log-probabilities" if found is None else ""
         if not wanted:
@@ -101,7 +107,7 @@ class Agreement:
         that no cache takes one for another."""
         every = [Attempts(hold=True) for _ in range(self._samples)]
         asked = (
-            attempts.ask(model, _sample(request, number)) for number, attempts in enumerate(every)
+            _sampled(attempts, model, request, number) for number, attempts in enumerate(every)
         )
         # All of them end, so that none is left alone when another fails.
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -162,6 +168,33 @@ def _said(text: str) -> str:
         return json.dumps(json.loads(text), sort_keys=True).casefold()
     except (ValueError, RecursionError):
         return " ".join(text.casefold().split()).rstrip(".!")
+
+
+async def _sampled(attempts: Attempts, model: Model, request: Request, number: int) -> Completion:
+    """One sample. A model that takes no temperature (Anthropic's) draws as it likes."""
+    sample = _sample(request, number)
+    try:
+        return await attempts.ask(model, sample)
+    except ModelRefusedError as refused:
+        if request.parameters.temperature is not None or not _unsent(refused, "temperature"):
+            raise
+        return await attempts.ask(model, _with(sample, temperature=None))
+
+
+def _not_so(refused: ModelRefusedError) -> ModelRefusedError:
+    """The refusal of a wish that was the cascade's, and not the caller's."""
+    error = ModelRefusedError(
+        refused.what,
+        where=refused.where,
+        cure="Measure this model in another way: cascade(..., confidence='agreement'), or a"
+        " function of your own.",
+    )
+    return note(error, sent=False)
+
+
+def _unsent(refused: ModelRefusedError, parameter: str) -> bool:
+    """Whether nothing was sent because the model takes no such parameter."""
+    return not refused.sent and refused.what.startswith(f"{parameter} ")
 
 
 def _sample(request: Request, number: int) -> Request:

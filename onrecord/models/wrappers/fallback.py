@@ -70,7 +70,7 @@ class Fallback:
 
 
 def fallback(*models: str | Model, hold: bool = False) -> Fallback:
-    """The first of `models` that answers: `fallback("openai:gpt-5", "openai:gpt-5-mini")`.
+    """The first of `models` that answers: `fallback("openai:gpt-6-sol", "openai:gpt-6-luna")`.
 
     The next one is asked where one raises a ModelError, or refuses (`finish == "refused"`). Each is
     asked once; `fallback(retry("openai:a"), "openai:b")` asks the first one several times. Each is

@@ -74,7 +74,7 @@ def limited(
     per_minute: int | None = None,
     tokens_per_minute: int | None = None,
 ) -> Limited:
-    """`model`, asked by so many at once: `limited("openai:gpt-5-mini", concurrent=8)`.
+    """`model`, asked by so many at once: `limited("openai:gpt-6-luna", concurrent=8)`.
 
     `concurrent`: requests under way at the same time. `per_minute`: requests begun in any sixty
     seconds. `tokens_per_minute`: tokens, read and written, of the requests begun in any sixty

@@ -118,7 +118,7 @@ def retry(
     seconds: float | timedelta | None = 600,
     hold: bool = False,
 ) -> Retrying:
-    """`model`, asked again where that may help: `retry("openai:gpt-5-mini", attempts=3)`.
+    """`model`, asked again where that may help: `retry("openai:gpt-6-luna", attempts=3)`.
 
     One budget for a call: at most `attempts` of them (the first included) in at most `seconds`, the
     waits between them included; an attempt under way is ended then. None: no limit of seconds.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +25,7 @@ from onrecord.messages import Part, Text
 from onrecord.models.calling import embed
 from onrecord.models.model import Embedder, Model, Parameters, Request
 from onrecord.models.names import embedder as embedder_named
+from onrecord.models.wrappers.cascade_curve import wilson
 from onrecord.records.call import call
 from onrecord.records.record import Record, content_key
 from onrecord.records.scope import here
@@ -98,7 +98,7 @@ async def calibrate_similarity(
         version=chosen.version,
         threshold=threshold,
         false_hit_rate=false_rate,
-        false_hit_rate_high=_wilson_high(int(hits[~same].sum()), int((~same).sum())),
+        false_hit_rate_high=wilson(false_rate, int((~same).sum()))[1],
         hit_rate=float(hits[same].mean()),
         pairs=len(labelled),
     )
@@ -263,7 +263,6 @@ def _answered(
 _FEWEST = 20
 _FOLDS = 5
 _MOST = 2000
-_Z = 1.959963984540054  # 95 %
 
 
 def _threshold(cosines: NDArray[np.float32], same: NDArray[np.bool_], false_hits: float) -> float:
@@ -286,11 +285,3 @@ def _held_out_hits(
         held = folds == fold
         hits[held] = cosines[held] >= _threshold(cosines[~held], same[~held], false_hits)
     return hits
-
-
-def _wilson_high(hits: int, of: int) -> float:
-    """Upper end of the 95 % interval of a share (Wilson, 1927)."""
-    share = hits / of
-    middle = share + _Z**2 / (2 * of)
-    half = _Z * math.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2))
-    return (middle + half) / (1 + _Z**2 / of)

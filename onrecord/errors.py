@@ -20,7 +20,8 @@
     ├── LimitError                     7   a limit of money, tokens, calls or seconds is reached
     ├── ReplayError                    8   a call that the cassette does not hold
     ├── ResumeError                    9   a run that cannot go on as it is
-    └── PausedError                   10   no failure: a flow waits for a person's answer
+    ├── PausedError                   10   no failure: a flow waits for a person's answer
+    └── GateError                     11   what was measured does not pass its gate
 
 A message says what happened, where, and what to do. `str(error)` is that one sentence (or two); the
 command line prints it after the word "error:" and exits with `exit_status`.
@@ -154,6 +155,12 @@ class ResumeError(OnrecordError):
     """A run that cannot go on as it is: its code or an input changed, or it is still going."""
 
     exit_status = 9
+
+
+class GateError(OnrecordError):
+    """What was measured does not pass the gate that was set for it."""
+
+    exit_status = 11
 
 
 class PausedError(OnrecordError):

@@ -143,6 +143,19 @@ class Dataset:
         """The cases that `keep` is true for."""
         return Dataset(filter(keep, self.cases), name=self.name)
 
+    def where(self, filter: str) -> Dataset:
+        """The cases whose metadata fit a filter, as in a search: `topic = "leave" and year > 2019`.
+
+        Raises FilterError, UsageError where none fits.
+        """
+        from onrecord.evaluation.datasets.slicing import fitting
+
+        fits = fitting(filter, ((case.id, case.metadata) for case in self.cases))
+        part = [case for case, does in zip(self.cases, fits, strict=True) if does]
+        if not part:
+            raise UsageError(f"no case fits the filter `{filter}`", where=self.name)
+        return Dataset(part, name=self.name)
+
     def __len__(self) -> int:
         return len(self.cases)
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.errors import UsageError
 from onrecord.evaluation.scorers import exact_match, normalised, token_f1
-from onrecord.evaluation.statistics import paired_bootstrap
 
 WORDS = st.text("ab .,C+-5", max_size=12)
 VALUES = st.recursive(
@@ -89,38 +86,3 @@ def test_scores_are_shares_and_equal_values_are_right(one: Any, other: Any) -> N
 @given(WORDS)
 def test_normalising_twice_changes_nothing(text: str) -> None:
     assert normalised(normalised(text)) == normalised(text)
-
-
-def test_a_difference_that_is_there_and_one_that_is_not() -> None:
-    random = np.random.default_rng(1)
-    first = random.normal(0.7, 0.1, 200)
-    worse = paired_bootstrap(list(first - random.normal(0.05, 0.1, 200)), list(first))
-    assert worse.low < worse.value < worse.high < 0 and not worse.within_noise
-    same = paired_bootstrap(list(first + random.normal(0, 0.1, 200)), list(first))
-    assert same.low < 0 < same.high and same.within_noise
-
-
-def test_the_interval_is_the_one_of_the_normal_distribution_where_that_holds() -> None:
-    scores = np.random.default_rng(2).normal(0.1, 1.0, 2_000)
-    interval = paired_bootstrap(list(scores), [0.0] * 2_000)
-    half = 1.96 * scores.std() / np.sqrt(2_000)
-    assert interval.high - interval.value == pytest.approx(half, rel=0.05)
-    assert interval.value - interval.low == pytest.approx(half, rel=0.05)
-
-
-def test_pairing_tells_what_the_means_alone_do_not() -> None:
-    hard = np.linspace(0, 1, 50)
-    assert not paired_bootstrap(list(hard - 0.01), list(hard)).within_noise
-
-
-def test_equal_scores_and_seed_give_an_equal_interval() -> None:
-    one, other = [1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.5]
-    assert paired_bootstrap(one, other) == paired_bootstrap(one, other)
-    assert paired_bootstrap(one, one).within_noise
-    wider = paired_bootstrap(one, other, level=0.99)
-    assert wider.low <= paired_bootstrap(one, other).low
-
-
-def test_scores_that_make_no_pairs() -> None:
-    with pytest.raises(UsageError, match="0 and 0 scores make no pairs"):
-        paired_bootstrap([], [])

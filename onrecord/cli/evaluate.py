@@ -1,0 +1,275 @@
+"""`onrecord evaluate`: an application on a dataset, scored, gated, reported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from onrecord.cli.objects import named
+from onrecord.cli.output import AsJson, complain, print_json, say
+from onrecord.cli.records_options import options
+from onrecord.errors import GateError, LimitError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from onrecord.evaluation.experiments.changes import Changes
+    from onrecord.evaluation.experiments.report import Report
+    from onrecord.evaluation.gate import Verdict
+    from onrecord.evaluation.scoring import Scorer
+
+
+def _running(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="How it runs", **more)
+
+
+def _judging(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="What it must show", **more)
+
+
+def _writing(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="What it writes", **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """How an experiment runs."""
+
+    repeats: Annotated[int, _running("So many times each case.", min=1)] = 1
+    concurrent: Annotated[
+        int, _running("So many trials at once.", "--concurrent", "-j", min=1, max=1000)
+    ] = 8
+    seed: Annotated[int, _running("For an application with a parameter `seed`, and intervals.")] = 0
+    seconds: Annotated[float | None, _running("A trial that takes longer has failed.")] = None
+    usd: Annotated[float | None, _running("Stop before more than this is spent.", min=0.0)] = None
+    resume: Annotated[
+        bool, _running("Go on with the newest experiment like this that was interrupted.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """What a report is held against."""
+
+    gate: Annotated[
+        str | None, _judging("Exit with 11 unless it holds: 'f1 >= 0.8 and not worse(baseline)'.")
+    ] = None
+    baseline: Annotated[
+        str | None, _judging("What to compare with: an experiment's run, or a saved report.")
+    ] = None
+    margin: Annotated[
+        float | None, _judging("A difference that is certainly smaller is equivalent.")
+    ] = None
+    intersection: Annotated[
+        bool, _judging("Compare the cases that both have, where they are not the same.")
+    ] = False
+
+    def changes(self, report: Report, baseline: Report | None) -> Changes | None:
+        """What changed since the baseline, if there is one."""
+        from onrecord.evaluation.experiments.changes import compare
+
+        if baseline is None:
+            return None
+        return compare(baseline, report, margin=self.margin, intersection=self.intersection)
+
+    def verdict(self, report: Report, baseline: Report | None) -> Verdict | None:
+        """What the gate says, if there is one."""
+        from onrecord.evaluation.gate import gate
+
+        if self.gate is None:
+            return None
+        return gate(self.gate, report, baseline, intersection=self.intersection)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """The files that a report goes to."""
+
+    save: Annotated[Path | None, _writing("The report as JSON, to be a baseline anywhere.")] = None
+    html: Annotated[Path | None, _writing("The report as one page.")] = None
+    markdown: Annotated[Path | None, _writing("A summary for a pull request.")] = None
+
+    def write(
+        self, report: Report, changes: Changes | None, verdict: Verdict | None
+    ) -> Iterator[Path]:
+        """Write what was asked for; give each path."""
+        if self.save is not None:
+            yield _written(self.save, lambda path: report.save(path))
+        if self.html is not None:
+            from onrecord.evaluation.reports.page import write_page
+
+            yield write_page(self.html, report, changes)
+        if self.markdown is not None:
+            from onrecord.evaluation.reports.markdown import markdown
+
+            text = markdown(report, changes, verdict)
+            yield _written(self.markdown, lambda path: path.write_text(text, "utf-8"))
+
+
+@options(running=Running, judging=Judging, writing=Writing)
+def evaluate(
+    application: Annotated[
+        str, typer.Argument(help="FILE.py:NAME or package.module:NAME.", metavar="APPLICATION")
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            "-d",
+            help="The cases: a file (JSON Lines, CSV, Parquet) or a dataset's name.",
+            show_default=False,
+        ),
+    ],
+    running: Running,
+    judging: Judging,
+    writing: Writing,
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scorer",
+            "-s",
+            help="A scorer: exact_match, 'contains(\"refund\")', or FILE.py:NAME. Several: again.",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", "-w", help="Only cases whose metadata fit a filter.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Let an application answer every case of a dataset, and score the answers.
+
+    The application is a flow, prompt, task or function of yours; a case's input gives its arguments
+    by name, or is the only one. Without --scorer it is exact_match and token_f1. An interrupt keeps
+    what was answered. The exit status is 11 when a gate does not hold. For example:
+    `onrecord evaluate app.py:ask --data cases.jsonl --gate 'exact_match >= 0.8'`
+    """
+    from onrecord.evaluation.dataset import Dataset
+    from onrecord.evaluation.experiments.experiment import evaluate as perform
+    from onrecord.evaluation.experiments.report import Report
+    from onrecord.records.ledger import budget
+    from onrecord.records.limits import Limits
+
+    app, scorers = named(application), [scorer_of(each) for each in scorer or _USUAL]
+    cases = Dataset.read(data)
+    if where is not None:
+        cases = cases.where(where)
+    baseline = Report.open(judging.baseline) if judging.baseline is not None else None
+    spending = nullcontext() if running.usd is None else budget(Limits(usd=running.usd))
+    with _what_is_kept(), spending:
+        report = perform.run(
+            app,
+            cases,
+            scorers,
+            repeats=running.repeats,
+            concurrent=running.concurrent,
+            seed=running.seed,
+            seconds=running.seconds,
+            resume=running.resume,
+        )
+    changes, verdict = judging.changes(report, baseline), judging.verdict(report, baseline)
+    written = list(writing.write(report, changes, verdict))
+    if json:
+        print_json(_document(report, changes, verdict))
+    else:
+        _say(report, changes, verdict, written)
+    if verdict is not None and not verdict:
+        raise GateError(f"the gate does not hold: {verdict.gate}")
+
+
+def scorer_of(text: str) -> Scorer:
+    """The scorer of a name, of a name with arguments, or of the user's own code. Raises
+    UsageError."""
+    if ":" in text and "(" not in text:
+        found: Scorer = named(text)
+        return found
+    from onrecord.evaluation import scorers
+
+    tree = _parsed(text)
+    name = tree.func if isinstance(tree, ast.Call) else tree
+    if not isinstance(name, ast.Name) or name.id not in scorers.__all__:
+        raise UsageError(
+            f"there is no scorer '{text}'",
+            cure=f"There are {', '.join(scorers.__all__)}; your own is FILE.py:NAME.",
+        )
+    made: Any = getattr(scorers, name.id)
+    if not isinstance(tree, ast.Call):
+        plain: Scorer = made() if isinstance(made, type) else made
+        return plain
+    try:
+        arguments = [ast.literal_eval(each) for each in tree.args]
+        keywords = {each.arg or "": ast.literal_eval(each.value) for each in tree.keywords}
+        return made(*arguments, **keywords)  # type: ignore[no-any-return]  # whichever was named
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the scorer '{text}' cannot be made: {error}") from None
+
+
+def _parsed(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"the scorer '{text}' cannot be read: {getattr(error, 'msg', error)}",
+            cure="Write a name, or a name with its arguments: 'contains(\"refund\")'.",
+        ) from None
+
+
+def _document(report: Report, changes: Changes | None, verdict: Verdict | None) -> dict[str, Any]:
+    document = report.document()
+    if changes is not None:
+        document["changes"] = changes.document()
+    if verdict is not None:
+        document["gate"] = {
+            "gate": verdict.gate,
+            "passed": verdict.passed,
+            "reasons": list(verdict.reasons),
+        }
+    return document
+
+
+def _say(
+    report: Report, changes: Changes | None, verdict: Verdict | None, written: list[Path]
+) -> None:
+    say(str(report))
+    if changes is not None:
+        say()
+        say(str(changes))
+    if verdict is not None:
+        say()
+        for reason in verdict.reasons:
+            say(reason)
+        if verdict:
+            say(f"The gate holds: {verdict.gate}")
+    for path in written:
+        say(f"Written: {path}")
+
+
+def _written(path: Path, write: Any) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
+    except OSError as error:
+        raise StorageError(
+            f"the report cannot be written: {error.strerror or error}", where=str(path)
+        ) from None
+    return path
+
+
+@contextmanager
+def _what_is_kept() -> Iterator[None]:
+    """Say how to go on with an experiment that was cut short."""
+    kept = "What was answered is on record: the same command with --resume goes on."
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain(kept)
+        raise typer.Exit(130) from None
+    except LimitError:
+        complain(kept)
+        raise
+
+
+_USUAL = ("exact_match", "token_f1")

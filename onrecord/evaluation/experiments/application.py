@@ -1,0 +1,129 @@
+"""The application under test: whatever can be called with a case's input."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from onrecord.errors import PromptError, UsageError
+from onrecord.evaluation.dataset import Case
+from onrecord.evaluation.scoring import version_of
+from onrecord.programs.flow import Recorded
+from onrecord.programs.functions import asynchronous
+from onrecord.programs.restoring import hints
+from onrecord.programs.tasks.task import Task
+from onrecord.prompts.prompt import Prompt
+from onrecord.prompts.schemas import codec_of
+from onrecord.prompts.structured import Unfit
+from onrecord.records.record import content_key, plain
+
+
+class Application:
+    """A flow, prompt, task, agent or function, called with plain JSON values.
+
+    An input that is an object whose keys are all parameters gives the arguments by name, any other
+    one the only argument. Values become the types that the parameters are annotated with. A
+    parameter `seed` that the input does not name gets the trial's.
+    """
+
+    def __init__(self, given: Any) -> None:
+        called = given.flow if isinstance(given, Task) else given
+        if not callable(called) or isinstance(called, type):
+            raise UsageError(
+                f"{given!r:.80} is no application",
+                cure="Give a flow, a prompt, a task, or a function that takes a case's input.",
+            )
+        self.name = str(getattr(given, "name", None) or getattr(called, "__name__", "application"))
+        self.version = _version(given)
+        self._call = _asynchronous(called)
+        self._signature = _signature(called)
+        self._hints = hints(inspect.unwrap(called)) if inspect.isroutine(_function(called)) else {}
+
+    def check(self, cases: Iterable[Case], seed: int) -> None:
+        """Raises UsageError for a case whose input it does not take, before anything is asked."""
+        for case in cases:
+            try:
+                self._arguments(case.input, seed)
+            except UsageError as error:
+                raise UsageError(
+                    f"case '{case.id}' does not fit {self.name}: {error.what}", cure=error.cure
+                ) from None
+
+    async def answer(self, input: Any, seed: int) -> Any:
+        """Its output as a plain JSON value; of an object that has a `value`, that stands in it."""
+        args, kwargs = self._arguments(input, seed)
+        given = await self._call(*args, **kwargs)
+        output = plain(given)
+        if isinstance(given, msgspec.Struct) and isinstance(output, dict) and "value" not in output:
+            value = getattr(given, "value", None)
+            if value is not None:
+                return {"value": plain(value), **output}
+        return output
+
+    def _arguments(self, input: Any, seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        parameters = self._signature.parameters
+        named = isinstance(input, Mapping) and input and all(each in parameters for each in input)
+        args: tuple[Any, ...] = ()
+        kwargs: dict[str, Any] = {}
+        if named:
+            kwargs = {name: self._typed(name, each) for name, each in input.items()}
+        else:
+            args = (self._typed(next(iter(parameters), ""), input),)
+        if "seed" in list(parameters)[len(args) :] and "seed" not in kwargs:
+            kwargs["seed"] = seed
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            wanted = ", ".join(parameters) or "nothing"
+            raise UsageError(
+                f"its input does not fit the arguments: {error}",
+                cure=f"{self.name} takes {wanted}: give an object with these names, or the one "
+                "argument itself.",
+            ) from None
+        return args, kwargs
+
+    def _typed(self, name: str, value: Any) -> Any:
+        hint = self._hints.get(name, Any)
+        if hint is Any or (isinstance(hint, type) and type(value) is hint):
+            return value
+        try:
+            return codec_of(hint).validate(value)
+        except PromptError:  # a type that JSON has no form of
+            return value
+        except Unfit as error:
+            raise UsageError(f"'{name}' does not fit its type: {str(error).rstrip('.')}") from None
+
+
+def _signature(called: Any) -> inspect.Signature:
+    """What a call takes: a bound operation's partial says it, its wrapper would count `self`."""
+    bound = getattr(called, "_function", None)
+    return inspect.signature(bound if isinstance(bound, functools.partial) else called)
+
+
+def _function(called: Any) -> Any:
+    return getattr(called, "__wrapped__", called)
+
+
+def _asynchronous(called: Any) -> Callable[..., Any]:
+    """Whatever is called gives something to wait for; a plain function runs in a thread."""
+    if isinstance(called, Recorded | Prompt) or not inspect.isroutine(called):
+        return _awaited(called)
+    return asynchronous(called)
+
+
+def _awaited(called: Any) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        given = called(*args, **kwargs)
+        return await given if inspect.isawaitable(given) else given
+
+    return call
+
+
+def _version(given: Any) -> str:
+    if isinstance(given, Task):
+        return content_key(given.name, given.flow.version, plain(given.options))
+    return version_of(given)

@@ -1,0 +1,227 @@
+"""Changes: two reports on the same cases, case by case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from onrecord.errors import UsageError
+from onrecord.evaluation.experiments.report import Measure, MeasureKind, Report, number
+from onrecord.evaluation.inference.verdicts import PairedComparison, Verdict, paired_comparison
+from onrecord.evaluation.scoring import Better
+from onrecord.evaluation.statistics import Interval
+
+
+Margin = float | dict[str, float] | None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """How a measure changed, over the cases that both reports scored.
+
+    `difference`: after minus before. `verdict` says what it means; of a measure that is neither
+    better high nor low, only whether it is equivalent. `needed`: about how many cases would decide,
+    where these do not; None where no number would. `broke`: the cases that passed before and do not
+    now, `mended` those the other way round: a case passes at 0.5 and above, of measures between 0
+    and 1.
+    """
+
+    name: str
+    kind: MeasureKind
+    cases: int
+    before: float
+    after: float
+    difference: Interval
+    p: float
+    verdict: Verdict
+    needed: int | None = None
+    broke: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The verdict in words: "inconclusive: about 1,200 cases would decide (these are 50)"."""
+        if self.verdict == "inconclusive" and self.needed is not None:
+            return (
+                f"inconclusive: about {self.needed:,} cases would decide (these are {self.cases:,})"
+            )
+        return self.verdict
+
+    def __str__(self) -> str:
+        one, two, three = self.difference.mean, self.difference.low, self.difference.high
+        if self.kind == "rate":
+            said = f"{100 * one:+.1f} points [{100 * two:+.1f}, {100 * three:+.1f}]"
+        else:
+            said = f"{one:+.3g} [{two:+.3g}, {three:+.3g}]"
+        return f"{said}: {self.words}"
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What changed from one report to another, on the cases that both have.
+
+    `only_before`, `only_after`: how many cases the other one lacks; they count nothing here.
+    """
+
+    before: str
+    after: str
+    cases: int
+    measures: dict[str, Change]
+    margin: Margin = None
+    only_before: int = 0
+    only_after: int = 0
+
+    def document(self) -> dict[str, Any]:
+        """It as plain JSON values."""
+        document: dict[str, Any] = msgspec.to_builtins(self)
+        return document
+
+    def __str__(self) -> str:
+        from onrecord.evaluation.reports.table import changes_text
+
+        return changes_text(self)
+
+
+def compare(
+    before: Report,
+    after: Report,
+    *,
+    margin: Margin = None,
+    level: float = 0.95,
+    seed: int = 0,
+    intersection: bool = False,
+) -> Changes:
+    """What changed from `before` to `after`, paired case by case, a verdict for each measure.
+
+    Cases are paired by their id; the repeats of a case count as their mean. Cases that only one of
+    them has are an error, or with `intersection` left out and counted. `margin`: one for
+    all measures, or one for each by its name. With `margin` a
+    difference that is certainly smaller is "equivalent". p-values are of each measure by itself:
+    who looks at many of them corrects for that (`statistics.holm`). Raises UsageError where the
+    reports are not of the same cases, or one asked something else under an equal id.
+    """
+    shared = _shared(before, after)
+    if not intersection:
+        _check_same(before, after, shared)
+    found = {}
+    for name, measure in after.measures.items():
+        if name in before.measures and measure.mean is not None:
+            change = _change(
+                measure,
+                _by_case(before, name),
+                _by_case(after, name),
+                _margin(margin, name),
+                level,
+                seed,
+            )
+            if change is not None:
+                found[name] = change
+    return Changes(
+        before=_called(before),
+        after=_called(after),
+        cases=len(shared),
+        measures=found,
+        margin=margin,
+        only_before=before.cases - len(shared),
+        only_after=after.cases - len(shared),
+    )
+
+
+def _margin(margin: Margin, name: str) -> float | None:
+    return margin.get(name) if isinstance(margin, dict) else margin
+
+
+def _shared(before: Report, after: Report) -> set[str]:
+    inputs = {each.case: each.input for each in before}
+    shared = set()
+    for trial in after:
+        if trial.case not in inputs:
+            continue
+        if inputs[trial.case] != trial.input:
+            raise UsageError(
+                f"case '{trial.case}' asks something else in one report than in the other",
+                cure="Compare experiments on the same dataset, or give changed cases other ids.",
+            )
+        shared.add(trial.case)
+    if not shared:
+        raise UsageError(
+            "the two reports have no case in common",
+            cure="Compare experiments on the same dataset: cases are paired by their ids.",
+        )
+    return shared
+
+
+def _check_same(before: Report, after: Report, shared: set[str]) -> None:
+    for report, which in ((before, "before"), (after, "after")):
+        others = list(dict.fromkeys(each.case for each in report if each.case not in shared))
+        if others:
+            more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
+            raise UsageError(
+                f"only the report {which} has {', '.join(map(repr, others[:3]))}{more}: the two "
+                f"are not of the same cases ({len(shared):,} are shared)",
+                cure="Compare those they share: intersection=True, or --intersection.",
+            )
+
+
+def _by_case(report: Report, name: str) -> dict[str, float]:
+    """What each case scored, the mean of its repeats; a failure counts the scorer's worst."""
+    scorers = [each for each in report.scorers if f"{name}.".startswith(f"{each.name}.")]
+    worst = scorers[0].worst if scorers else None
+    values: dict[str, list[float]] = {}
+    for trial in report:
+        value = number(trial, name, worst)
+        if value is not None:
+            values.setdefault(trial.case, []).append(value)
+    return {case: sum(each) / len(each) for case, each in values.items()}
+
+
+def _change(
+    measure: Measure,
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    margin: float | None,
+    level: float,
+    seed: int,
+) -> Change | None:
+    cases = [case for case in before if case in after]
+    if not cases:
+        return None
+    old, new = [before[case] for case in cases], [after[case] for case in cases]
+    compared = paired_comparison(
+        new, old, margin=margin, better=measure.better or "higher", level=level, seed=seed
+    )
+    broke, mended = _flips(cases, old, new, measure.better)
+    return Change(
+        name=measure.name,
+        kind=measure.kind,
+        cases=len(cases),
+        before=sum(old) / len(old),
+        after=sum(new) / len(new),
+        difference=compared.difference,
+        p=compared.p,
+        verdict=_verdict(compared, measure.better),
+        needed=compared.needed,
+        broke=broke,
+        mended=mended,
+    )
+
+
+def _verdict(compared: PairedComparison, better: Better) -> Verdict:
+    if better is None and compared.verdict in ("better", "worse"):
+        return "inconclusive"
+    return compared.verdict
+
+
+def _flips(
+    cases: list[str], old: list[float], new: list[float], better: Better
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if not all(0 <= each <= 1 for each in (*old, *new)):
+        return (), ()
+    fell = [case for case, a, b in zip(cases, old, new, strict=True) if a >= 0.5 > b]
+    rose = [case for case, a, b in zip(cases, old, new, strict=True) if b >= 0.5 > a]
+    broke, mended = (rose, fell) if better == "lower" else (fell, rose)
+    return tuple(broke), tuple(mended)
+
+
+def _called(report: Report) -> str:
+    return report.run or f"{report.application.name} {report.application.version[:12]}"

@@ -1,0 +1,289 @@
+"""`evaluate`: an application answers every case, scorers look at every answer.
+
+    flow evaluate             what was evaluated, on what; its output is the report's measures
+      step trial              one case, answered once: the answer, what it took, its scores
+        …                     the application's own records
+        score scores          what the scorers said; what a judge asked is inside
+
+An experiment that was interrupted goes on from its records: what has finished is not asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from onrecord.calling import Operation
+from onrecord.errors import LimitError, PausedError, ReplayError, ResumeError, UsageError
+from onrecord.evaluation.dataset import Case, Dataset
+from onrecord.evaluation.experiments.application import Application
+from onrecord.evaluation.experiments.report import Report, Subject
+from onrecord.evaluation.experiments.stored import unfinished
+from onrecord.evaluation.scoring import Scorer, Scorers
+from onrecord.evaluation.trial import Score, Trial
+from onrecord.messages import Progress, Usage
+from onrecord.programs.flow import Flow, Recorded
+from onrecord.programs.pausing import under_way
+from onrecord.progress import shown
+from onrecord.records.call import PauseSignal, current
+from onrecord.records.scope import recording
+from onrecord.records.views.wording import dollars
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What is on record of a trial; the fields are those of Trial. `scoring_cost`: what the scorers
+    took, in integer micro-dollars."""
+
+    output: Any
+    error: str | None
+    seconds: float
+    cost: int | None
+    usage: Usage
+    record: str
+    scores: dict[str, Score]
+    scoring_cost: int | None
+
+
+@Operation
+async def evaluate(
+    application: Any,
+    dataset: Dataset,
+    scorers: Sequence[Scorer],
+    *,
+    repeats: int = 1,
+    concurrent: int = 8,
+    seed: int = 0,
+    seconds: float | None = None,
+    resume: bool = False,
+) -> Report:
+    """Let an application answer every case of a dataset, and score the answers.
+
+    `application`: a flow, prompt, task or function; it is called with a case's input (an object
+    whose keys are its parameters: by name). `scorers`: functions that take a trial, such as those
+    of `on.scorers`. `repeats`: so many times each case; a parameter `seed` of the application gets
+    `seed` + the number of the repeat. `concurrent`: so many at once. `seconds`: so long a trial may
+    take. `resume`: go on with the newest experiment of the same application, cases and scorers that
+    was interrupted.
+
+    The trials of the report are in the order of the cases, whichever was done first. An application
+    that fails is a trial with an `error`, and so is one that waits for a person. Raises UsageError
+    before anything is asked where application, cases and scorers do not fit; LimitError where a
+    budget around ends, and then `resume` goes on.
+    """
+    experiment = _Experiment(Application(application), dataset, Scorers(scorers), seed, seconds)
+    experiment.check(repeats, concurrent)
+    asked = {
+        "application": msgspec.to_builtins(experiment.application_facts),
+        "dataset": msgspec.to_builtins(experiment.dataset_facts),
+        "scorers": [msgspec.to_builtins(each) for each in experiment.scorers.facts],
+        "cases": len(dataset),
+        "repeats": repeats,
+        "seed": seed,
+    }
+    flow = Flow(experiment.under(repeats, concurrent))
+    run = await asyncio.to_thread(unfinished, asked) if resume else None
+    if run is not None:
+        try:
+            await flow.resume(run)
+        except ResumeError as error:
+            raise ResumeError(
+                f"the experiment cannot go on: {error.what}",
+                where=error.where,
+                cure="What it calls has changed since: begin anew, without `resume`.",
+            ) from None
+    else:
+        await flow(asked)
+    return experiment.report
+
+
+class _Experiment:
+    """The work, and the report that it ends with."""
+
+    report: Report
+
+    def __init__(
+        self,
+        application: Application,
+        dataset: Dataset,
+        scorers: Scorers,
+        seed: int,
+        seconds: float | None,
+    ) -> None:
+        self.scorers = scorers
+        self.application_facts = Subject(application.name, application.version)
+        self.dataset_facts = Subject(dataset.name, dataset.version)
+        self._application = application
+        self._dataset = dataset
+        self._seed = seed
+        self._seconds = seconds
+        self._trial = Recorded(self._recorded_trial(), "step")
+
+    def check(self, repeats: int, concurrent: int) -> None:
+        """Raises UsageError where there is nothing to do, or it cannot be done."""
+        if not len(self._dataset):
+            raise UsageError(
+                "there is nothing to evaluate on: the dataset has no cases",
+                where=self._dataset.name,
+            )
+        for name, value in (("repeats", repeats), ("concurrent", concurrent)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise UsageError(f"{name}={value!r} asks nobody", cure="Give at least 1.")
+        if self._seconds is not None and not self._seconds > 0:
+            raise UsageError(
+                f"seconds={self._seconds!r} is no time", cure="Give a number above 0, or None."
+            )
+        self._application.check(self._dataset, self._seed)
+
+    def under(self, repeats: int, concurrent: int) -> Callable[..., Any]:
+        """The function that is recorded."""
+
+        async def evaluate(asked: dict[str, Any]) -> dict[str, Any]:
+            started_ns, began = time.time_ns(), time.monotonic()
+            here = current()
+            run = here.run if here is not None and here.home is not None else ""
+            trials = await self._trials(repeats, concurrent)
+            every = tuple(trial for trial, _ in trials)
+            self.report = Report(
+                application=self.application_facts,
+                dataset=self.dataset_facts,
+                scorers=self.scorers.facts,
+                trials=every,
+                run=run,
+                repeats=repeats,
+                concurrent=concurrent,
+                seed=self._seed,
+                started_ns=started_ns,
+                seconds=time.monotonic() - began,
+                scoring_cost=_sum(cost for _, cost in trials),
+                overall=await asyncio.to_thread(self.scorers.overall, every),
+            )
+            return await asyncio.to_thread(self.report.document)
+
+        return evaluate
+
+    async def _trials(self, repeats: int, concurrent: int) -> list[tuple[Trial, int | None]]:
+        places = [(case, repeat) for repeat in range(repeats) for case in self._dataset]
+        done: dict[tuple[str, int], tuple[Trial, int | None]] = {}
+        waiting = iter(places)
+        with shown() as report:
+            told = _Told(report, self._application.name, len(places))
+
+            async def work() -> None:
+                for case, repeat in waiting:
+                    answered = await self._trial(
+                        case.id, repeat, case.input, case.expected, case.metadata
+                    )
+                    trial = _trial(case, repeat, answered)
+                    done[case.id, repeat] = trial, answered.scoring_cost
+                    told.one_more(trial)
+
+            await _all([work() for _ in range(min(concurrent, len(places)))])
+        return [done[case.id, repeat] for case in self._dataset for repeat in range(repeats)]
+
+    def _recorded_trial(self) -> Callable[..., Any]:
+        async def trial(
+            case: str, repeat: int, input: Any, expected: Any, metadata: dict[str, Any]
+        ) -> Answered:
+            asked = Case(case, input, expected, metadata)
+            record = getattr(current(), "id", "")
+            with recording() as watch:
+                output, error, seconds = await self._answer(input, repeat)
+            answered = Answered(output, error, seconds, watch.cost, watch.usage, record, {}, 0)
+            if error is not None:
+                return answered
+            seen = msgspec.structs.replace(
+                _trial(asked, repeat, answered), steps=tuple(watch.records)
+            )
+            with recording() as judged:
+                scores = await self.scorers.scored(seen)
+            return msgspec.structs.replace(answered, scores=scores, scoring_cost=judged.cost)
+
+        return trial
+
+    async def _answer(self, input: Any, repeat: int) -> tuple[Any, str | None, float]:
+        """The output, or what went wrong, and how many seconds it took."""
+        output, error, began = None, None, time.perf_counter()
+        try:
+            async with asyncio.timeout(self._seconds):
+                output = await self._application.answer(input, self._seed + repeat)
+        except TimeoutError:
+            error = f"it took longer than {self._seconds:g} s" if self._seconds else "a time-out"
+        except (LimitError, ReplayError, ResumeError):
+            raise  # none of the application's doing
+        except PauseSignal as signal:
+            error = _waits(signal)
+        except PausedError as paused:
+            error = f"it waits for a person: {paused}"
+        except Exception as failed:  # whatever it does, it is one trial
+            error = f"{type(failed).__name__}: {failed}"
+        return output, error, time.perf_counter() - began
+
+
+class _Told:
+    """What a person who waits is told."""
+
+    def __init__(self, report: Callable[[Progress], None], name: str, total: int) -> None:
+        self._report = report
+        self._name = name
+        self._total = total
+        self._done = self._failed = 0
+        self._cost: int | None = 0
+        report(Progress(name, 0, total))
+
+    def one_more(self, trial: Trial) -> None:
+        self._done += 1
+        self._failed += trial.error is not None
+        self._cost = _sum((self._cost, trial.cost))
+        failed = f" · {self._failed:,} failed" if self._failed else ""
+        cost = f" · {dollars(self._cost)}" if self._cost != 0 else ""
+        self._report(Progress(f"{self._name}{failed}{cost}", self._done, self._total))
+
+
+def _trial(case: Case, repeat: int, answered: Answered) -> Trial:
+    return Trial(
+        case=case.id,
+        input=case.input,
+        output=answered.output,
+        expected=case.expected,
+        metadata=case.metadata,
+        repeat=repeat,
+        error=answered.error,
+        seconds=answered.seconds,
+        cost=answered.cost,
+        usage=answered.usage,
+        record=answered.record,
+        scores=answered.scores,
+    )
+
+
+def _waits(signal: PauseSignal) -> str:
+    """The question of a flow that waits for a person, which nobody answers here."""
+    attempt = under_way.get()
+    for question in signal.args:
+        if attempt is not None:
+            attempt.questions.pop(question.id, None)
+    return f"it waits for a person: “{'; '.join(each.text for each in signal.args)}”"
+
+
+def _sum(costs: Any) -> int | None:
+    total = 0
+    for cost in costs:
+        if cost is None:
+            return None
+        total += cost
+    return total
+
+
+async def _all(work: Sequence[Any]) -> None:
+    """Do all of it at once; the first error ends the rest, and is the one that is raised."""
+    tasks = [asyncio.ensure_future(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,294 @@
+"""A report: what came out of an experiment, trial by trial, and what it comes to."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from onrecord.errors import LoadError, UsageError
+from onrecord.evaluation.scoring import Better, Facts
+from onrecord.evaluation.statistics import Interval, bootstrap, wilson
+from onrecord.evaluation.trial import Score, Trial
+from onrecord.messages import Usage
+from onrecord.records import whole_file
+
+MeasureKind = Literal["rate", "mean", "labels", "overall"]
+ERROR = "error"
+"""The measure of the trials in which the application failed: a rate, lower is better."""
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What was evaluated, or on what: a name, and the version that it had."""
+
+    name: str
+    version: str
+
+
+class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One score over all trials.
+
+    `count`: the trials that it was made of. `failed`: those of them in which the application failed
+    and that count the scorer's `worst`. `missing`: those that it does not apply to, or that failed
+    and count nothing. `errors`: those in which the scorer itself failed. Of labels there is no
+    `interval`, but how often each was given. What is "overall" is no mean over trials.
+    """
+
+    name: str
+    kind: MeasureKind
+    count: int
+    failed: int = 0
+    missing: int = 0
+    errors: int = 0
+    better: Better = "higher"
+    interval: Interval | None = None
+    labels: dict[str, int] = {}
+
+    @property
+    def mean(self) -> float | None:
+        """The mean; None of labels, and where nothing was scored."""
+        return self.interval.mean if self.interval is not None else None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What came out of an experiment: every trial, and its measures.
+
+    `run` is the id of its records (empty where nothing was recorded). `seconds`: from the beginning
+    to the end. `scoring_cost`: what judges took, in integer micro-dollars. `overall`: what scorers
+    said of all trials together; a slice has none of it.
+    """
+
+    application: Subject
+    dataset: Subject
+    scorers: tuple[Facts, ...]
+    trials: tuple[Trial, ...]
+    run: str = ""
+    repeats: int = 1
+    concurrent: int = 1
+    seed: int = 0
+    started_ns: int = 0
+    seconds: float = 0.0
+    scoring_cost: int | None = 0
+    overall: dict[str, Interval] = {}
+    slice_of: str = ""
+
+    @functools.cached_property
+    def measures(self) -> dict[str, Measure]:
+        """Every score over all trials, by its name: first the rate of errors."""
+        found = {ERROR: _errors(self.trials, self.seed)}
+        names = dict.fromkeys(name for trial in self.trials for name in trial.scores)
+        for facts in self.scorers:
+            own = [each for each in names if f"{each}.".startswith(f"{facts.name}.")]
+            for name in own or [facts.name]:
+                found[name] = _measure(name, facts, self.trials, self.seed)
+            for name, interval in self.overall.items():
+                if name.startswith(f"{facts.name}."):
+                    better = facts.better
+                    found[name] = Measure(
+                        name, "overall", len(self.trials), better=better, interval=interval
+                    )
+        return found
+
+    @property
+    def cost(self) -> int | None:
+        """What the application's calls cost, in integer micro-dollars; None where one is not
+        known."""
+        costs = [each.cost for each in self.trials]
+        return None if None in costs else sum(each or 0 for each in costs)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of the application's calls together."""
+        return sum((each.usage for each in self.trials), Usage())
+
+    @property
+    def cases(self) -> int:
+        """How many cases were answered."""
+        return len({each.case for each in self.trials})
+
+    @property
+    def failures(self) -> tuple[Trial, ...]:
+        """The trials in which the application failed."""
+        return tuple(each for each in self.trials if each.error is not None)
+
+    def latency(self, share: float) -> float | None:
+        """Seconds within which this share of the trials was answered (nearest rank); 0.5 is the
+        median. None without trials."""
+        times = sorted(each.seconds for each in self.trials)
+        if not times:
+            return None
+        return times[min(len(times) - 1, max(0, -int(-share * len(times) // 1) - 1))]
+
+    def worst(self, name: str, count: int = 5) -> tuple[Trial, ...]:
+        """The trials with the worst scores of a measure, failures first. Raises UsageError."""
+        measure = self.measure(name)
+        sign = -1.0 if measure.better == "lower" else 1.0
+
+        def order(trial: Trial) -> float:
+            value = number(trial, name, None)
+            return -float("inf") if trial.error is not None else sign * (value or 0.0)
+
+        scored = [
+            each
+            for each in self.trials
+            if each.error is not None or number(each, name, None) is not None
+        ]
+        return tuple(sorted(scored, key=order)[:count])
+
+    def measure(self, name: str) -> Measure:
+        """One measure. Raises UsageError with the names there are."""
+        if name not in self.measures:
+            raise UsageError(
+                f"there is no measure '{name}'", cure=f"There are {', '.join(self.measures)}."
+            )
+        return self.measures[name]
+
+    def where(self, filter: str) -> Report:
+        """The report of a part: the trials whose case's metadata fit a filter, as in a search:
+        `topic = "leave" and year >= 2020`. Raises FilterError, UsageError where none fits."""
+        from onrecord.evaluation.datasets.slicing import fitting
+
+        fits = fitting(filter, ((each.case, each.metadata) for each in self.trials))
+        part = tuple(each for each, does in zip(self.trials, fits, strict=True) if does)
+        if not part:
+            raise UsageError(f"no case fits the filter `{filter}`")
+        return msgspec.structs.replace(self, trials=part, overall={}, slice_of=filter)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to a JSON file, at once or not at all. Raises StorageError."""
+        place = Path(path)
+        whole_file.write_bytes(place, msgspec.json.format(msgspec.json.encode(self), indent=1))
+        return place
+
+    @classmethod
+    def read(cls, path: str | Path) -> Report:
+        """The report that was saved to a file. Raises LoadError."""
+        try:
+            return msgspec.json.decode(Path(path).read_bytes(), type=cls)
+        except OSError as error:
+            raise LoadError(
+                f"the report cannot be read: {error.strerror or error}", where=str(path)
+            ) from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise LoadError(
+                f"this is no report: {error}",
+                where=str(path),
+                cure="`report.save(PATH)` and `onrecord evaluate --save PATH` write one.",
+            ) from None
+
+    @classmethod
+    def open(cls, run: str) -> Report:
+        """The report of an experiment on record, by any beginning of its run's id, or the path of
+        one that was saved. Raises UnknownNameError, LoadError, StorageError."""
+        if run.endswith(".json"):
+            return cls.read(run)
+        from onrecord.evaluation.experiments.stored import opened
+
+        return opened(run)
+
+    def document(self) -> dict[str, Any]:
+        """It as plain JSON values: measures first, then the trials."""
+        measures = {
+            name: {**msgspec.to_builtins(each), "mean": each.mean}
+            for name, each in self.measures.items()
+        }
+        return {
+            "run": self.run,
+            "application": msgspec.to_builtins(self.application),
+            "dataset": {**msgspec.to_builtins(self.dataset), "cases": self.cases},
+            "trials": len(self.trials),
+            "repeats": self.repeats,
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "cost_usd": None if self.cost is None else self.cost / 1e6,
+            "latency": {"p50": self.latency(0.5), "p95": self.latency(0.95)},
+            "overall": msgspec.to_builtins(self.overall),
+            "measures": measures,
+        }
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self.trials)
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def __str__(self) -> str:
+        from onrecord.evaluation.reports.table import text
+
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        from onrecord.evaluation.reports.page import section
+
+        return section(self)
+
+
+def number(trial: Trial, name: str, worst: float | None) -> float | None:
+    """The number that a trial counts in a measure; None where it counts nothing."""
+    if name == ERROR:
+        return float(trial.error is not None)
+    score = trial.scores.get(name)
+    if score is None or score.value is None:
+        return worst if trial.error is not None else None
+    return None if isinstance(score.value, str) else float(score.value)
+
+
+def _errors(trials: Sequence[Trial], seed: int) -> Measure:
+    values = [float(each.error is not None) for each in trials]
+    clusters = [each.case for each in trials]
+    return Measure(
+        ERROR, "rate", len(trials), better="lower", interval=_interval(values, clusters, seed, True)
+    )
+
+
+def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Measure:
+    scores = [_NONE if each.error is not None else each.scores.get(name, _NONE) for each in trials]
+    given = [each.value for each in scores if each.value is not None]
+    errors = sum(each.error is not None for each in scores)
+    labels = Counter(each for each in given if isinstance(each, str))
+    if labels:
+        return Measure(
+            name,
+            "labels",
+            labels.total(),
+            missing=len(trials) - labels.total() - errors,
+            errors=errors,
+            better=None,
+            labels=dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
+        )
+    is_rate = bool(given) and all(isinstance(each, bool) for each in given)
+    counted = [
+        (value, each.case, each.error is not None)
+        for each in trials
+        if (value := number(each, name, facts.worst)) is not None
+    ]
+    values, clusters = [each[0] for each in counted], [each[1] for each in counted]
+    return Measure(
+        name,
+        "rate" if is_rate else "mean",
+        len(values),
+        failed=sum(each[2] for each in counted),
+        missing=len(trials) - len(values) - errors,
+        errors=errors,
+        better=facts.better,
+        interval=_interval(values, clusters, seed, is_rate) if values else None,
+    )
+
+
+def _interval(values: list[float], cases: list[str], seed: int, is_rate: bool) -> Interval | None:
+    """Wilson's of a rate whose cases were answered once, else a bootstrap of whole cases."""
+    if not values:
+        return None
+    repeated = len(set(cases)) < len(cases)
+    if is_rate and not repeated:
+        return wilson(round(sum(values)), len(values))
+    resamples = max(_FEWEST, min(10_000, _DRAWN // len(values)))
+    return bootstrap(values, clusters=cases if repeated else None, seed=seed, resamples=resamples)
+
+
+_NONE = Score(None)
+_FEWEST, _DRAWN = 400, 200_000_000

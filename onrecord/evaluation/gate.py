@@ -1,0 +1,270 @@
+"""Gates: whether a report is good enough, as one expression, with the reasons in words.
+
+    f1 >= 0.8 and not worse(baseline, margin=0.02)
+    low(exact_match) > 0.7 and error == 0 and p95 < 2 and cost <= 1.50
+
+    NAME                  a measure's mean; `error` is the rate of failures
+    low(NAME)             the lower end of its interval; high(NAME) the upper one
+    p50, p95              seconds within which so many trials were answered
+    cost, cases, trials   US dollars; how many
+    worse(baseline, NAME …, margin=0.02)   some measure (of those named, else any of a
+                          scorer) is worse than in another report, not equivalent in the margin
+    better(…), equivalent(…)               all of them are; equivalent needs a margin
+
+The language is Python's comparisons, `and`, `or`, `not`, numbers and + - * /. Nothing else is run:
+no attributes, no other functions. What cannot be known (a measure without a value, an unknown cost)
+passes no gate.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from onrecord.errors import UsageError
+from onrecord.evaluation.experiments.changes import compare
+from onrecord.evaluation.experiments.report import ERROR, Report
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether a report passed a gate, and what each test in it came to."""
+
+    gate: str
+    passed: bool
+    reasons: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+
+def gate(
+    expression: str,
+    report: Report,
+    baseline: Report | None = None,
+    *,
+    intersection: bool = False,
+) -> Verdict:
+    """Put a report to the test. Raises UsageError, with the column, for an expression that cannot
+    be read, that names no measure, or that asks for a baseline where none was given; where the
+    baseline is of other cases, unless those they share are meant (`intersection`)."""
+    expression = expression.strip()
+    tree = _parsed(expression)
+    deciding = _Deciding(expression, report, baseline, intersection)
+    passed = deciding.truth(tree)
+    return Verdict(expression, passed, tuple(dict.fromkeys(deciding.reasons)))
+
+
+class _Unknown(Exception):
+    """A value that nobody knows: no gate is passed on it."""
+
+
+class _Deciding:
+    """One expression over one report."""
+
+    def __init__(
+        self, text: str, report: Report, baseline: Report | None, intersection: bool
+    ) -> None:
+        self.reasons: list[str] = []
+        self._text = text
+        self._report = report
+        self._baseline = baseline
+        self._intersection = intersection
+
+    def truth(self, node: ast.expr) -> bool:
+        """Whether it holds. Both sides of `and` and `or` are looked at, so that all reasons are
+        told."""
+        match node:
+            case ast.BoolOp(op, values):
+                held = [self.truth(each) for each in values]
+                return all(held) if isinstance(op, ast.And) else any(held)
+            case ast.UnaryOp(ast.Not(), operand):
+                return not self.truth(operand) and not self._is_unknown(operand)
+            case ast.Compare(left, operators, comparators):
+                return self._compared(node, left, operators, comparators)
+            case ast.Call(ast.Name(name)) if name in _VERDICTS:
+                return self._changed(node, name)
+            case ast.Constant(bool(value)):
+                return value
+        raise self._error(node, "is nothing that holds or does not")
+
+    def _is_unknown(self, node: ast.expr) -> bool:
+        """Whether what is denied could not be known: then its denial is not known either."""
+        try:
+            for each in ast.walk(node):
+                if isinstance(each, ast.Compare):
+                    for side in (each.left, *each.comparators):
+                        self._number(side)
+        except _Unknown:
+            return True
+        return False
+
+    def _compared(
+        self,
+        node: ast.Compare,
+        left: ast.expr,
+        operators: list[ast.cmpop],
+        comparators: list[ast.expr],
+    ) -> bool:
+        sides = [left, *comparators]
+        try:
+            values = [self._number(each) for each in sides]
+        except _Unknown as unknown:
+            self.reasons.append(f"{self._words(node)}: {unknown}")
+            return False
+        held = True
+        for test, first, second in zip(operators, values, values[1:], strict=False):
+            compares = _COMPARISONS.get(type(test))
+            if compares is None:
+                raise self._error(node, "compares in a way that gates do not")
+            held = held and compares(first, second)
+        said = ", ".join(
+            f"{self._words(each)} is {value:.4g}"
+            for each, value in zip(sides, values, strict=True)
+            if not isinstance(each, ast.Constant)
+        )
+        self.reasons.append(f"{self._words(node)}: {'holds' if held else 'does not hold'} ({said})")
+        return held
+
+    def _number(self, node: ast.expr) -> float:
+        match node:
+            case ast.Constant(value) if isinstance(value, int | float):
+                return float(value)
+            case ast.UnaryOp(ast.USub(), operand):
+                return -self._number(operand)
+            case ast.BinOp(left, op, right) if type(op) in _ARITHMETIC:
+                try:
+                    return _ARITHMETIC[type(op)](self._number(left), self._number(right))
+                except ZeroDivisionError:
+                    raise _Unknown("it divides by zero") from None
+            case ast.Call(ast.Name("low" | "high" as end), [measure], []):
+                interval = self._report.measure(self._name(measure)).interval
+                if interval is None:
+                    raise _Unknown(f"'{self._name(measure)}' has no interval")
+                return interval.low if end == "low" else interval.high
+            case ast.Name() | ast.Attribute():
+                return self._measured(node)
+        raise self._error(node, "is no number that a gate knows")
+
+    def _measured(self, node: ast.expr) -> float:
+        name = self._name(node)
+        facts: Mapping[str, Callable[[Report], float | None]] = _FACTS
+        if name not in self._report.measures and name in facts:
+            value = facts[name](self._report)
+        else:
+            value = self._measure(node, name)
+        if value is None:
+            raise _Unknown(f"'{name}' is not known")
+        return value
+
+    def _measure(self, node: ast.expr, name: str) -> float | None:
+        measures = self._report.measures
+        if name not in measures:
+            close = difflib.get_close_matches(name, [*measures, *_FACTS], 1)
+            guess = f"Did you mean '{close[0]}'? " if close else ""
+            raise self._error(
+                node, "is no measure", f"{guess}There are {', '.join([*measures, *_FACTS])}."
+            )
+        return measures[name].mean
+
+    def _name(self, node: ast.expr) -> str:
+        """The name of a measure; a dot is part of it."""
+        match node:
+            case ast.Name(name):
+                return name
+            case ast.Attribute(value, name):
+                return f"{self._name(value)}.{name}"
+            case ast.Constant(str(name)):
+                return name
+        raise self._error(node, "is no name of a measure")
+
+    def _changed(self, node: ast.Call, word: str) -> bool:
+        match node.args:
+            case [ast.Name("baseline"), *rest]:
+                names = [self._name(each) for each in rest]
+            case _:
+                raise self._error(node, "does not name the baseline", f"Write {word}(baseline).")
+        margin = None
+        for keyword in node.keywords:
+            if keyword.arg != "margin":
+                raise self._error(node, f"has no '{keyword.arg}'", "It takes margin=.")
+            margin = self._number(keyword.value)
+        if word == "equivalent" and margin is None:
+            raise self._error(node, "needs a margin", "Write equivalent(baseline, margin=0.02).")
+        if self._baseline is None:
+            raise UsageError(
+                "the gate speaks of a baseline, and none was given",
+                where=self._text,
+                cure="Name one with --baseline: a run of `onrecord experiments list`, or a file.",
+            )
+        changes = compare(
+            self._baseline, self._report, margin=margin, intersection=self._intersection
+        ).measures
+        for name in names:
+            if name not in changes:
+                raise self._error(
+                    node, f"names '{name}', which both reports have to have", "Check the name."
+                )
+        looked_at = names or [each for each in changes if each != ERROR]
+        if not looked_at:
+            self.reasons.append(f"{self._words(node)}: the reports have no measure in common")
+            return word == "worse"  # nothing shows that it is not
+        for name in looked_at:
+            self.reasons.append(f"{name}: {changes[name]}")
+        verdicts = [changes[name].verdict for name in looked_at]
+        if word == "worse":
+            return "worse" in verdicts
+        return all(each == word for each in verdicts)
+
+    def _words(self, node: ast.expr) -> str:
+        return ast.get_source_segment(self._text, node) or ast.unparse(node)
+
+    def _error(self, node: ast.expr, what: str, cure: str = "") -> UsageError:
+        return UsageError(
+            f"`{self._words(node)}` {what}",
+            where=f"column {node.col_offset + 1} of the gate",
+            cure=cure or "A gate looks like `f1 >= 0.8 and not worse(baseline, margin=0.02)`.",
+        )
+
+
+def _parsed(text: str) -> ast.expr:
+    if len(text) > _LONGEST:
+        raise UsageError(f"a gate has {_LONGEST:,} characters at most, not {len(text):,}")
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        at = getattr(error, "offset", None)
+        raise UsageError(
+            f"the gate cannot be read: {getattr(error, 'msg', error)}",
+            where=f"column {at} of `{text}`" if at else text,
+            cure="A gate looks like `f1 >= 0.8 and not worse(baseline, margin=0.02)`.",
+        ) from None
+
+
+_LONGEST = 2_000
+_VERDICTS = ("worse", "better", "equivalent")
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+_FACTS: dict[str, Callable[[Report], float | None]] = {
+    "p50": lambda report: report.latency(0.5),
+    "p95": lambda report: report.latency(0.95),
+    "cost": lambda report: None if report.cost is None else report.cost / 1e6,
+    "cases": lambda report: report.cases,
+    "trials": len,
+}

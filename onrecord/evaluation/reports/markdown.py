@@ -1,0 +1,78 @@
+"""A report as Markdown, for a pull request: the measures, what changed, what broke, the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from onrecord.evaluation.experiments.changes import Changes
+from onrecord.evaluation.experiments.report import Report
+from onrecord.evaluation.gate import Verdict
+from onrecord.evaluation.reports.wording import facts, heading, lines, number
+from onrecord.records.views.wording import shortened
+
+_SHOWN = 10
+
+
+def markdown(report: Report, changes: Changes | None = None, verdict: Verdict | None = None) -> str:
+    """A summary that fits into a comment. What cases and applications say is shown as code, so that
+    none of it becomes a link, a heading or HTML."""
+    told = [f"### {_plain(heading(report))}", ""]
+    if verdict is not None:
+        told += [f"**Gate {'passed' if verdict else 'not passed'}:** {_code(verdict.gate)}", ""]
+        told += [f"- {_plain(each)}" for each in verdict.reasons] + [""]
+    told += _table(("measure", "mean", "95 % interval", "trials"), lines(report))
+    told += ["", _plain(facts(report)), ""]
+    if changes is not None:
+        told += _changed(changes)
+    if failures := report.failures:
+        told += [f"{len(failures):,} failed:", ""]
+        for trial in failures[:_SHOWN]:
+            told.append(f"- {_code(trial.case)}: {_code(shortened(trial.error or '', 120))}")
+    return "\n".join(told).rstrip() + "\n"
+
+
+def _changed(changes: Changes) -> list[str]:
+    rows = [
+        (
+            each.name,
+            number(each.before, each.kind),
+            number(each.after, each.kind),
+            str(each),
+        )
+        for each in changes.measures.values()
+    ]
+    told = [*_table(("measure", "before", "after", "difference"), rows), ""]
+    for each in changes.measures.values():
+        for word, cases in (("broke", each.broke), ("mended", each.mended)):
+            if cases:
+                some = ", ".join(_code(shortened(case, 40)) for case in cases[:_SHOWN])
+                more = f" and {len(cases) - _SHOWN:,} more" if len(cases) > _SHOWN else ""
+                told += [f"{_plain(each.name)}: {len(cases):,} {word}: {some}{more}", ""]
+    return told
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[Iterable[str]]) -> list[str]:
+    told = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    told += [f"| {' | '.join(_plain(cell) for cell in row)} |" for row in rows]
+    return told
+
+
+def _code(text: str) -> str:
+    """A text as code, whatever it holds."""
+    flat = shortened(text, 400).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in _runs(flat)), default=0))
+    space = " " if "`" in flat[:1] + flat[-1:] else ""
+    return f"{fence}{space}{flat}{space}{fence}"
+
+
+def _runs(text: str) -> list[str]:
+    """The backticks that stand together."""
+    return ["`" * len(run) for run in "".join(c if c == "`" else " " for c in text).split()]
+
+
+def _plain(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    return "".join(f"\\{each}" if each in _SIGNS else each for each in shortened(text, 400))
+
+
+_SIGNS = frozenset("\\`*_{}[]<>#|~!@")

@@ -1,0 +1,87 @@
+"""How the numbers of a report are said: rates in per cent, means in three digits, intervals."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from onrecord.evaluation.experiments.report import Measure, Report
+from onrecord.evaluation.statistics import Interval
+from onrecord.records.views.wording import dollars, duration
+
+
+class Line(NamedTuple):
+    """A measure in words: its name, its mean, its interval, and what was left out of it."""
+
+    name: str
+    mean: str
+    interval: str
+    trials: str
+
+
+def lines(report: Report) -> list[Line]:
+    """Every measure of a report, in words; the rate of errors only where there were some."""
+    measures = report.measures.values()
+    return [_line(each) for each in measures if each.name != "error" or each.mean]
+
+
+def number(value: float | None, kind: str) -> str:
+    """A mean: 0.6 is "60.0 %" as a rate, and "0.600" else; "–" where there is none."""
+    if value is None:
+        return "–"
+    if kind == "rate":
+        return f"{100 * value:.1f} %"
+    if value and (abs(value) >= 10_000 or abs(value) < 0.001):
+        return f"{value:.3g}"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+def span(interval: Interval | None, kind: str) -> str:
+    """The two ends of an interval."""
+    if interval is None:
+        return ""
+    if kind == "rate":
+        return f"{100 * interval.low:.1f} – {100 * interval.high:.1f} %"
+    return f"{number(interval.low, kind)} – {number(interval.high, kind)}"
+
+
+def heading(report: Report) -> str:
+    """What was evaluated, on what."""
+    where = f" where {report.slice_of}" if report.slice_of else ""
+    return f"{report.application.name} on {report.dataset.name or 'cases'}{where}"
+
+
+def facts(report: Report) -> str:
+    """How much there was, how long it took, what it cost: one line."""
+    said = [f"{report.cases:,} cases"]
+    if report.repeats > 1:
+        said.append(f"{len(report):,} trials")
+    if failed := len(report.failures):
+        said.append(f"{failed:,} failed")
+    p50, p95 = report.latency(0.5), report.latency(0.95)
+    if p50 is not None and p95 is not None:
+        said.append(f"p50 {duration(p50)}, p95 {duration(p95)}")
+    said.append("no cost" if report.cost == 0 else dollars(report.cost))
+    if report.scoring_cost != 0:
+        said.append(f"scoring {dollars(report.scoring_cost)}")
+    said.append(duration(report.seconds))
+    return " · ".join(said)
+
+
+def _line(measure: Measure) -> Line:
+    trials = f"{measure.count:,}"
+    left_out = [
+        f"{number:,} {why}"
+        for number, why in (
+            (measure.failed, "failed"),
+            (measure.missing, "not scored"),
+            (measure.errors, "not scorable: the scorer failed"),
+        )
+        if number
+    ]
+    if left_out:
+        trials += f" ({', '.join(left_out)})"
+    if measure.labels:
+        shares = ", ".join(f"{name} {count:,}" for name, count in measure.labels.items())
+        return Line(measure.name, "", shares, trials)
+    mean, interval = number(measure.mean, measure.kind), span(measure.interval, measure.kind)
+    return Line(measure.name, mean, interval, trials)

@@ -1,0 +1,187 @@
+"""Two reports on the same cases: paired differences, verdicts, flips; and how they are shown."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from onrecord.errors import UsageError
+from onrecord.evaluation.experiments.changes import compare
+from onrecord.evaluation.experiments.report import Report, Subject
+from onrecord.evaluation.gate import gate
+from onrecord.evaluation.reports.markdown import markdown
+from onrecord.evaluation.reports.page import page, section, write_page
+from onrecord.evaluation.reports.slices import fields, parts
+from onrecord.evaluation.scoring import Facts
+from onrecord.evaluation.statistics import paired_bootstrap
+from onrecord.evaluation.trial import Score, Trial
+
+NASTY = '<script>document.title="run"</script>| `x` [link](http://e.com) \x1b[31m‮'
+
+
+def report(scores: list[float], name: str = "f1", **changes: object) -> Report:
+    trials = tuple(
+        Trial(
+            case=f"c{at}",
+            input=f"question {at} {NASTY}" if at == 1 else f"question {at}",
+            output=f"answer {at}",
+            expected="an answer",
+            metadata={"topic": "abc"[at % 3], "id": at},
+            seconds=0.01 * at,
+            cost=100 * at,
+            record=f"{at:032x}",
+            scores={name: Score(each, "why" if at == 0 else "")},
+        )
+        for at, each in enumerate(scores)
+    )
+    made = Report(
+        application=Subject("app", "1"),
+        dataset=Subject("d", "1"),
+        scorers=(Facts(name),),
+        trials=trials,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def test_a_difference_is_that_of_the_statistics() -> None:
+    random = np.random.default_rng(0)
+    old, new = random.random(50).tolist(), random.random(50).tolist()
+    change = compare(report(old), report(new)).measures["f1"]
+    wanted = paired_bootstrap(new, old)
+    assert change.difference == wanted
+    assert change.before == pytest.approx(np.mean(old)) and change.after == pytest.approx(
+        np.mean(new)
+    )
+
+
+def test_flips_name_the_cases() -> None:
+    change = compare(report([1.0, 1.0, 0.0, 0.4]), report([1.0, 0.2, 1.0, 0.5])).measures["f1"]
+    assert (change.broke, change.mended) == (("c1",), ("c2", "c3"))
+    lower = Facts("f1", better="lower", worst=None)
+    old = report([0.0, 1.0], scorers=(lower,))
+    assert compare(old, report([1.0, 0.0], scorers=(lower,))).measures["f1"].broke == ("c0",)
+    lengths = compare(report([10.0, 20.0]), report([1.0, 0.0])).measures["f1"]
+    assert (lengths.broke, lengths.mended) == ((), ())
+
+
+def test_verdicts_in_words() -> None:
+    good, bad = report([1.0] * 40), report([0.0] * 40)
+    assert compare(bad, good).measures["f1"].verdict == "better"
+    assert compare(good, bad).measures["f1"].verdict == "worse"
+    assert compare(good, good, margin=0.1).measures["f1"].verdict == "equivalent"
+    few = compare(report([1.0, 0.0, 1.0]), report([0.0, 1.0, 1.0])).measures["f1"]
+    assert few.verdict == "inconclusive" and few.words.startswith("inconclusive")
+
+
+def test_repeats_count_as_the_mean_of_their_case() -> None:
+    twice = report([1.0, 0.0])
+    again = tuple(msgspec.structs.replace(t, repeat=1, scores={"f1": Score(0.5)}) for t in twice)
+    change = compare(report([0.0, 0.0]), msgspec.structs.replace(twice, trials=(*twice, *again)))
+    assert change.measures["f1"].after == pytest.approx((0.75 + 0.25) / 2)
+    assert change.measures["f1"].cases == 2
+
+
+def test_other_cases() -> None:
+    with pytest.raises(UsageError, match="only the report after has 'c2'"):
+        compare(report([1.0, 1.0]), report([1.0] * 3))
+    changes = compare(report([1.0] * 5), report([1.0] * 3), intersection=True)
+    assert (changes.cases, changes.only_before, changes.only_after) == (3, 2, 0)
+    other = msgspec.structs.replace(report([1.0]).trials[0], input="something else")
+    with pytest.raises(UsageError, match="asks something else"):
+        compare(report([1.0]), report([1.0], trials=(other,)))
+    with pytest.raises(UsageError, match="no case in common"):
+        compare(report([1.0]), report([1.0], trials=(msgspec.structs.replace(other, case="z"),)))
+
+
+def test_slices_are_found_in_fields_with_few_values() -> None:
+    found = report([1.0] * 9)
+    assert fields(found) == ["topic"]
+    assert [(value, part.cases) for value, part in parts(found, "topic")] == [
+        ("a", 3), ("b", 3), ("c", 3),
+    ]  # fmt: skip
+
+
+def test_texts_and_documents() -> None:
+    changes = compare(report([1.0, 0.0, 1.0]), report([1.0, 1.0, 0.0]))
+    assert "f1: 1 broke: c2" in str(changes) and "f1: 1 mended: c1" in str(changes)
+    assert json.loads(msgspec.json.encode(changes.document()))["measures"]["f1"]["broke"] == ["c2"]
+    told = str(report([1.0, 0.0]))
+    assert told.splitlines()[0] == "app on d" and "0.500" in told
+
+
+def test_markdown_shows_what_cases_say_as_it_is() -> None:
+    found = report([1.0, 0.0, 1.0])
+    failed = Trial(case="x`|<b>", input="?", error=NASTY)
+    found = msgspec.structs.replace(found, trials=(*found.trials, failed))
+    text = markdown(found, compare(found, found), gate("f1 > 0.9", found))
+    assert "**Gate not passed:** `f1 > 0.9`" in text
+    assert "`` x`\\|<b> ``" in text or "``x`\\|<b>``" in text
+    outside = re.sub(r"(`+).+?\1", "", text)
+    assert "<script>" not in outside and "\x1b" not in text
+
+
+def test_a_page_is_written_whole_and_says_all(tmp_path: Path) -> None:
+    before, after = report([1.0, 0.0, 1.0, 0.2] * 5), report([1.0, 1.0, 0.0, 0.2] * 5)
+    failed = Trial(case="boom", input="?", error="ValueError: <b>no</b>")
+    after = msgspec.structs.replace(after, trials=(*after.trials, failed))
+    changes = compare(before, after, intersection=True)
+    path = write_page(tmp_path / "new" / "report.html", after, changes)
+    text = path.read_text()
+    for part in ("Measures", "Against the baseline", "Slices", "Failures", "Worst trials", "cost"):
+        assert part in text
+    assert "<script" not in text and "&lt;script&gt;" in text and "ValueError: &lt;b&gt;" in text
+    assert "http://" not in re.sub(r"http://e\.com", "", text) and "https://" not in text
+    assert "<table>" in section(after)
+
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.mark.skipif(BROWSER is None, reason="Debian's chromium is not here")
+def test_a_browser_shows_the_page_with_its_style_and_runs_nothing(tmp_path: Path) -> None:
+    found = report([1.0, 0.5, 0.0, 0.25] * 4)
+    path = tmp_path / "report.html"
+    path.write_text(page(found, compare(found, report([0.5] * 16))), "utf-8")
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    shown = subprocess.run(
+        [*command, f"--user-data-dir={tmp_path / 'profile'}", f"file://{path}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+    assert "<title>app on d</title>" in shown and shown.count("<svg") > 5
+    picture = tmp_path / "report.png"
+    subprocess.run(
+        [
+            *command[:-1],
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=900,1200",
+            f"--screenshot={picture}",
+            f"file://{path}",
+        ],
+        capture_output=True,
+        timeout=60,
+    )
+    assert _has_colour(picture)
+
+
+def _has_colour(picture: Path) -> bool:
+    """Whether the marks of the charts were drawn: the style was applied, its hash is right."""
+    from matplotlib.image import imread
+
+    pixels = imread(picture)[..., :3]
+    spread = pixels.max(axis=-1) - pixels.min(axis=-1)
+    return bool((spread > 0.3).sum() > 200)
+
+
+def test_a_margin_for_each_measure() -> None:
+    old, new = report([1.0] * 300), report([1.0] * 299 + [0.0])
+    assert compare(old, new, margin={"f1": 0.05}).measures["f1"].verdict == "equivalent"
+    assert compare(old, new, margin={"other": 0.05}).measures["f1"].verdict == "inconclusive"

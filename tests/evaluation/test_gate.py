@@ -1,0 +1,160 @@
+"""Gates: one expression, an answer, and the reasons."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onrecord.errors import UsageError
+from onrecord.evaluation.experiments.report import Report, Subject
+from onrecord.evaluation.gate import gate
+from onrecord.evaluation.scoring import Facts
+from onrecord.evaluation.trial import Score, Trial
+
+
+def report(rights: list[bool], *, cost: int | None = 1_000_000, failed: int = 0) -> Report:
+    trials = [
+        Trial(
+            case=str(at),
+            input=at,
+            output="x",
+            seconds=0.1 * (at + 1),
+            cost=cost,
+            scores={"exact": Score(right), "cited.precision": Score(0.5), "tone": Score("warm")},
+        )
+        for at, right in enumerate(rights)
+    ]
+    trials += [
+        Trial(case=f"f{at}", input=at, error="ValueError: no", cost=0) for at in range(failed)
+    ]
+    return Report(
+        application=Subject("app", "1"),
+        dataset=Subject("d", "1"),
+        scorers=(Facts("exact"), Facts("cited"), Facts("tone", better=None, worst=None)),
+        trials=tuple(trials),
+    )
+
+
+EIGHT = report([True] * 8 + [False] * 2)
+
+
+@pytest.mark.parametrize(
+    ("expression", "passed"),
+    [
+        ("exact >= 0.8", True),
+        ("exact > 0.8", False),
+        ("0.7 < exact < 0.9", True),
+        ("exact >= 0.8 and p95 < 0.5", False),
+        ("exact >= 0.9 or cited.precision == 0.5", True),
+        ("not exact < 0.5", True),
+        ("low(exact) > 0.4 and high(exact) <= 1", True),
+        ("high(exact) < low(exact)", False),
+        ("cost <= 10 and cases == 10 and trials == 10", True),
+        ("cost / cases <= 0.5", False),
+        ("exact * 2 - 0.6 >= 1 + 0", True),
+        ("exact - 0.8 == 0 and error == 0", True),
+        ("p50 <= 0.5", True),
+        ("exact > -1", True),
+        ("True", True),
+    ],
+)
+def test_expressions(expression: str, passed: bool) -> None:
+    verdict = gate(expression, EIGHT)
+    assert verdict.passed is passed and bool(verdict) is passed
+    assert verdict.reasons or expression == "True"
+
+
+def test_reasons_say_what_was_found() -> None:
+    verdict = gate("exact >= 0.9 and p95 < 2", EIGHT)
+    assert verdict.reasons == (
+        "exact >= 0.9: does not hold (exact is 0.8)",
+        "p95 < 2: holds (p95 is 1)",
+    )
+
+
+@pytest.mark.parametrize(
+    "expression", ["cost < 5", "not cost > 5", "tone > 0.5", "not tone > 0.5", "1 / error > 0"]
+)
+def test_what_is_not_known_passes_nothing(expression: str) -> None:
+    verdict = gate(expression, report([True] * 5, cost=None))
+    assert not verdict.passed
+    assert any("is not known" in reason or "divides" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("exct >= 0.8", r"`exct` is no measure \(column 1 .*Did you mean 'exact'"),
+        ("exact >=", "cannot be read"),
+        ("exact", "nothing that holds"),
+        ("exact + 1", "nothing that holds"),
+        ("exact in (1, 2)", "no number that a gate knows"),
+        ("exact is 1", "compares in a way"),
+        ("worse(exact)", "does not name the baseline"),
+        ("worse(baseline, margn=1)", "has no 'margn'"),
+        ("equivalent(baseline)", "needs a margin"),
+        ("worse(baseline)", "none was given"),
+        ("__import__('os').system('true') == 0", "no number that a gate knows"),
+        ("(lambda: 1)() == 1", "no number that a gate knows"),
+        ("exact.__class__ == 1", "is no measure"),
+        ("[x for x in (1,)] == 1", "no number that a gate knows"),
+        ("low(nothing) > 0", "there is no measure 'nothing'"),
+        ("1 < 'a'", "no number"),
+        ("", "cannot be read"),
+        ("(" * 300 + "1" + ")" * 300 + " < 2", "cannot be read"),
+        ("1 < 2 or " * 400 + "1 < 2", "2,000 characters"),
+    ],
+)
+def test_what_cannot_be_read_is_said(expression: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        gate(expression, EIGHT)
+
+
+@given(st.text(alphabet="exact01.<>=andornt ()+-*/,'_[]{}:", max_size=40))
+def test_whatever_is_written_is_an_answer_or_one_sentence(expression: str) -> None:
+    try:
+        verdict = gate(expression, EIGHT)
+    except UsageError as error:
+        assert re.search(r"\w", str(error)) and "\n" not in error.what
+    else:
+        assert isinstance(verdict.passed, bool)
+
+
+def against(before: list[bool], after: list[bool], expression: str) -> Any:
+    return gate(expression, report(after), report(before))
+
+
+def test_verdicts_against_a_baseline() -> None:
+    good, bad = [True] * 90 + [False] * 10, [True] * 60 + [False] * 40
+    assert not against(good, bad, "not worse(baseline)")
+    assert against(bad, good, "not worse(baseline)") and against(
+        bad, good, "better(baseline, exact)"
+    )
+    assert not against(bad, good, "better(baseline)")  # cited.precision is what it was
+    assert against(good, good[::-1][::-1], "equivalent(baseline, exact, margin=0.05)")
+    said = against(good, bad, "not worse(baseline, exact, margin=0.02)")
+    assert said.reasons == (f"exact: {said.reasons[0][7:]}",) and "worse" in said.reasons[0]
+
+
+def test_a_difference_within_the_margin_is_not_worse() -> None:
+    before, after = [True] * 2000, [True] * 1996 + [False] * 4
+    six = [True] * 1990 + [False] * 10
+    assert "worse" in against(before, six, "worse(baseline, exact)").reasons[0]
+    assert not against(before, six, "worse(baseline, exact, margin=0.02)")
+    assert against(before, after, "equivalent(baseline, exact, margin=0.02)")
+
+
+def test_other_cases_are_refused_or_left_out_when_asked() -> None:
+    before, after = report([True] * 10), report([True] * 9)
+    with pytest.raises(UsageError, match=r"only the report before has '9'.*9 are shared"):
+        gate("not worse(baseline)", after, before)
+    assert gate("not worse(baseline)", after, before, intersection=True)
+
+
+def test_failures_count() -> None:
+    verdict = gate("exact >= 0.8 and error <= 0.1", report([True] * 8, failed=4))
+    assert not verdict and verdict.reasons[0].endswith("(exact is 0.6667)")

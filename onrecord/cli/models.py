@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import textwrap
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +15,7 @@ from onrecord.cli.records_options import options
 from onrecord.cli.records_screen import say_table, width
 from onrecord.errors import UsageError
 from onrecord.models.hub.filters import Filters, short
+from onrecord.records.views.drawing import wide
 from onrecord.records.views.wording import flat
 
 if TYPE_CHECKING:
@@ -20,7 +24,9 @@ if TYPE_CHECKING:
     from onrecord.models.hub.card import ModelFacts
     from onrecord.models.hub.search import Listing
 
-app = typer.Typer(help="Find a model, and see what is known of it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Find models, compare them, and look at tokenizers and embeddings.", no_args_is_help=True
+)
 
 
 def _filter(help: str, *names: str) -> Any:
@@ -51,42 +57,38 @@ Offline = Annotated[
 Timeout = Annotated[float, typer.Option(help="Seconds that the Hub may take.", min=0.1, max=3600)]
 
 
-def filters_of(
-    *,
-    words: Words = "",
-    task: Task = None,
-    license: License = None,
-    language: Languages = None,
-    min_params: MinParams = None,
-    max_params: MaxParams = None,
-    min_downloads: MinDownloads = None,
-    min_likes: MinLikes = None,
-    updated_since: UpdatedSince = None,
-    base: Base = None,
-    sort: Sort = "downloads",
-    limit: Limit = 20,
-) -> Filters:
-    """The filters that the options of a command stand for."""
-    return Filters(
-        words=words,
-        task=task,
-        license=license,
-        languages=tuple(language or ()),
-        min_params=min_params,
-        max_params=max_params,
-        min_downloads=min_downloads,
-        min_likes=min_likes,
-        updated_since=updated_since,
-        base=base.removeprefix("hf:") if base is not None else None,
-        sort=sort,  # type: ignore[arg-type]  # the search checks it, and says which there are
-        limit=limit,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The options that say which models to look for."""
+
+    words: Words = ""
+    task: Task = None
+    license: License = None
+    language: Languages = None
+    min_params: MinParams = None
+    max_params: MaxParams = None
+    min_downloads: MinDownloads = None
+    min_likes: MinLikes = None
+    updated_since: UpdatedSince = None
+    base: Base = None
+    sort: Sort = "downloads"
+    limit: Limit = 20
+
+    def filters(self) -> Filters:
+        """The same as filters; the search says what is wrong with them."""
+        given: dict[str, Any] = asdict(self)
+        languages, base = given.pop("language"), given.pop("base")
+        return Filters(
+            **given,
+            languages=tuple(languages or ()),
+            base=base.removeprefix("hf:") if base is not None else None,
+        )
 
 
 @app.command("search")
-@options(filters=filters_of)
+@options(wanted=Wanted)
 def search_models(
-    filters: Filters, offline: Offline = False, timeout: Timeout = 30.0, json: AsJson = False
+    wanted: Wanted, offline: Offline = False, timeout: Timeout = 30.0, json: AsJson = False
 ) -> None:
     """Search the Hugging Face Hub for models.
 
@@ -95,11 +97,11 @@ def search_models(
     """
     from onrecord.models.hub.search import search
 
-    found = search.run(filters, offline=offline, seconds=timeout)
+    found = search.run(wanted.filters(), offline=offline, seconds=timeout)
     if json:
         print_json(found)
         return
-    _say_listing(found, filters)
+    _say_listing(found, wanted.sort)
 
 
 @app.command()
@@ -107,7 +109,9 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="OWNER/NAME on the Hub, a folder, or embedded:minilm.", show_default=False
+            help="OWNER/NAME on the Hub, a folder, or embedded:minilm.",
+            metavar="NAME",
+            show_default=False,
         ),
     ],
     offline: Offline = False,
@@ -134,17 +138,41 @@ def show(
         complain(f"note: {flat(warning)}")
 
 
-def _say_listing(found: Listing, filters: Filters) -> None:
+def _say_listing(found: Listing, sort: str) -> None:
+    left_out: list[str] = []
     if found.models:
-        heads = ("model", "licence", "languages", "parameters", "downloads", "likes", "updated")
-        say_table(heads, [_row(each) for each in found], left=3)
-        order = "trend" if filters.sort == "trending" else filters.sort
+        everything = dict(zip(_HEADS, zip(*map(_row, found), strict=True), strict=True))
+        columns, left_out = _fitting(everything, sort)
+        names = sum(head in _HEADS[:3] for head in columns)
+        say_table(list(columns), list(zip(*columns.values(), strict=True)), left=names)
+        order = "trend" if sort == "trending" else sort
         say(f"{plural(len(found), 'model')}, by {order}. See one: onrecord models show NAME")
     else:
         say("There is no model like this. Leave out a filter, or allow more parameters.")
     _say_cached(found.cached, found.as_of)
+    if left_out:
+        complain(f"note: the terminal is too narrow for {', '.join(left_out)}; --json has all")
     for note in found.notes:
         complain(f"note: {flat(note)}")
+
+
+Columns = dict[str, tuple[str, ...]]
+
+
+def _fitting(columns: Columns, sort: str) -> tuple[Columns, list[str]]:
+    """The columns that a terminal has room for, and the heads of others: what the models are called
+    is the answer, and is not cut for what `show` tells of each one. What they are sorted by stays.
+    """
+    sizes = {head: max(map(wide, (head, *cells))) for head, cells in columns.items()}
+    left_out: list[str] = []
+    for head in _SPARE if sys.stdout.isatty() else ():
+        if sum(sizes.values()) + 2 * (len(sizes) - 1) <= width():
+            break
+        if head == sort:
+            continue
+        del sizes[head]
+        left_out.append(head)
+    return {head: columns[head] for head in sizes}, left_out
 
 
 def _row(found: ModelFacts) -> tuple[str, ...]:
@@ -200,8 +228,6 @@ def _stored(stored: Any) -> str:
 
 def _say_fact(label: str, value: str) -> None:
     """A label and its value, wrapped at the width of the terminal; nothing in it ends the line."""
-    import textwrap
-
     room = max(width() - _LABEL - 2, 20)
     lines = textwrap.wrap(flat(value), room, break_on_hyphens=False) or [""]
     for at, line in enumerate(lines):
@@ -231,6 +257,8 @@ def _size(count: int) -> str:
     return f"{count} B"
 
 
+_HEADS = ("model", "licence", "languages", "parameters", "downloads", "likes", "updated")
+_SPARE = ("likes", "languages", "updated", "downloads")
 _LANGUAGES = 4
 _LABEL = 15
 _UNSAID = "not said"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from onrecord.cli.models_tokens import names_in, read_file
 from onrecord.cli.output import AsJson, complain, plural, print_json, say
+from onrecord.cli.records_options import options
 from onrecord.cli.records_screen import say_table
 from onrecord.errors import LoadError, StorageError, UsageError
 from onrecord.records.views.wording import flat
+
+if TYPE_CHECKING:
+    from onrecord.models.embeddings.map import EmbeddingMap
 
 
 class Texts(NamedTuple):
@@ -22,6 +27,39 @@ class Texts(NamedTuple):
     labels: list[str]
 
 
+def _points(help: str) -> Any:
+    return typer.Option(help=help, rich_help_panel="What a point is")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Points:
+    """The options that say what is drawn of a file."""
+
+    by: Annotated[str, _points("line, sentence or word.")] = "line"
+    labels: Annotated[
+        str | None,
+        _points("What the points are coloured by: a file with a label a line, or a column."),
+    ] = None
+    column: Annotated[str | None, _points("The column of the text, in a table.")] = None
+
+    def texts(self, file: Path) -> Texts:
+        """The texts of a file, cut into points. Raises UsageError, LoadError."""
+        if self.by not in ("line", "sentence", "word"):
+            raise UsageError(f"there is no --by {self.by}", cure="Use line, sentence or word.")
+        if file.suffix.lower() in _TABLES:
+            rows = _rows(file, self.column, self.labels)
+            return _sentences(rows) if self.by == "sentence" else rows
+        if self.column is not None:
+            raise UsageError(
+                "--column is for tables", where=str(file), cure="Name a .csv, .tsv or .jsonl file."
+            )
+        lines = _lines(file)
+        if self.by == "sentence":
+            lines = _sentences(Texts(["\n".join(lines)], [])).texts
+        return Texts(lines, [] if self.labels is None else _label_lines(self.labels))
+
+
+@options(points=Points)
 def draw_map(
     file: Annotated[
         Path,
@@ -31,6 +69,7 @@ def draw_map(
             show_default=False,
         ),
     ],
+    points: Points,
     with_: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,18 +77,6 @@ def draw_map(
             help="bow, tfidf, word2vec, or an embedder: embedded:minilm, hf:NAME, openai:NAME.",
             show_default="tfidf,embedded:minilm",
         ),
-    ] = None,
-    by: Annotated[str, typer.Option(help="What a point is: line, sentence or word.")] = "line",
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="What the points are coloured by: a file with a label a line, or a column.",
-            show_default=False,
-        ),
-    ] = None,
-    column: Annotated[
-        str | None,
-        typer.Option(help="The column of the text, in a table.", show_default=False),
     ] = None,
     projection: Annotated[str, typer.Option(help="pca, or tsne.")] = "pca",
     most: Annotated[
@@ -68,11 +95,11 @@ def draw_map(
     from onrecord.models.embeddings.map import embedding_map
 
     _check_target(out)
-    given = _texts(file, by, column, labels)
+    given = points.texts(file)
     found = embedding_map.run(
         given.texts,
         views=names_in(with_) or ("tfidf", "embedded:minilm"),
-        by_word=by == "word",
+        by_word=points.by == "word",
         groups=given.labels,
         projection=projection,
         most=most,
@@ -80,7 +107,11 @@ def draw_map(
     notes = (*found.notes, *_write(out, found, file.name))
     if json:
         print_json({"out": str(out), "map": found, "notes": notes})
-        return
+    else:
+        _say_map(found, out, notes)
+
+
+def _say_map(found: EmbeddingMap, out: Path, notes: Sequence[str]) -> None:
     rows = [(each.name, f"{each.dimensions:,}", _held(each.held)) for each in found.maps]
     say_table(("embedding", "dimensions", "held by the two drawn"), rows, left=1)
     say(f"{plural(len(found.labels), 'point')} in {flat(str(out))}")
@@ -106,11 +137,9 @@ def _check_target(out: Path) -> None:
         raise StorageError("this is a folder", where=str(out), cure="Name a file in it.")
 
 
-def _write(out: Path, found: object, title: str) -> tuple[str, ...]:
-    from onrecord.models.embeddings.map import EmbeddingMap
+def _write(out: Path, found: EmbeddingMap, title: str) -> tuple[str, ...]:
     from onrecord.records.whole_file import write, write_bytes
 
-    assert isinstance(found, EmbeddingMap)
     try:
         if out.suffix.lower() == ".png":
             from onrecord.models.embeddings.picture import picture
@@ -130,22 +159,6 @@ def _write(out: Path, found: object, title: str) -> tuple[str, ...]:
         ) from None
 
 
-def _texts(file: Path, by: str, column: str | None, labels: str | None) -> Texts:
-    """The texts of a file. Raises UsageError, LoadError."""
-    if by not in ("line", "sentence", "word"):
-        raise UsageError(f"there is no --by {by}", cure="Use line, sentence or word.")
-    if file.suffix.lower() in _TABLES:
-        return _cut(_rows(file, column, labels), by)
-    if column is not None:
-        raise UsageError(
-            "--column is for tables", where=str(file), cure="Name a .csv, .tsv or .jsonl file."
-        )
-    lines = [line.strip() for line in read_file(file).split("\n") if line.strip()]
-    if by == "sentence":
-        lines = _cut(Texts(["\n".join(lines)], []), by).texts
-    return Texts(lines, [] if labels is None else _label_lines(labels))
-
-
 def _label_lines(labels: str) -> list[str]:
     if not Path(labels).is_file():
         raise UsageError(
@@ -153,7 +166,11 @@ def _label_lines(labels: str) -> list[str]:
             where=labels,
             cure="Name a file with a label a line; columns are for .csv, .tsv and .jsonl.",
         )
-    return [line.strip() for line in read_file(Path(labels)).split("\n") if line.strip()]
+    return _lines(Path(labels))
+
+
+def _lines(file: Path) -> list[str]:
+    return [line.strip() for line in read_file(file).split("\n") if line.strip()]
 
 
 def _rows(file: Path, column: str | None, labels: str | None) -> Texts:
@@ -162,30 +179,28 @@ def _rows(file: Path, column: str | None, labels: str | None) -> Texts:
 
     if not file.is_file():
         raise UsageError("there is no such file", where=str(file), cure="Look at its name.")
-    texts, groups = [], []
+    texts, found = [], []
     for row in load(file, Fields(text=column), file.name):
         if isinstance(row, Failure):
             raise LoadError(row.reason, where=str(file), cure="Mend that row, or take it out.")
         texts.append(row.text)
-        if labels is None:
-            continue
-        if labels not in row.metadata:
-            there = ", ".join(sorted(row.metadata)) or "none"
-            raise UsageError(
-                f"there is no column '{labels}' in a row",
-                where=str(file),
-                cure=f"Beside the text there are: {there}.",
-            )
-        groups.append(str(row.metadata[labels]))
-    return Texts(texts, groups)
+        found.append(row.metadata)
+    if labels is None:
+        return Texts(texts, [])
+    if not any(labels in row for row in found):
+        there = ", ".join(sorted({name for row in found for name in row}))
+        raise UsageError(
+            f"no row has a column '{labels}'",
+            where=str(file),
+            cure=f"Beside the text there are: {there or 'none'}.",
+        )
+    return Texts(texts, [str(row.get(labels, "")) for row in found])
 
 
-def _cut(rows: Texts, by: str) -> Texts:
-    """Sentences with the label of their row, where sentences are asked for."""
+def _sentences(rows: Texts) -> Texts:
+    """The sentences of texts, each with the label of its text."""
     from onrecord.sentences import sentence_spans
 
-    if by != "sentence":
-        return rows
     labels: Sequence[str] = rows.labels or [""] * len(rows.texts)
     cut = [
         (text[start:end], label)

@@ -17,7 +17,8 @@ from onrecord.records.views.drawing import padded, wide
 from onrecord.records.views.wording import flat, visible
 
 if TYPE_CHECKING:
-    from onrecord.models.tokenizers.tokenizing import Comparison, Piece, Tokenized
+    from onrecord.models.tokenizers.pieces import Piece
+    from onrecord.models.tokenizers.tokenizing import Comparison, Tokenized
 
 With = Annotated[
     list[str] | None,
@@ -103,7 +104,11 @@ def text_of(given: str) -> str:
     if is_folder and given:
         raise UsageError("this is a folder", where=given, cure="Name a file in it.")
     if given and len(given.split()) == 1 and Path(given).suffix in _SUFFIXES:
-        raise UsageError("there is no such file", where=given, cure="A text has more words.")
+        raise UsageError(
+            "there is no such file",
+            where=given,
+            cure="Check its name; to cut these words themselves, give them on standard input (-).",
+        )
     return given
 
 
@@ -171,7 +176,7 @@ def _shown(pieces: Sequence[Piece], text: str) -> Iterator[Words]:
 def _lines(words: Sequence[Words], room: int) -> Iterator[list[Words]]:
     line: list[Words] = []
     used = 0
-    for each in words:
+    for each in (part for word in words for part in _parts(word, room)):
         if used + wide(each.text) > room and line:
             yield line
             line, used = [], 0
@@ -181,6 +186,18 @@ def _lines(words: Sequence[Words], room: int) -> Iterator[list[Words]]:
         used += wide(each.text)
     if line:
         yield line
+
+
+def _parts(words: Words, room: int) -> Iterator[Words]:
+    """The words, cut where they are longer than a line."""
+    text = words.text
+    while wide(text) > room:
+        end = room
+        while wide(text[:end]) > room:
+            end -= 1
+        yield Words(text[:end], words.style)
+        text = text[end:]
+    yield Words(text, words.style)
 
 
 def _seen(text: str) -> str:

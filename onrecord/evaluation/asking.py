@@ -38,7 +38,7 @@ class Asking(Protocol):
         """Raises UsageError where some input cannot be asked about, before anything is sent."""
 
     async def ask(self, model: Model, input: Any) -> Any:
-        """The model's answer, on the record. Raises ModelError."""
+        """The model's answer, on the record. Raises ModelError, UsageError, LoadError."""
 
 
 class Words:
@@ -121,7 +121,9 @@ class Tasked:
     """
 
     def __init__(self, name: str, **options: Any) -> None:
-        task(name, **options)
+        takes = task(name, **options).flow.signature
+        _, *arguments = takes.parameters.values()  # the first is the object that holds the options
+        self._takes = takes.replace(parameters=arguments)
         self.name = name
         self._options = options
 
@@ -131,13 +133,26 @@ class Tasked:
         return content_key(self.name, plain(self._options))
 
     def check(self, inputs: Iterable[Any]) -> None:
-        """Raises UsageError for an input that is neither a text nor an object."""
+        """Raises UsageError for an input that is neither a text nor an object of the arguments."""
         for input in inputs:
             if not isinstance(input, str | dict):
                 raise UsageError(
                     f"a task reads texts, and a case's input is {type(input).__name__}",
                     where=f"task {self.name}",
+                    cure="Make it a text, or an object with the task's arguments.",
                 )
+            if isinstance(input, dict):
+                self._check_fields(input)
+
+    def _check_fields(self, input: dict[str, Any]) -> None:
+        try:
+            self._takes.bind(**input)
+        except TypeError as error:
+            raise UsageError(
+                f"a case's input does not fit: {error}",
+                where=f"task {self.name}",
+                cure=f"As an object the task takes {', '.join(self._takes.parameters)}.",
+            ) from None
 
     async def ask(self, model: Model, input: Any) -> Any:
         """The value of the task's result."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from onrecord.calling import Operation
-from onrecord.errors import ModelError, UsageError
+from onrecord.errors import LoadError, ModelError, UsageError
 from onrecord.evaluation.asking import Asking, asking
 from onrecord.evaluation.comparison import Comparison, ModelResult, Outcome, Scores
 from onrecord.evaluation.dataset import Case, Dataset
@@ -59,10 +59,10 @@ async def compare_models(
     decides which model is best. `concurrent`: so many cases at once; models take turns, so that
     none is in another one's way. `resume`: take answers that are on record already.
 
-    A model that does not answer is data: the case counts 0. Models in this process answer one case
-    before their time is taken, so that loading them is no latency. Raises UsageError before
-    anything is asked where models, cases or prompts do not fit; LimitError where a budget around
-    ends, and then what was answered is on record.
+    A model that does not answer is data, and so is a prompt or a task that refuses a case: it
+    counts 0. Models in this process answer one case before their time is taken, so that loading
+    them is no latency. Raises UsageError before anything is asked where models, cases or prompts do
+    not fit; LimitError where a budget around ends, and then what was answered is on record.
     """
     askings = _askings(ask)
     answering = [model_named(each) for each in models]
@@ -81,24 +81,11 @@ async def compare_models(
     }
     with call("flow", "compare_models", asked, version=dataset.version) as this, shown() as report:
         work = _Work(dataset, scorers, concurrent, _Earlier.open() if resume else None)
-        results = []
         try:
-            for number, each in enumerate(contestants):
-                done = number * len(dataset)
-                told = _telling(report, each, done, len(contestants) * len(dataset))
-                results.append(await work.result(each, told))
+            results = await work.results(contestants, report)
         finally:
             work.close()
-        compared = Comparison(
-            dataset=dataset.name,
-            version=dataset.version,
-            cases=len(dataset),
-            scored=work.scored,
-            scorers=tuple(_name(each) for each in scorers),
-            concurrent=concurrent,
-            results=tuple(results),
-            run=this.run,
-        )
+        compared = work.comparison(results, this.run)
         this.output = _summary(compared)
         return compared
 
@@ -140,8 +127,30 @@ class _Work:
         """How many cases say what is expected."""
         return sum(case.expected is not None for case in self._dataset)
 
-    async def result(self, who: _Contestant, told: Callable[[], None]) -> ModelResult:
-        """What a model makes of all cases."""
+    async def results(
+        self, contestants: Sequence[_Contestant], report: Callable[[Progress], None]
+    ) -> tuple[ModelResult, ...]:
+        """What each of them makes of all cases, one after another."""
+        cases, results = len(self._dataset), []
+        for number, each in enumerate(contestants):
+            told = _telling(report, each, number * cases, len(contestants) * cases)
+            results.append(await self._result(each, told))
+        return tuple(results)
+
+    def comparison(self, results: tuple[ModelResult, ...], run: str) -> Comparison:
+        """The results side by side."""
+        return Comparison(
+            dataset=self._dataset.name,
+            version=self._dataset.version,
+            cases=len(self._dataset),
+            scored=self.scored,
+            scorers=tuple(_name(each) for each in self._scorers),
+            concurrent=self._concurrent,
+            results=results,
+            run=run,
+        )
+
+    async def _result(self, who: _Contestant, told: Callable[[], None]) -> ModelResult:
         known = await self._known(who)
         outcomes: dict[str, Outcome] = {}
         left = [case for case in self._dataset if case.id not in known]
@@ -256,7 +265,7 @@ async def _outcome(who: _Contestant, case: Case) -> Outcome:
                 prediction = plain(await who.asking.ask(who.model, case.input))
                 seconds = time.perf_counter() - began
                 this.output = _Kept(prediction, seconds, watch.cost, watch.usage)
-        except ModelError as failed:
+        except _NO_ANSWER as failed:
             seconds, error = time.perf_counter() - began, str(failed)
     return Outcome(case.id, prediction, seconds, watch.cost, watch.usage, error, record)
 
@@ -282,7 +291,7 @@ def _kept(record: Record) -> _Kept | None:
 async def _warmed(who: _Contestant, case: Case) -> float:
     """Seconds until a model in this process has answered for the first time: it loads itself."""
     began = time.perf_counter()
-    with suppress(ModelError), call("step", "warm_up", who.question(case)):
+    with suppress(*_NO_ANSWER), call("step", "warm_up", who.question(case)):
         await who.asking.ask(who.model, case.input)
     return time.perf_counter() - began
 
@@ -335,7 +344,9 @@ def _check(
         )
     if not len(dataset):
         raise UsageError(
-            "there is nothing to compare on: the dataset has no cases", where=dataset.name
+            "there is nothing to compare on: the dataset has no cases",
+            where=dataset.name,
+            cure="Write some into it, a JSON object with 'input' and 'expected' a line.",
         )
     if concurrent < 1:
         raise UsageError(f"concurrent={concurrent} asks nobody", cure="Give at least 1.")
@@ -347,7 +358,8 @@ def _check(
         for name in names:
             if names.count(name) > 1:
                 raise UsageError(
-                    f"two {noun} have the name '{name}'", cure="Nobody could tell them apart."
+                    f"two {noun} have the name '{name}': nobody could tell them apart",
+                    cure="Name each once, or give them names of their own.",
                 )
     for each in askings:
         each.check(case.input for case in dataset)
@@ -376,3 +388,6 @@ def _name(scorer: Scorer) -> str:
 
 
 _STEP = "answer_case"
+_NO_ANSWER = (ModelError, UsageError, LoadError)
+"""Errors that belong to one case and one model. Others (a limit, a deadline, a full disk, a call
+that a cassette does not hold) would meet every case after it, and end the comparison."""

@@ -103,7 +103,7 @@ class Difference(msgspec.Struct, frozen=True):
         """In words: "worse", "better", or "within noise"."""
         if self.interval.within_noise:
             return "within noise"
-        return "worse" if self.interval.value < 0 else "better"
+        return "worse" if self.interval.mean < 0 else "better"
 
 
 class Comparison(msgspec.Struct, frozen=True, dict=True):
@@ -191,7 +191,7 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
             [
                 self.label(each),
                 _head(each.scorer),
-                f"{each.interval.value:+.3f}",
+                f"{each.interval.mean:+.3f}",
                 f"{each.interval.low:+.3f}",
                 f"{each.interval.high:+.3f}",
                 each.verdict,
@@ -205,13 +205,18 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
         heads, rows = self.table()
         lines = [*_laid_out(heads, rows, left=1), ""]
         heads, rows = self.difference_table()
-        if self.best is not None and rows:
-            lines.append(
-                f"best: {self.label(self.best)}. Beside it, on the same {self.scored} cases:"
-            )
-            lines += [*_laid_out(heads, rows, left=2), ""]
+        if rows:
+            lines += [self.heading, *_laid_out(heads, rows, left=2), ""]
         lines.append(self.summary)
         return "\n".join([*lines, *(f"note: {flat(note)}" for note in self.notes)])
+
+    @property
+    def heading(self) -> str:
+        """What stands above the table of differences; empty where no model is best."""
+        if self.best is None:
+            return ""
+        cases = f"case{'s' * (self.scored != 1)}"
+        return f"best: {self.label(self.best)}. Beside it, on the same {self.scored:,} {cases}:"
 
     @property
     def summary(self) -> str:
@@ -232,7 +237,7 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
                 "differences": [
                     {
                         **{name: getattr(each, name) for name in ("model", "ask", "scorer")},
-                        "value": each.interval.value,
+                        "value": each.interval.mean,
                         "low": each.interval.low,
                         "high": each.interval.high,
                         "level": each.interval.level,
@@ -248,6 +253,18 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
 
 
 def _notes(comparison: Comparison) -> Iterator[str]:
+    yield from _on_scores(comparison)
+    local = [each for each in comparison.results if each.memory is not None]
+    if len(local) > 1:
+        yield (
+            f"the memory of {comparison.label(local[0])}, the first in this process, includes the "
+            "libraries that it needed"
+        )
+    for each in comparison.results:
+        yield from _on_result(comparison.label(each), each)
+
+
+def _on_scores(comparison: Comparison) -> Iterator[str]:
     results, cases = comparison.results, comparison.cases
     if not comparison.scored:
         yield "no case says what is expected, so nothing is scored"
@@ -255,33 +272,32 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         yield f"{comparison.scored:,} of {cases:,} cases say what is expected; only they are scored"
     if 0 < comparison.scored < _FEW and len(results) > 1:
         yield (
-            f"{comparison.scored} cases are few: intervals of fewer than {_FEW} are too narrow, "
-            "and a p95 of them is about the slowest answer"
+            f"{comparison.scored} cases are few: intervals of fewer than {_FEW} are rough, and a "
+            "p95 of them is about the slowest answer"
         )
-    local = [each for each in results if each.memory is not None]
-    if len(local) > 1:
+    if (best := comparison.best) is not None:
+        scorer = comparison.scorers[0]
+        equal = [each for each in results if each.quality.get(scorer) == best.quality[scorer]]
+        if len(equal) > 1:
+            names = ", ".join(map(comparison.label, equal))
+            yield f"{names} are equally good by {_head(scorer)}; the first is taken for the best"
+
+
+def _on_result(name: str, each: ModelResult) -> Iterator[str]:
+    cases = len(each.outcomes)
+    if each.failures:
+        first = next(one.error for one in each.outcomes if one.error is not None)
+        counts = "" if not each.answered else "; they count 0"
+        yield f"{name}: {each.failures:,} of {cases:,} cases without an answer{counts}. " + (
+            f"The first: {first}"
+        )
+    if reused := sum(one.reused for one in each.outcomes):
         yield (
-            f"the memory of {comparison.label(local[0])}, the first in this process, includes the "
-            "libraries that it needed"
+            f"{name}: {reused:,} of {cases:,} answers were on record; their times and costs are "
+            "those of then"
         )
-    for each in results:
-        if each.failures:
-            first = next(one.error for one in each.outcomes if one.error is not None)
-            counts = "" if not each.answered else "; they count 0"
-            yield (
-                f"{comparison.label(each)}: {each.failures:,} of {cases:,} cases without an "
-                f"answer{counts}. The first: {first}"
-            )
-        if reused := sum(one.reused for one in each.outcomes):
-            yield (
-                f"{comparison.label(each)}: {reused:,} of {cases:,} answers were on record; their "
-                "times and costs are those of then"
-            )
-        if each.unpriced:
-            yield (
-                f"{comparison.label(each)}: the cost of {each.unpriced:,} of {cases:,} cases is "
-                "not known"
-            )
+    if each.unpriced:
+        yield f"{name}: the cost of {each.unpriced:,} of {cases:,} cases is not known"
 
 
 def _document(each: ModelResult) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from onrecord.cli.models import age
+from tests.cli.terminal import on_terminal
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import onrecord, printed
 from tests.servers.hub_server import HubServer
@@ -30,6 +31,20 @@ def test_search(hub_server: HubServer) -> None:
         "2 models, by downloads. See one: onrecord models show NAME",
     ]
     assert done.stderr == "note: models whose size the Hub does not know are left out\n"
+
+
+def test_names_are_whole_on_a_narrow_terminal(hub_server: HubServer) -> None:
+    name = "sentence-transformers/all-MiniLM-L6-v2"
+    hub_server.add(name, tags=["license:apache-2.0", "en", "de", "fr"], downloads=123_456_789)
+    for columns, heads in (
+        (80, ["model", "licence", "parameters", "downloads"]),
+        (102, ["model", "licence", "languages", "parameters", "downloads", "updated"]),
+    ):
+        lines = on_terminal(columns, "models", "search")
+        assert lines[0].split() == heads
+        assert lines[1].split()[0] == name and max(map(len, lines)) <= columns
+    by_likes = on_terminal(80, "models", "search", "--sort", "likes")
+    assert by_likes[0].split() == ["model", "licence", "parameters", "likes"]
 
 
 def test_search_as_json(hub_server: HubServer) -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.cli.terminal import on_terminal
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import onrecord, printed
 
@@ -90,24 +84,58 @@ def test_a_model_without_a_key_fails_in_words() -> None:
     assert "24 of 24 cases without an answer. The first: there is no key" in done.stderr
 
 
+def test_a_refusal_of_one_case_is_a_row(project: Path) -> None:
+    (project / "tone.jsonl").write_text(
+        '{"input": "A delight, wonderful.", "expected": "good"}\n'
+        '{"input": " ", "expected": "bad"}\n'
+    )
+    task = ("--data", "tone.jsonl", "--task", "classify", "--concurrent", 1)
+    done = onrecord("models", "compare", "embedded:extractive", *task)
+    assert done.returncode == 0
+    assert "1 of 2 cases without an answer; they count 0. The first: the text is" in done.stderr
+    assert "failed" in done.stdout.splitlines()[0]
+
+
+def test_where_nothing_was_answered_the_status_says_so() -> None:
+    # It quotes passages; here there are none.
+    done = onrecord(*COMPARE[:2], "embedded:extractive", *COMPARE[4:], "--json")
+    assert done.returncode == 5 and "Traceback" not in done.stderr
+    (result,) = json.loads(done.stdout)["models"]
+    assert result["failed"] == 24 and "can only quote" in result["cases"][0]["error"]
+
+
+def test_options_of_a_task(project: Path) -> None:
+    (project / "people.jsonl").write_text(
+        '{"input": "Ada, 36", "expected": {"name": "Ada", "age": "36"}}\n'
+    )
+    done = onrecord(
+        *("models", "compare", "scripted:demo", "--data", "people.jsonl", "--json"),
+        *("--task", "extract", "--fields", "name,age", "--instruction", "Be brief."),
+    )
+    assert done.returncode == 5  # it says the same to all, and never an object
+    asked = onrecord("records", "show", json.loads(done.stdout)["run"], "--json").stdout
+    assert "Be brief." in asked and "age" in asked
+
+
+def test_input_that_a_task_does_not_take(project: Path) -> None:
+    (project / "odd.jsonl").write_text('{"input": {"txt": "Hm."}, "expected": "a"}\n')
+    odd = (*COMPARE[:5], "odd.jsonl", "--task", "summarize")
+    assert "the task takes text" in refused(2, "does not fit: missing a required argument", *odd)
+
+
+def test_a_budget_ends_it_and_says_how_to_go_on() -> None:
+    openai = {name: value for name, value in os.environ.items() if "OPENAI" not in name}
+    openai["OPENAI_API_KEY"] = "sk-of-nobody"  # nothing is sent: the budget is asked first
+    command = (*COMPARE[:2], "scripted:echo", "openai:gpt-5-mini", *COMPARE[4:], "--usd", "0.00001")
+    message = refused(7, "the call could take $", *command, env=openai)
+    assert "the same command with --resume goes on" in message
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_it_fits_into_a_terminal(columns: int) -> None:
-    mine, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "onrecord", *COMPARE, "embedded:extractive"]
-    command += ["--task", "classify", "--labels", "a,b"]
-    with subprocess.Popen(
-        command, stdin=its, stdout=its, stderr=subprocess.DEVNULL, env=environment
-    ) as done:
-        os.close(its)
-        drawn = b""
-        with suppress(OSError):  # Linux's way to say that nobody holds the other end any more
-            while some := os.read(mine, 65536):
-                drawn += some
-    os.close(mine)
-    assert done.returncode == 0
-    table = drawn.decode().partition("\r\n\r\n")[0].splitlines()
+    task = ("--task", "classify", "--labels", "a,b")
+    lines = on_terminal(columns, *COMPARE, "embedded:extractive", *task)
+    table = lines[: lines.index("")]
     assert "memory" in table[0] and "failed" in table[0]
     assert max(map(len, table)) <= columns
 
@@ -120,7 +148,10 @@ def test_it_fits_into_a_terminal(columns: int) -> None:
         (("--task", "clasify"), "Did you mean 'classify'?"),
         (("--task", "summarize", "--prompt", "{input}"), "a task brings its own words"),
         (("--task", "summarize", "--labels", "a"), "has no option 'labels'"),
-        (("--labels", "a,b"), "--labels are those of a task"),
+        (("--labels", "a,b"), "--labels is an option of tasks"),
+        (("--task", "translate"), "into which language"),
+        (("--task", "translate", "--fields", "a"), "has no option 'fields'"),
+        (("--temperature", "nan"), "--temperature"),
         (("--usd", "-1"), "--usd"),
     ],
 )

@@ -66,6 +66,16 @@ def test_tokens_from_standard_input_and_of_a_model() -> None:
     assert "token│izer│s [🙂?]" in done.stdout and "30,522" in done.stdout
 
 
+def test_a_piece_longer_than_a_line_is_wrapped() -> None:
+    narrow = {**os.environ, "COLUMNS": "60"}
+    for word, lengths in (("x" * 120, [60, 60, 18]), ("語" * 60, [33, 33, 12])):
+        tokens = ("models", "tokens", word, "--with", "word", "--show", 300)
+        done = onrecord(*tokens, env=narrow)
+        lines = done.stdout.splitlines()[4:-1]
+        assert done.returncode == 0 and [len(line) for line in lines] == lengths
+        assert word == "".join(line[6:] for line in lines)
+
+
 def test_what_a_text_holds_does_not_command_the_terminal() -> None:
     done = onrecord("models", "tokens", "a\x1b[2J\u202eb", "--with", "char,word")
     assert "\x1b" not in done.stdout and "\\x1b" in done.stdout and "\u202e" not in done.stdout
@@ -86,7 +96,7 @@ def test_tokens_of_what_is_no_text() -> None:
     refused(2, "the text is empty", *tokens, "")
     refused(2, "there is nothing in it (standard input)", *tokens, "-", input="")
     refused(3, "not text", *tokens, "junk.txt")
-    refused(2, "there is no such file (missing.txt)", *tokens, "missing.txt")
+    refused(2, "there is no such file (missing.txt). Check its name", *tokens, "missing.txt")
     refused(2, "there is no such file (no)", *tokens, "a b", "--train", "no")
     refused(2, "this is a folder", *tokens, ".")
     refused(2, "Did you mean 'wordpiece'?", *tokens, "a b", "--with", "word,wordpeice")
@@ -130,9 +140,25 @@ def test_a_map_of_sentences_with_labels_from_a_file() -> None:
     assert found["map"]["groups"] == ["a", "b", "a", "b"]
 
 
+def test_rows_without_a_label_are_drawn_without_one() -> None:
+    Path("some.tsv").write_text("text\tkind\na b c\tx\nd e f\t\ng h i\ty\n")
+    Path("some.jsonl").write_text(
+        '{"text": "a b c", "kind": "x"}\n{"text": "d e f"}\n{"text": "g h i", "kind": "y"}\n'
+    )
+    for file in ("some.tsv", "some.jsonl"):
+        found = printed("models", "map", file, "--labels", "kind", "--with", "bow")
+        assert found["map"]["groups"] == ["x", "", "y"]
+    assert "</svg>–</li>" in Path("embeddings.html").read_text()
+    Path("none.jsonl").write_text('{"text": "a b", "n": 1}\n{"text": "c d", "m": 2}\n')
+    message = refused(
+        2, "no row has a column 'kind'", *("models", "map", "none.jsonl"), "--labels", "kind"
+    )
+    assert "there are: m, n." in message
+
+
 def test_a_line_of_megabytes() -> None:
     Path("line.txt").write_text("The lower house. " * 300_000)
-    refused(2, "a map needs 3 texts, and there are 1", "models", "map", "line.txt", "--with", "bow")
+    refused(2, "a map needs 3 texts or more, not 1", "models", "map", "line.txt", "--with", "bow")
     done = onrecord("models", "map", "line.txt", "--by", "word", "--with", "bow")
     assert done.returncode == 0, done.stderr
     assert "3 points" in done.stdout and "–" in done.stdout
@@ -146,17 +172,17 @@ def test_what_cannot_be_drawn(table: Path) -> None:
     Path("labels.txt").write_text("a\nb\n")
     Path("lines.txt").write_text(LINES)
     refused(3, "empty (empty.txt)", *draw, "empty.txt")
-    refused(2, "a map needs 3 texts, and there are 1", *draw, "one.txt")
+    refused(2, "a map needs 3 texts or more, not 1", *draw, "one.txt")
     refused(3, "not text", *draw, "junk.txt")
     refused(2, "there is no such file (missing.txt)", *draw, "missing.txt")
     refused(2, "there is no such file", *draw, "missing.csv")
     refused(2, "Did you mean 'tfidf'?", *draw, "lines.txt", "--with", "tfdif")
     refused(2, "Use line, sentence or word", *draw, "lines.txt", "--by", "paragraph")
     refused(2, "Use pca or tsne", *draw, "lines.txt", "--projection", "umap")
-    refused(2, "2 labels for 20 texts", *draw, "lines.txt", "--labels", "labels.txt")
+    refused(2, "the labels are 2, and the texts 20", *draw, "lines.txt", "--labels", "labels.txt")
     refused(2, "no such file of labels", *draw, "lines.txt", "--labels", "kind")
     refused(2, "--column is for tables", *draw, "lines.txt", "--column", "text")
-    message = refused(2, "there is no column 'colour'", *draw, table, "--labels", "colour")
+    message = refused(2, "no row has a column 'colour'", *draw, table, "--labels", "colour")
     assert "kind, stars" in message
     refused(2, "a page or a picture", *draw, "lines.txt", "--out", "map.pdf")
     refused(4, "there is no such folder", *draw, "lines.txt", "--out", "no/map.html")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import onrecord as on
-from onrecord.errors import LimitError, ModelError, PromptError, UsageError
+from onrecord.errors import LimitError, LoadError, ModelError, PromptError, UsageError
 from onrecord.evaluation.asking import Prompted, Tasked, Words
 from onrecord.evaluation.comparing import compare_models, is_in_process
 from onrecord.evaluation.memory import Peak
@@ -83,6 +83,43 @@ def test_a_failure_is_data_and_counts_nothing() -> None:
     )
     heads, rows = compared.table()
     assert rows[0][heads.index("failed")] == "3"
+
+
+@pytest.mark.parametrize("error", [UsageError, LoadError])
+@pytest.mark.parametrize("name", ["mine:picky", "hf:picky"])
+def test_a_refusal_is_a_row_and_not_the_end(name: str, error: type[on.OnrecordError]) -> None:
+    """The other models have their cases still: what was paid for one is not thrown away."""
+
+    def picky(text: str) -> Any:
+        return error("it reads no zeros", cure="Give others.") if "0" in text else text
+
+    other = Speaking("mine:other", str)
+    compared = compare_models.run([Speaking(name, picky), other], CASES)
+    assert [each.failures for each in compared.results] == [3, 0] and len(other.asked) == 30
+    assert compared.results[0].outcomes[0].error == "it reads no zeros. Give others."
+    assert compared.results[0].quality["exact_match"] == pytest.approx(0.9)
+
+
+def test_a_task_that_cannot_be_done_with_a_case_goes_on_with_the_next() -> None:
+    cases = on.Dataset([on.Case("a", " ", "billing"), on.Case("b", "My bill is wrong", "billing")])
+    model = on.Scripted('{"evidence": [], "label": "billing"}', name="scripted:task")
+    asked = Tasked("classify", labels=["billing", "other"])
+    (result,) = compare_models.run([model], cases, ask=asked).results
+    assert [each.error for each in result.outcomes] == [
+        "the text is empty. Give a task something to read.",
+        None,
+    ]
+    assert result.quality["exact_match"] == 0.5
+
+
+def test_equally_good_models_are_said_to_be_equal() -> None:
+    models = [Speaking(f"mine:{name}", str) for name in "abc"]
+    worse = Speaking("mine:worse", lambda _: "no")
+    compared = compare_models.run([worse, *models], CASES)
+    assert compared.best is compared.results[1]
+    assert compared.notes == (
+        "mine:a, mine:b, mine:c are equally good by F1; the first is taken for the best",
+    )
 
 
 def test_a_model_that_never_answers_has_no_quality() -> None:
@@ -259,7 +296,7 @@ def test_inputs_in_words() -> None:
     ("models", "options", "message"),
     [
         ([], {}, "nothing to compare"),
-        (["scripted:echo", "scripted:echo"], {}, "two models have the name 'scripted:echo'"),
+        (["scripted:echo"] * 2, {}, "two models have the name 'scripted:echo'"),
         (["scripted:ecko"], {}, "no model 'scripted:ecko'"),
         (["scripted:echo"], {"ask": "no place"}, "does not say where"),
         (["scripted:echo"], {"ask": ["{input}", "x {input}"]}, "two prompts have the name 'words'"),
@@ -284,7 +321,10 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_is_asked() -> None:
             compare_models.run([model], on.Dataset([on.Case("a", input)]), ask=Prompted(double_it))
     with pytest.raises(UsageError, match="a task reads texts"):
         compare_models.run([model], on.Dataset([on.Case("a", 5)]), ask=Tasked("summarize"))
-    with pytest.raises(UsageError, match="no cases"):
+    for task, input in (("answer", {"question": "Why?"}), ("summarize", {"text": "a", "b": 1})):
+        with pytest.raises(UsageError, match=r"does not fit.*the task takes text"):
+            compare_models.run([model], on.Dataset([on.Case("a", input)]), ask=Tasked(task))
+    with pytest.raises(UsageError, match=r"no cases.*Write"):
         compare_models.run([model], on.Dataset([]))
     assert model.requests == []
 

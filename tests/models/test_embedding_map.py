@@ -18,7 +18,7 @@ from onrecord.errors import MissingExtraError, UnknownNameError, UsageError
 from onrecord.models.embeddings.drawing import Frame, colours, dots, legend
 from onrecord.models.embeddings.map import EmbeddingMap, View, embedding_map, project
 from onrecord.models.embeddings.page import page
-from onrecord.models.embeddings.picture import picture
+from onrecord.models.embeddings.picture import figure_of, picture
 
 pytestmark = pytest.mark.anyio
 TEXTS = [
@@ -140,6 +140,14 @@ async def test_word2vec_says_when_it_learned_from_little() -> None:
     assert "too few to mean much" in found.notes[0] and found.maps[0].dimensions == 50
 
 
+@pytest.mark.parametrize("projection", ["pca", "tsne"])
+async def test_points_that_all_lie_in_one_place_are_said_to(projection: str) -> None:
+    found = await embedding_map(["The same."] * 4, views=["bow"], projection=projection)
+    assert found.notes == ("all vectors of bow are the same: its points lie on one another",)
+    assert set(found.maps[0].points) == {(0.0, 0.0)}
+    assert "all vectors are the same" in page(found)
+
+
 async def test_embeddings_are_recorded() -> None:
     with on.recording() as run:
         await embedding_map(TEXTS, views=["tfidf", "embedded:minilm"])
@@ -149,11 +157,15 @@ async def test_embeddings_are_recorded() -> None:
 @pytest.mark.parametrize(
     ("error", "said", "options"),
     [
-        (UsageError, "a map needs 3 texts, and there are 2", {"texts": TEXTS[:2]}),
-        (UsageError, "a map needs 3 texts, and there are 1", {"texts": ["word " * 9]}),
-        (UsageError, "needs 3 different words", {"texts": ["a b"] * 5, "by_word": True}),
+        (UsageError, "a map needs 3 texts or more, not 2. Draw sentences", {"texts": TEXTS[:2]}),
+        (UsageError, "a map needs 3 texts or more, not 1", {"texts": ["word " * 9]}),
+        (
+            UsageError,
+            "3 different words or more, not 2. Give more",
+            {"texts": ["a b"] * 5, "by_word": True},
+        ),
         (UsageError, "no word in the texts", {"texts": ["!", "?", "."]}),
-        (UsageError, "2 labels for 6 texts", {"groups": ["a", "b"]}),
+        (UsageError, "the labels are 2, and the texts 6", {"groups": ["a", "b"]}),
         (UsageError, "words have no labels", {"groups": GROUPS, "by_word": True}),
         (UsageError, "no projection 'umap'", {"projection": "umap"}),
         (UsageError, "no view is named", {"views": []}),
@@ -253,6 +265,30 @@ async def test_a_picture() -> None:
     assert (
         "drawn as boxes" in picture(EmbeddingMap(("日本",) * 3, (), "pca", evil_map().maps))[1][0]
     )
+
+
+async def test_a_long_legend_and_title_of_a_picture_are_not_cut_off() -> None:
+    from matplotlib.figure import Figure
+
+    groups = tuple(f"a rather long name of a label no {at % 9}" for at in range(18))
+    places = tuple((float(at % 5), float(at)) for at in range(18))
+    for count in (1, 2):
+        found = EmbeddingMap(("x",) * 18, groups, "pca", (View("bow", places, 2, 1.0),) * count)
+        drawn: Figure = figure_of(found, "A title that goes on and on, " * 9)
+        drawn.draw_without_rendering()
+        for text in drawn.texts:
+            box = text.get_window_extent()
+            assert box.x0 >= 0 and box.x1 <= drawn.bbox.width, text.get_text()
+        heads = [text.get_window_extent().y0 for text in drawn.texts]
+        assert min(heads) > max(axes.get_tightbbox().y1 for axes in drawn.axes)
+
+
+async def test_wide_letters_stay_in_the_frame() -> None:
+    frame = Frame(400, 300, 20)
+    view = View("x", ((0.0, 0.0), (1.0, 0.5), (2.0, 1.0)), 2, 1.0)
+    for dot in dots(view, ["日本語の長い長い長い長い言葉"] * 3, frame, 6):
+        wide = 6 * 28
+        assert not dot.labelled or (dot.x - 8 - wide >= 0 if dot.left else dot.x + 8 + wide <= 400)
 
 
 async def test_points_lie_in_the_frame_and_labels_beside_each_other() -> None:

@@ -277,6 +277,8 @@ def test_a_short_size_is_near(count: int) -> None:
         (Filters(words="\udcff"), "holds some that no name has"),
         (Filters(task="\x1b[31m"), "holds some that no name has"),
         (Filters(words="x" * 100_000), "longer than 200 characters"),
+        (Filters(task=""), "is empty. Leave it out"),
+        (Filters(languages=("en", " ")), "is empty"),
     ],
 )
 async def test_a_filter_that_makes_no_sense_asks_nobody(
@@ -456,7 +458,7 @@ async def test_a_hub_that_hangs(hub_server: HubServer) -> None:
 )
 async def test_what_is_not_a_list_of_models(hub_server: HubServer, body: bytes) -> None:
     hub_server.answer(body, "text/html; charset=utf-8")
-    with pytest.raises(ModelUnavailableError, match="did not answer with"):
+    with pytest.raises(ModelUnavailableError, match=r"did not answer with.*HF_ENDPOINT"):
         await search(Filters())
 
 
@@ -617,11 +619,21 @@ async def test_a_card_that_is_huge_or_no_text(hub_server: HubServer) -> None:
         "hf:",
         "\udcff",
         "a\0b",
+        "x" * 5_000,
+        "/" + "x" * 5_000,
     ],
 )
 async def test_names_that_have_no_facts(name: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as raised:
         await facts(name)
+    assert raised.value.cure and len(str(raised.value)) < 400
+
+
+async def test_a_file_is_no_model(project: Path) -> None:
+    (project / "model.gguf").write_bytes(b"GGUF")
+    for name in ("model.gguf", "./model.gguf", f"hf:{project}/model.gguf"):
+        with pytest.raises(UsageError, match=r"is a file.*Name the folder"):
+            await facts(name)
 
 
 async def test_the_embedded_encoder() -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from onrecord.errors import LoadError, MissingExtraError, UnknownNameError, UsageError
 from onrecord.models.minilm import SURROGATES, MiniLM
+from onrecord.models.tokenizers.pieces import Tokenizer
 from onrecord.models.tokenizers.tokenizing import (
     TRAINED,
-    Tokenizer,
     compare_tokenizers,
     measure,
     split,
@@ -206,7 +206,7 @@ def test_a_unigram_model_says_what_it_does_not_know(tmp_path: Path) -> None:
     ("error", "said", "name", "text", "vocabulary"),
     [
         (UnknownNameError, "Did you mean 'wordpiece'?", "wordpeice", "a b", 100),
-        (UnknownNameError, "there is no tokenizer 'hf:'", "hf:", "a b", 100),
+        (UnknownNameError, "there is no tokenizer 'hf:'. There are word", "hf:", "a b", 100),
         (UsageError, "the text to train on is empty", "word", " \n", 100),
         (UsageError, "each of the 256 bytes is a token", "bpe", "a b", 255),
         (UsageError, "needs 10 tokens", "wordpiece", "a b", 9),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from onrecord.models.embeddings.map import EmbeddingMap, View
+from onrecord.records.views.drawing import wide
 from onrecord.records.views.wording import shortened
 
 # Okabe and Ito's colours, which most people with a colour-vision deficiency can tell apart.
@@ -35,10 +36,10 @@ class Dot(NamedTuple):
 def caption(view: View, projection: str) -> str:
     """What stands above a plot: "tfidf, 812 dimensions: two of PCA hold 12.3 % of the variance"."""
     dimensions = f"{view.dimensions:,} dimension{'s' * (view.dimensions != 1)}"
-    if projection == "tsne":
-        return f"{dimensions}, drawn by t-SNE: neighbours are kept, distances are not"
-    if view.held is None:
+    if len(set(view.points)) == 1:
         return f"{dimensions}: all vectors are the same"
+    if projection == "tsne" or view.held is None:
+        return f"{dimensions}, drawn by t-SNE: neighbours are kept, distances are not"
     return f"{dimensions}, two of PCA hold {100 * view.held:.1f} % of the variance"
 
 
@@ -60,17 +61,18 @@ def dots(view: View, labels: Sequence[str], frame: Frame, letter: float) -> list
     """Where the points are drawn, one unit of both axes being as long, and which get a label.
 
     A label is drawn, right of its point or left, where it covers no other one: in the order of the
-    points. `letter` is the width of an average letter; a line is twice as high.
+    points. `letter` is the width of an average letter; a line is twice as high, and so wide are
+    Chinese, Japanese and Korean ones.
     """
     places = _placed(view.points, frame)
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places] if len(places) <= _CROWD else []
     found = []
     for (x, y), label in zip(places, labels, strict=True):
-        wide = letter * min(len(label), LABEL)
+        long = letter * wide(label)
         found.append(Dot(x, y, False, False))
         for left in (False, True):
-            start = x - 8 - wide if left else x + 8
-            box = (start, y - letter, start + wide, y + letter)
+            start = x - 8 - long if left else x + 8
+            box = (start, y - letter, start + long, y + letter)
             fits = box[0] >= 0 and box[2] <= frame.width
             if fits and label and not any(_overlap(box, other) for other in taken):
                 taken.append(box)

@@ -102,6 +102,8 @@ async def embedding_map(
             vectors = await asyncio.to_thread(_counted, name, split, items, by_word)
         else:
             vectors = np.asarray(await embed(embedder_named(name), labels), np.float64)
+        if not _varies(vectors):
+            notes += (f"all vectors of {name} are the same: its points lie on one another",)
         points, held = await asyncio.to_thread(project, vectors, projection)
         rounded = tuple((float(x), float(y)) for x, y in points + 0.0)  # no -0.0
         maps.append(View(name, rounded, int(vectors.shape[1]), held))
@@ -158,7 +160,7 @@ def _check(
         )
     if groups and len(groups) != len(texts):
         raise UsageError(
-            f"there are {len(groups):,} labels for {len(texts):,} texts",
+            f"the labels are {len(groups):,}, and the texts {len(texts):,}",
             cure="Give one label for each text, in their order.",
         )
 
@@ -187,8 +189,10 @@ def _items(
     if there < _FEWEST:
         noun = "different words" if by_word else "texts"
         raise UsageError(
-            f"a map needs {_FEWEST} {noun}, and there are {there}",
-            cure="Draw sentences or words (--by sentence, --by word), or give more text.",
+            f"a map needs {_FEWEST} {noun} or more, not {there}",
+            cure="Give more text."
+            if by_word
+            else "Draw sentences or words (--by sentence, --by word), or give more text.",
         )
     if not by_word:
         if there <= most:

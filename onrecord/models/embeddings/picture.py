@@ -6,6 +6,8 @@ import importlib.util
 import io
 import math
 import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from onrecord.errors import MissingExtraError
 from onrecord.models.embeddings.drawing import (
@@ -18,7 +20,12 @@ from onrecord.models.embeddings.drawing import (
     legend,
 )
 from onrecord.models.embeddings.map import EmbeddingMap
+from onrecord.records.views.drawing import wide
 from onrecord.records.views.wording import shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def picture(found: EmbeddingMap, title: str = "Embeddings") -> tuple[bytes, tuple[str, ...]]:
@@ -26,6 +33,17 @@ def picture(found: EmbeddingMap, title: str = "Embeddings") -> tuple[bytes, tupl
 
     Raises MissingExtraError without matplotlib.
     """
+    figure, data = figure_of(found, title), io.BytesIO()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure.savefig(data, format="png", metadata={"Software": None})
+    lacks = len({str(each.message) for each in caught if _NO_LETTER in str(each.message)})
+    note = f"matplotlib's font lacks some letters ({lacks:,}), drawn as boxes; a page shows them"
+    return data.getvalue(), (note,) if lacks else ()
+
+
+def figure_of(found: EmbeddingMap, title: str) -> Figure:
+    """The drawing, at 100 pixels an inch. Raises MissingExtraError without matplotlib."""
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingExtraError(
             "a PNG is drawn by matplotlib, which is not installed",
@@ -35,39 +53,56 @@ def picture(found: EmbeddingMap, title: str = "Embeddings") -> tuple[bytes, tupl
 
     columns = min(2, len(found.maps))
     rows = math.ceil(len(found.maps) / columns)
-    # Pixels at 100 a inch, so that the places of labels are those of the page.
-    wide, high = columns * (_FRAME.width + 30), rows * (_FRAME.height + 60) + _HEAD
-    figure = Figure(figsize=(wide / 100, high / 100), dpi=100, facecolor="white")
-    figure.text(20 / wide, 1 - 26 / high, _plain(title, 110), fontsize=12, parse_math=False)
+    room = columns * (_FRAME.width + 30)
+    entries = list(_legend(found, room))
+    head = _HEAD + _ROW * max((entry.row for entry in entries), default=0)
+    high = rows * (_FRAME.height + 60) + head
+    figure = Figure(figsize=(room / 100, high / 100), dpi=100, facecolor="white")
+    most = int((room - 40) / _TITLE_LETTER)
+    figure.text(20 / room, 1 - 26 / high, shortened(title, most), fontsize=12, parse_math=False)
+    for entry in entries:
+        y = 1 - (48 + _ROW * entry.row) / high
+        figure.text(entry.x / room, y, "●", color=entry.colour, fontsize=9)
+        figure.text((entry.x + 14) / room, y, entry.name, fontsize=8, parse_math=False)
     for at in range(len(found.maps)):
         row, column = divmod(at, columns)
-        left, top = 15 + column * (_FRAME.width + 30), _HEAD + 45 + row * (_FRAME.height + 60)
+        left, top = 15 + column * (_FRAME.width + 30), head + 45 + row * (_FRAME.height + 60)
         bottom = high - top - _FRAME.height
-        box = (left / wide, bottom / high, _FRAME.width / wide, _FRAME.height / high)
+        box = (left / room, bottom / high, _FRAME.width / room, _FRAME.height / high)
         _plot(figure.add_axes(box), found, at)
-    _legend(figure, found, wide, high)
-    data = io.BytesIO()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        figure.savefig(data, format="png", metadata={"Software": None})
-    lacks = sum("missing from font" in str(each.message) for each in caught)
-    note = f"{lacks} letters are drawn as boxes: matplotlib's font lacks them, a page shows them"
-    return data.getvalue(), (note,) if lacks else ()
+    return figure
 
 
-def _plot(axes: object, found: EmbeddingMap, at: int) -> None:
-    from matplotlib.axes import Axes
+class Entry(NamedTuple):
+    """A name of the legend: where it stands, in pixels from the left and in which row."""
 
-    assert isinstance(axes, Axes)
+    x: float
+    row: int
+    name: str
+    colour: str
+
+
+def _legend(found: EmbeddingMap, room: float) -> Iterator[Entry]:
+    """The entries, in as many rows as they need."""
+    x, row = 20.0, 0
+    for name, colour in legend(found):
+        long = 14 + _LETTER * 1.25 * wide(name) + 18
+        if x + long > room and x > 20:
+            x, row = 20.0, row + 1
+        yield Entry(x, row, name, colour)
+        x += long
+
+
+def _plot(axes: Axes, found: EmbeddingMap, at: int) -> None:
     view = found.maps[at]
     axes.set(xlim=(0, _FRAME.width), ylim=(_FRAME.height, 0), xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_color("#cfcfcf")
     heading = axes.set_title(
-        f"{_plain(view.name, 60)}\n{caption(view, found.projection)}", loc="left", fontsize=9
+        f"{shortened(view.name, 60)}\n{caption(view, found.projection)}", loc="left", fontsize=9
     )
     heading.set_parse_math(False)
-    labels = [_plain(label, LABEL) for label in found.labels]
+    labels = [shortened(label, LABEL) for label in found.labels]
     placed = dots(view, labels, _FRAME, _LETTER)
     chosen = colours(found)
     kinds = [chosen[group] for group in found.groups] or COLOURS[0]
@@ -79,22 +114,8 @@ def _plot(axes: object, found: EmbeddingMap, at: int) -> None:
             axes.text(x, dot.y, label, ha=side, va="center", fontsize=7, parse_math=False)
 
 
-def _legend(figure: object, found: EmbeddingMap, wide: float, high: float) -> None:
-    from matplotlib.figure import Figure
-
-    assert isinstance(figure, Figure)
-    x = 20.0
-    for name, colour in legend(found):
-        words = _plain(name, LABEL)
-        figure.text(x / wide, 1 - 48 / high, "●", color=colour, fontsize=9)
-        figure.text((x + 14) / wide, 1 - 48 / high, words, fontsize=8, parse_math=False)
-        x += 14 + _LETTER * len(words) * 1.25 + 18
-
-
-def _plain(text: str, limit: int) -> str:
-    return shortened(text, limit)
-
-
 _FRAME = Frame(560, 440, 28)
-_HEAD = 56
+_HEAD, _ROW = 56, 18
+_TITLE_LETTER = 10.5
+_NO_LETTER = "missing from font"
 _LETTER = 5.6

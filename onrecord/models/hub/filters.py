@@ -74,6 +74,11 @@ def checked(filters: Filters) -> Filters:
             "a filter is longer than 200 characters, or holds some that no name has",
             cure="Write a part of the name as it is shown on the Hub.",
         )
+    names = (filters.task, filters.license, *filters.languages)
+    if not all(name.strip() for name in names if name is not None):
+        raise UsageError(
+            "a task, licence or language to look for is empty", cure="Leave it out, or name one."
+        )
     if filters.updated_since is not None:
         moment(filters.updated_since)
     if filters.base is not None:

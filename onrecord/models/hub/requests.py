@@ -96,7 +96,9 @@ class Hub:
                     f"{self.shown} sends the request on to another host, {shown(url)}",
                     cure="It was not followed; set HF_ENDPOINT to that host if you trust it.",
                 )
-        raise ModelRefusedError(f"{self.shown} sends the request on and on")
+        raise ModelRefusedError(
+            f"{self.shown} sends the request on and on", cure="Check HF_ENDPOINT, if you set it."
+        )
 
     def _headers(self) -> dict[str, str]:
         from huggingface_hub import __version__ as version
@@ -118,7 +120,9 @@ class Hub:
             )
             return note(error, retry_after=wait)
         if status >= 500:
-            return ModelUnavailableError(f"{self.shown} fails ({status}){said}")
+            return ModelUnavailableError(
+                f"{self.shown} fails ({status}){said}", cure="Try it again later."
+            )
         if code == "GatedRepo" or (status == 403 and code != "RepoNotFound"):
             return ModelRefusedError(
                 f"{self.shown} does not give this to you ({status}){said}",
@@ -132,7 +136,10 @@ class Hub:
         # Without a token, what is private and what does not exist both get 401.
         if status in (401, 404):
             return NotThereError(f"{self.shown} shows nothing of this name ({status})")
-        return ModelRefusedError(f"{self.shown} refuses the request ({status}){said}")
+        return ModelRefusedError(
+            f"{self.shown} refuses the request ({status}){said}",
+            cure="Ask with fewer filters, or look at its own page.",
+        )
 
     def _said(self, response: httpx2.Response, body: bytes) -> str:
         """What a server says about a failure, in one short line, without the token."""
@@ -166,7 +173,9 @@ async def connected(seconds: float) -> AsyncIterator[Hub]:
             cure="Install it: pip install 'huggingface_hub>=2.4'",
         ) from None
     if constants.is_offline_mode():
-        raise ModelUnavailableError("HF_HUB_OFFLINE is set, so the Hub is not asked")
+        raise ModelUnavailableError(
+            "HF_HUB_OFFLINE is set, so the Hub is not asked", cure="Set it to 0 to ask."
+        )
     try:
         async with asyncio.timeout(seconds):
             token = await asyncio.to_thread(_token)

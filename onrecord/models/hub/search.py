@@ -108,10 +108,21 @@ def _local(name: str) -> ModelFacts | None:
     if name.startswith("embedded:"):
         return _embedded(name)
     folder = Path(os.path.expanduser(_bare(name)))  # noqa: PTH111  # leaves ~nobody as it is
-    if folder.is_dir():
-        return folder_facts(folder)
+    try:
+        if folder.is_dir():
+            return folder_facts(folder)
+        is_file = folder.is_file()
+    except (OSError, ValueError):  # longer than a path can be, or with a NUL in it
+        is_file = False
+    if is_file:
+        raise UsageError(
+            f"'{_bare(name)}' is a file, and a model is a folder",
+            cure="Name the folder that holds it.",
+        )
     if _bare(name).startswith(("/", "./", "../", "~")):
-        raise UsageError(f"there is no folder '{_bare(name)}'", cure="Check how it is written.")
+        raise UsageError(
+            f"there is no folder '{_bare(name)[:120]}'", cure="Check how it is written."
+        )
     if colon and provider != "hf":
         raise UsageError(
             f"what '{name[:120]}' is, only its provider knows",
@@ -157,7 +168,9 @@ async def _page(hub: Hub, name: str) -> ModelFacts:
         ) from None
     found = entry_facts(page.value, hub.address)
     if found is None:
-        raise ModelUnavailableError(f"what {hub.shown} says of '{name}' cannot be read")
+        raise ModelUnavailableError(
+            f"what {hub.shown} says of '{name}' cannot be read", cure=_NO_HUB
+        )
     said = ""
     warnings: tuple[str, ...] = ()
     try:
@@ -202,7 +215,9 @@ async def _entries(hub: Hub, filters: Filters) -> AsyncIterator[ModelFacts]:
     for _ in range(_MOST_PAGES):
         page = await hub.page("/api/models", asked)
         if not isinstance(page.value, list):
-            raise ModelUnavailableError(f"{hub.shown} did not answer with a list of models")
+            raise ModelUnavailableError(
+                f"{hub.shown} did not answer with a list of models", cure=_NO_HUB
+            )
         for entry in page.value:
             if (found := entry_facts(entry, hub.address)) is not None:
                 yield found
@@ -354,5 +369,6 @@ def _cache(home: Path | None) -> HubCache:
     return HubCache((home or Settings.load().home) / "hub")
 
 
+_NO_HUB = "Check that HF_ENDPOINT, if you set it, is a Hub."
 _MOST_LOOKED_AT = 2000
 _MOST_PAGES = 40

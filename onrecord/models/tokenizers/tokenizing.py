@@ -3,8 +3,8 @@
     compared = compare_tokenizers("Unbelievable!", ["word", "bpe"], train=corpus)
     compared.tokenizers[0].pieces, compared.tokenizers[0].measure.out_of_vocabulary
 
-A tokenizer has a name. Five are trained here, on a text: see `tokenizer_training`. A model's own is
-loaded as it is, and never trained: `hf:NAME_OR_FOLDER`, `embedded:minilm`: see `tokenizer_loading`.
+A tokenizer has a name. Five are trained here, on a text: see `training`. A model's own is loaded as
+it is, and never trained: `hf:NAME_OR_FOLDER`, `embedded:minilm`: see `loading`.
 Everything happens in this process; no model is asked, so nothing is recorded.
 """
 
@@ -13,48 +13,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
 
 import msgspec
 
 from onrecord.errors import UnknownNameError, UsageError
+from onrecord.models.tokenizers.loading import loaded
+from onrecord.models.tokenizers.pieces import Piece, Tokenizer
+from onrecord.models.tokenizers.training import trained
 from onrecord.sentences import sentence_spans
 
 TRAINED = ("word", "char", "bpe", "wordpiece", "sentencepiece")
-
-
-class Piece(msgspec.Struct, frozen=True):
-    """A token, and the characters `text[start:end]` that it stands for.
-
-    Tokens of a part of a character (bytes of an emoji) share it; a token that stands for no
-    character of the text (SentencePiece's first "▁") has an empty span. `known`: it is in the
-    vocabulary, and not the token for whatever is not.
-    """
-
-    token: str
-    start: int
-    end: int
-    known: bool
-
-
-class Pieces(msgspec.Struct, frozen=True):
-    """A text cut by a tokenizer. The spans ascend; what lies between them was dropped."""
-
-    text: str
-    pieces: tuple[Piece, ...]
-
-
-class Tokenizer(Protocol):
-    """Whatever cuts a text into pieces.
-
-    `vocabulary` is how many tokens there are, special ones included.
-    """
-
-    name: str
-    vocabulary: int
-
-    def cut(self, text: str) -> Pieces:
-        """The pieces of a text, without special tokens around them."""
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -150,12 +118,8 @@ def tokenizer(name: str, text: str = "", *, vocabulary: int = 1000) -> Tokenizer
     """
     check_name(name)
     if name in TRAINED:
-        from onrecord.models.tokenizers.training import trained
-
         _need_words(text, "the text to train on")
         return trained(name, _units(text), vocabulary)
-    from onrecord.models.tokenizers.loading import loaded
-
     return loaded(name)
 
 
@@ -165,7 +129,7 @@ def check_name(name: str) -> None:
     if name in (*TRAINED, "embedded:minilm") or (provider == "hf" and rest.strip()):
         return
     there = (*TRAINED, "embedded:minilm")
-    close = difflib.get_close_matches(name.lower(), [*there, "hf:"], 1)
+    close = difflib.get_close_matches(name.lower(), there, 1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     raise UnknownNameError(
         f"there is no tokenizer '{name}'",
@@ -230,8 +194,6 @@ def _look(
     train: str,
     vocabulary: int,
 ) -> Tokenized:
-    from onrecord.models.tokenizers.training import trained
-
     whole = tokenizer(name, train, vocabulary=vocabulary)
     measuring = whole
     if kept is not None and name in TRAINED:

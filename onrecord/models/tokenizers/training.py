@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from onrecord.errors import MissingExtraError, UsageError
 from onrecord.models.minilm import SURROGATES
-from onrecord.models.tokenizers.tokenizing import Piece, Pieces, Tokenizer
+from onrecord.models.tokenizers.pieces import Piece, Pieces, Tokenizer
 
 if TYPE_CHECKING:
     import tokenizers

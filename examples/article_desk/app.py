@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import onrecord as on
+from onrecord.errors import OutputError
 from onrecord.models.model import Model, Request
 from onrecord.records.views.wording import dollars, duration
 
@@ -35,14 +36,15 @@ class Article:
 @dataclass
 class Line:
     """What the desk makes of an article, and what that took; `cost` in micro-dollars, None where a
-    price is not known."""
+    price is not known. `problem`: what is wrong with an answer that could not be read."""
 
     title: str
     summary: str
-    tone: Tone
+    tone: Tone | None
     seconds: float
     cost: int | None
     tokens: int
+    problem: str = ""
 
 
 # Two prompts. Their texts are prompts/summarize.md and prompts/judge_tone.md.
@@ -65,11 +67,15 @@ async def judge_tone(summary: str) -> Tone:
 async def handle(article: Article, model: str) -> Line:
     """One article: two requests, the second about the answer to the first."""
     answering, began = model_of(model), time.perf_counter()
+    summary, tone, problem = "", None, ""
     with on.recording() as taken:
-        summary = await summarize.using(answering)(article.title, article.text)
-        tone = await judge_tone.using(answering)(summary)
-    usage, seconds = taken.usage, time.perf_counter() - began
-    return Line(article.title, summary, tone, seconds, taken.cost, usage.input + usage.output)
+        try:
+            summary = await summarize.using(answering)(article.title, article.text)
+            tone = await judge_tone.using(answering)(summary)
+        except OutputError as error:  # of this article alone; what stops all of them is raised
+            problem = str(error)
+    tokens, seconds = taken.usage.input + taken.usage.output, time.perf_counter() - began
+    return Line(article.title, summary, tone, seconds, taken.cost, tokens, problem)
 
 
 @on.flow
@@ -125,17 +131,12 @@ def main() -> None:
         else:
             lines = read_all.run(articles, options.model, options.concurrent)
     for line in lines:
-        print(line.title)
-        print(f"  {line.summary}")
-        print(
-            f"  {line.tone} · {duration(line.seconds)} · {dollars(line.cost)} · "
-            f"{line.tokens:,} tokens"
-        )
+        show(line)
     costs = [line.cost for line in lines]
     known = None if None in costs else sum(cost or 0 for cost in costs)
     whole = run.records[-1]
     print(
-        f"\n{len(lines)} articles: {duration(whole.seconds)}, "
+        f"\n{len(lines)} article{'s' * (len(lines) != 1)}: {duration(whole.seconds)}, "
         f"{dollars(known)}, {sum(line.tokens for line in lines):,} tokens"
     )
     known_tones = {article.title: tone for article, tone in labelled()}
@@ -143,6 +144,17 @@ def main() -> None:
         right = sum(line.tone == known_tones[line.title] for line in lines)
         print(f"The tone is the one that cases.jsonl expects in {right} of {len(lines)}.")
     print(f"Every request: onrecord records show {whole.run}")
+    if failed := sum(bool(line.problem) for line in lines):
+        sys.exit(f"{failed} of {len(lines)} could not be done: their lines say why")
+
+
+def show(line: Line) -> None:
+    """An article, what the desk makes of it, and what that took."""
+    print(line.title)
+    if line.summary:
+        print(f"  {line.summary}")
+    tone = line.tone or f"failed: {line.problem}"
+    print(f"  {tone} · {duration(line.seconds)} · {dollars(line.cost)} · {line.tokens:,} tokens")
 
 
 def labelled() -> list[tuple[Article, Tone]]:
@@ -153,7 +165,12 @@ def labelled() -> list[tuple[Article, Tone]]:
 
 def read(path: Path) -> Article:
     """A text file; its first line is the title."""
-    title, _, text = path.read_text(encoding="utf-8").strip().partition("\n")
+    try:
+        title, _, text = path.read_text(encoding="utf-8").strip().partition("\n")
+    except UnicodeDecodeError:
+        sys.exit(f"error: {path}: this is no text in UTF-8")
+    if not title:
+        sys.exit(f"error: {path}: there is nothing in it")
     return Article(title.lstrip("# "), text.strip() or title)
 
 
@@ -166,7 +183,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", default=DOUBLE, help=f"provider:name (default: {DOUBLE})")
     parser.add_argument("--concurrent", type=int, default=4, help="articles at once (default: 4)")
     parser.add_argument("--resume", metavar="RUN", help="go on with a run that was interrupted")
-    return parser.parse_args()
+    found = parser.parse_args()
+    if found.concurrent < 1:
+        parser.error("--concurrent is at least 1")
+    return found
 
 
 if __name__ == "__main__":

@@ -4,20 +4,120 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from onrecord.cli.output import AsJson, complain, plural, print_json, say
+from onrecord.cli.records_options import options
 from onrecord.errors import EmptyDocumentError, LoadError, UsageError
+from onrecord.records.record import plain
 from onrecord.records.scope import recording
 from onrecord.records.views.wording import dollars, duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from onrecord.programs.tasks.results import Evidence
     from onrecord.programs.tasks.task import Task
 
 
+def _own(help: str, *names: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="Of one task", show_default=False)
+
+
+def _rows(help: str, *names: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="A task for each row of a file")
+
+
+def told_of(
+    *,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Who does it: provider:name, or 'auto'.")
+    ] = None,
+    embedder: Annotated[str | None, typer.Option(help="What compares meanings.")] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(help="A file of examples: CSV or JSON Lines with text and label (or output)."),
+    ] = None,
+    instruction: Annotated[str | None, typer.Option(help="What to tell the model besides.")] = None,
+    long: Annotated[
+        str | None,
+        typer.Option(help="For texts longer than the model reads: map-reduce or refine."),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(help="How many tokens of a text one request may hold.")
+    ] = None,
+) -> dict[str, Any]:
+    """The options that most tasks have, those that were given."""
+    return _given(locals())
+
+
+def wanted_of(
+    *,
+    labels: Annotated[str | None, _own("classify, sentiment: choose from a,b,c.")] = None,
+    label: Annotated[
+        list[str] | None,
+        _own("classify, sentiment: one label, NAME or NAME=WHAT IT IS FOR; repeat it."),
+    ] = None,
+    to: Annotated[str | None, _own("translate: into which language.")] = None,
+    source: Annotated[str | None, _own("translate: from which language.")] = None,
+    question: Annotated[str | None, _own("answer: the question.", "--question", "-q")] = None,
+    fields: Annotated[str | None, _own("extract: what to take out of the text, a,b,c.")] = None,
+    candidate: Annotated[
+        list[str] | None, _own("similar: what to compare with; repeat it.")
+    ] = None,
+    sentences: Annotated[int | None, _own("summarize: how many.")] = None,
+) -> dict[str, Any]:
+    """The options that one task has, those that were given. Raises UsageError."""
+    return _given(
+        {
+            "labels": _labels(labels, label or []),
+            "to": to,
+            "source": source,
+            "question": question,
+            "fields": fields,
+            "candidates": candidate or None,
+            "sentences": sentences,
+        }
+    )
+
+
+class Rows(NamedTuple):
+    """How a batch is done: see `Task.over`."""
+
+    out: Path
+    column: str | None
+    together: int
+    retry: bool
+
+
+def rows_of(
+    *,
+    batch: Annotated[
+        bool, _rows("Do it for each row of the file; write --out.", "--batch")
+    ] = False,
+    out: Annotated[Path | None, _rows("The JSON Lines file to write.", "--out", "-o")] = None,
+    column: Annotated[
+        str | None, _rows("Which column of CSV, which field of JSON Lines is the text.")
+    ] = None,
+    together: Annotated[int, _rows("So many rows at the same time.")] = 4,
+    retry: Annotated[bool, _rows("Do the rows again that failed.", "--retry")] = False,
+) -> Rows | None:
+    """The batch that is asked for, if one is. Raises UsageError."""
+    if not batch:
+        if out is not None or column is not None or retry:
+            raise UsageError(
+                "--out, --column and --retry belong to --batch",
+                cure="Add --batch, or leave them out.",
+            )
+        return None
+    if out is None:
+        raise UsageError("a --batch needs a file to write", cure="Name it: --out results.jsonl.")
+    return Rows(out, column, together, retry)
+
+
+@options(told=told_of, wanted=wanted_of, rows=rows_of)
 def task(
     name: Annotated[
         str,
@@ -33,51 +133,9 @@ def task(
             metavar="FILE|TEXT|-", help="What to read; - is standard input.", show_default=False
         ),
     ],
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Who does it: provider:name, or 'auto'.")
-    ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Labels to choose from: a,b,c (classify, sentiment).")
-    ] = None,
-    examples: Annotated[
-        Path | None,
-        typer.Option(help="A file of examples: CSV or JSON Lines with text and label (or output)."),
-    ] = None,
-    to: Annotated[str | None, typer.Option(help="Into which language (translate).")] = None,
-    source: Annotated[str | None, typer.Option(help="From which language (translate).")] = None,
-    question: Annotated[str | None, typer.Option("--question", "-q", help="For answer.")] = None,
-    fields: Annotated[
-        str | None, typer.Option(help="What to take out of the text: a,b,c (extract).")
-    ] = None,
-    candidates: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--candidate", help="What to compare with (similar); repeat it.", show_default=False
-        ),
-    ] = None,
-    sentences: Annotated[int | None, typer.Option(help="How many (summarize).")] = None,
-    instruction: Annotated[str | None, typer.Option(help="What to tell the model besides.")] = None,
-    long: Annotated[
-        str | None,
-        typer.Option(help="For texts longer than the model reads: map-reduce or refine."),
-    ] = None,
-    window: Annotated[
-        int | None, typer.Option(help="How many tokens of a text one request may hold.")
-    ] = None,
-    embedder: Annotated[str | None, typer.Option(help="What compares meanings.")] = None,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="Do it for each row of the file; write --out.")
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The JSON Lines file of a --batch.")
-    ] = None,
-    column: Annotated[
-        str | None, typer.Option(help="Which column of CSV, which field of JSON Lines (--batch).")
-    ] = None,
-    together: Annotated[int, typer.Option(help="So many rows at the same time (--batch).")] = 4,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Do the rows again that failed (--batch).")
-    ] = False,
+    told: dict[str, Any],
+    wanted: dict[str, Any],
+    rows: Rows | None,
     json: AsJson = False,
 ) -> None:
     """Do one of the usual tasks with a text: a file of any format that can be ingested, or words.
@@ -88,35 +146,34 @@ def task(
     """
     from onrecord.programs.tasks.task import task as made
 
-    given = {
-        "model": model,
-        "labels": None if labels is None else [each.strip() for each in labels.split(",")],
-        "examples": examples,
-        "to": to,
-        "source": source,
-        "question": question,
-        "fields": fields,
-        "candidates": candidates or None,
-        "sentences": sentences,
-        "instruction": instruction,
-        "long": long,
-        "window": window,
-        "embedder": embedder,
-    }
-    asked = made(name, **{key: value for key, value in given.items() if value is not None})
-    if batch:
-        _over(asked, input, out, column, together, retry, json)
-        return
-    if out is not None or column is not None or retry:
-        raise UsageError(
-            "--out, --column and --retry belong to --batch", cure="Add --batch, or leave them out."
-        )
-    _once(asked, _text(input), json)
+    asked = made(name, **told, **wanted)
+    if rows is None:
+        _once(asked, _text(input), json)
+    else:
+        _over(asked, input, rows, json)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _labels(listed: str | None, each: list[str]) -> dict[str, str] | list[str] | None:
+    """Labels with what they are for, where that is said. Raises UsageError."""
+    names = [] if listed is None else [name.strip() for name in listed.split(",")]
+    pairs = [*((name, "") for name in names), *(_pair(one) for one in each)]
+    if not pairs:
+        return None
+    if len({name for name, _ in pairs}) < len(pairs):
+        return [name for name, _ in pairs]  # refused where all labels are
+    return dict(pairs)
+
+
+def _pair(said: str) -> tuple[str, str]:
+    name, _, words = said.partition("=")
+    return name.strip(), words.strip()
 
 
 def _once(asked: Task[..., Any], text: str, json: bool) -> None:
-    from onrecord.records.record import plain
-
     with recording() as run:
         result = asked.run(text)
     record = run.records[-1]
@@ -135,26 +192,29 @@ def _once(asked: Task[..., Any], text: str, json: bool) -> None:
     say(f"{result.model}, {duration(record.seconds)}, {dollars(run.cost)}, run {record.run}")
 
 
-def _over(
-    asked: Task[..., Any],
-    input: str,
-    out: Path | None,
-    column: str | None,
-    together: int,
-    retry: bool,
-    json: bool,
-) -> None:
-    if out is None:
-        raise UsageError("a --batch needs a file to write", cure="Name it: --out results.jsonl.")
+def _over(asked: Task[..., Any], input: str, rows: Rows, json: bool) -> None:
     if input == "-":
         raise UsageError("a --batch reads a file and no standard input", cure="Name the file.")
-    report = asked.over.run(Path(input), out, column=column, together=together, retry=retry)
+    try:
+        report = asked.over.run(
+            Path(input),
+            rows.out,
+            column=rows.column,
+            together=rows.together,
+            retry=rows.retry,
+        )
+    except KeyboardInterrupt:
+        complain(f"{rows.out} holds what was done: the same command goes on where it stopped")
+        raise
     if json:
-        print_json(report)
+        said = plain(report)
+        cost = said.pop("cost")
+        print_json({**said, "cost_usd": None if cost is None else cost / 1e6})
         return
     failed = f", {report.failed:,} failed (their rows say why)" if report.failed else ""
     before = f", {report.already:,} of them there before" if report.already else ""
-    say(f"{out}: {plural(report.rows, 'row')}, {report.done:,} done{before}{failed}.")
+    say(f"{rows.out}: {plural(report.rows, 'row')}, {report.done:,} done{before}{failed}.")
+    say(f"This run took {duration(report.seconds)}, {dollars(report.cost)}.")
     if report.failed:
         complain(f"{plural(report.failed, 'row')} failed; --retry does them again")
 
@@ -170,16 +230,22 @@ def _text(input: str) -> str:
                 f"standard input is no UTF-8 text at byte {error.start}",
                 cure="Give the name of the file instead: then its format is recognised.",
             ) from None
-    if _is_file(input):
+    if _is(Path.is_file, input):
         return _loaded(Path(input))
+    if input and _is(Path.is_dir, input):
+        raise LoadError(
+            "this is a folder, and a task reads one text",
+            where=input,
+            cure="Name a file in it; a word that is called like it can be given through '-'.",
+        )
     if _like_path(input):
         raise LoadError("there is no such file", where=input, cure="Check how it is written.")
     return input
 
 
-def _is_file(input: str) -> bool:
+def _is(kind: Callable[[Path], bool], input: str) -> bool:
     try:
-        return Path(input).is_file()
+        return kind(Path(input))
     except (OSError, ValueError):  # longer than a path can be, or with a zero byte
         return False
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +92,13 @@ def test_a_batch_goes_on_where_it_stopped(project: Path) -> None:
     command = ["sentiment", "in.csv", "--examples", "seen.csv", "--batch", "-o", "out.jsonl"]
     done = task(*command)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "out.jsonl: 3 rows, 2 done, 1 failed (their rows say why).\n"
+    first, second = done.stdout.splitlines()
+    assert first == "out.jsonl: 3 rows, 2 done, 1 failed (their rows say why)."
+    assert re.fullmatch(r"This run took \d.* m?s, \$0\.00\.", second)
     assert "1 row failed; --retry" in done.stderr
     again = json.loads(task(*command, "--json").stdout)
     assert (again["rows"], again["already"], again["failed"]) == (3, 3, 1)
+    assert again["cost_usd"] == 0 and "cost" not in again and again["seconds"] > 0
     other = task("classify", "in.csv", "--labels", "a,b", "--batch", "-o", "out.jsonl")
     assert other.returncode == 2 and "the output of the task 'sentiment'" in other.stderr
 
@@ -108,6 +114,11 @@ def test_a_batch_goes_on_where_it_stopped(project: Path) -> None:
         (["translate", "x"], 2, "into which language"),
         (["summarize", ""], 2, "the text is empty"),
         (["summarize", "gone.pdf"], 3, "there is no such file"),
+        (["summarize", "."], 3, "this is a folder"),
+        (["summarize", "long.txt", "--batch", "-o", "."], 2, "the output is a folder"),
+        (["summarize", "-", "--batch", "-o", "y"], 2, "reads a file and no standard input"),
+        (["classify", "x", "--label", "a=one", "--label", "a=two"], 2, "named twice"),
+        (["classify", "x", "--label", "=one", "--label", "b"], 2, "a label is empty"),
         (["summarize", "empty.txt"], 3, "empty"),
         (["summarize", "binary.txt"], 3, "binary.txt"),
         (["summarize", "long.txt"], 2, "5,000,000 characters"),
@@ -130,6 +141,37 @@ def test_a_mistake_is_one_sentence(
     assert done.returncode == status, done.stderr
     assert said in done.stderr and done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_labels_with_what_they_are_for() -> None:
+    text = "It charges me twice, and I want the money back."
+    done = task("classify", text, "--label", "a=parcels", "--label", "b=invoices and payments")
+    assert done.stdout.startswith("b  (confidence "), done.stderr
+    plain = task("classify", text, "--label", "parcels", "--labels", "weather,money")
+    assert plain.stdout.startswith("money  (confidence "), plain.stderr
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(project: Path) -> None:
+    (project / "seen.csv").write_text(SEEN)
+    (project / "in.txt").write_text("".join(f"a great text, number {n}\n" for n in range(5_000)))
+    words = ["sentiment", "in.txt", "--examples", "seen.csv", "--batch", "-o", "out.jsonl"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "onrecord", "task", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test that was started in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    out = project / "out.jsonl"
+    while process.poll() is None and not (out.exists() and out.read_bytes().count(b"\n") > 5):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, complained = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in complained
+    assert "the same command goes on where it stopped" in complained
+    lines = out.read_text().splitlines()
+    assert 5 < len(lines) < 5_000 and all("result" in json.loads(line) for line in lines)
 
 
 def test_standard_input_that_is_no_text() -> None:

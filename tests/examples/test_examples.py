@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -160,3 +161,48 @@ def test_a_real_model_that_writes_nonsense_is_compared_and_scores_nothing(
         assert each["failed"] == 1 and each["quality"] == {}
         assert all("does not fit its type" in case["error"] for case in each["cases"])
         assert each["usage"]["output"] > 0 and each["memory_bytes"] >= 0
+
+
+def test_an_article_that_fails_keeps_its_line_and_the_others_go_on(project: Path) -> None:
+    (project / "news.txt").write_text("# A good day\n\nWe won. All are happy.\n")
+    (project / "more.txt").write_text("# Rain\n\nIt rained.\n")
+    done = ran("article_desk", "news.txt", "more.txt", "--model", "scripted:demo")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr == "2 of 2 could not be done: their lines say why\n"
+    failed = re.findall(r"^  failed: .+ · .+ m?s · \$0\.00 · \d+ tokens$", done.stdout, re.M)
+    assert len(failed) == 2
+    shown = onrecord("records", "show", "@1", "--json").stdout
+    assert shown.count("Thank you for asking.") >= 4  # every answer can be read
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["binary.txt"], "error: binary.txt: this is no text in UTF-8\n"),
+        (["empty.txt"], "error: empty.txt: there is nothing in it\n"),
+        (["gone.txt"], "error: gone.txt: No such file or directory\n"),
+        (["--concurrent", "0"], "--concurrent is at least 1\n"),
+    ],
+)
+def test_mistakes_at_the_desk(arguments: list[str], said: str, project: Path) -> None:
+    (project / "binary.txt").write_bytes(b"\xff\xfe\x00\xd0")
+    (project / "empty.txt").write_text(" \n")
+    done = ran("article_desk", *arguments)
+    assert done.returncode in (1, 2) and done.stderr.endswith(said)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cost_that_nobody_knows_is_not_called_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    where = importlib.util.spec_from_file_location("desk", EXAMPLES / "article_desk" / "app.py")
+    assert where is not None and where.loader is not None
+    desk = importlib.util.module_from_spec(where)
+    sys.modules["desk"] = desk  # a dataclass looks for its module
+    try:
+        where.loader.exec_module(desk)
+        desk.show(desk.Line("News", "It rained.", "neutral", 0.5, None, 12))
+    finally:
+        del sys.modules["desk"]
+    told = capsys.readouterr().out
+    assert told == "News\n  It rained.\n  neutral · 500 ms · cost unknown · 12 tokens\n"

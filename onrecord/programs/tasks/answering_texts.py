@@ -12,8 +12,10 @@ from onrecord.errors import UsageError
 from onrecord.messages import Passage
 from onrecord.models.extractive import best_quotation
 from onrecord.models.model import Embedder, Model
+from onrecord.models.transformers.reader import HFReader
 from onrecord.programs.answering import answer as answer_from
 from onrecord.programs.flow import flow
+from onrecord.programs.tasks.heads import read, reader_of
 from onrecord.programs.tasks.long_inputs import room
 from onrecord.programs.tasks.results import AnswerResult, Evidence
 from onrecord.programs.tasks.texts import checked, vectors_of
@@ -30,8 +32,8 @@ class Answering(msgspec.Struct, frozen=True, kw_only=True):
     """Answers a question from one text, and from nothing else.
 
     The text is cut into passages as a collection's documents are, and the model is given those
-    that fit the question best, up to `window` tokens. Without a model the answer is the best
-    quotation, or a refusal.
+    that fit the question best, up to `window` tokens. An hf: model that was fine-tuned to mark
+    answers reads all of the text. Without a model the answer is the best quotation, or a refusal.
     """
 
     question: str = ""
@@ -47,6 +49,8 @@ class Answering(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("there is no question", cure="Ask one: question='…'.")
         checked(text)
         checked(asked, "question")
+        if (reader := await reader_of(self.model)) is not None:
+            return await self._marked(reader, text, asked)
         way = await way_of(self.model, self.embedder)
         if isinstance(way, Headed):
             raise UsageError("this model labels texts and answers nothing", where=way.name)
@@ -67,6 +71,25 @@ class Answering(msgspec.Struct, frozen=True, kw_only=True):
         note = f"The {left} of {len(passages)} passages that fit least were not read." * (left > 0)
         note = " ".join(filter(None, [cited.reason, note]))
         return AnswerResult(cited.value, None, evidence, way.name, cited.refused, note)
+
+    async def _marked(self, reader: HFReader, text: str, question: str) -> AnswerResult:
+        if self.window is not None:
+            raise UsageError(
+                "a model that was fine-tuned to mark answers reads all of the text",
+                where=reader.name,
+                cure="Leave window= out.",
+            )
+        found = await read(reader, question, text)
+        sure = round(found.confidence, 6)
+        note = ""
+        if found.windows > 1:
+            note = f"The text was read in {found.windows} windows that overlap."
+        if found.start is None or found.end is None:
+            note = f"The model marks no answer in the text. {note}".strip()
+            return AnswerResult(None, sure, (), reader.name, True, note)
+        quote = text[found.start : found.end]
+        evidence = Evidence(quote, found.start, found.end, sure)
+        return AnswerResult(quote, sure, (evidence,), reader.name, False, note)
 
 
 async def passages_of(question: str, text: str, embedder: Embedder) -> list[Passage]:

@@ -36,14 +36,16 @@ from onrecord.messages import Progress
 from onrecord.programs.tasks.texts import checked
 from onrecord.progress import shown
 from onrecord.records.record import content_key, plain
-from onrecord.retrieval.document import Document, Fields
+from onrecord.records.scope import recording
+from onrecord.retrieval.document import Document
 from onrecord.retrieval.loading.encoding import open_text
-from onrecord.retrieval.loading.load import load
+from onrecord.retrieval.loading.load import ROWS, load_rows
 
 
 class BatchReport(msgspec.Struct, frozen=True):
     """What a batch came to: rows in all, those that gave a result and those that gave an error
-    (earlier runs included), how many were there already, and the seconds this run took."""
+    (earlier runs included), and how many were there already. `seconds` and `cost` are what this
+    run took: integer micro-dollars, None where the price of a call is not known."""
 
     out: str
     rows: int
@@ -51,6 +53,7 @@ class BatchReport(msgspec.Struct, frozen=True):
     failed: int
     already: int
     seconds: float
+    cost: int | None
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -72,8 +75,13 @@ class Batch:
         self._asked = asked
         self._path = path
         self._out = out
+        if not out.name or out.is_dir():
+            raise UsageError(
+                "the output is a folder", where=str(out), cure="Name a file in it, NAME.jsonl."
+            )
         self._ahead = out.with_name(f".{out.name}.ahead")
         self._failed = 0
+        self._cost: int | None = 0
 
     async def perform(
         self, do: Do, *, column: str | None, together: int, retry: bool
@@ -84,7 +92,11 @@ class Batch:
         if together < 1:
             raise UsageError(f"together={together} is out of range", cure="Give 1 or more.")
         if self._out.resolve() == self._path.resolve():
-            raise UsageError("the output would be written over the input", where=str(self._out))
+            raise UsageError(
+                "the output would be written over the input",
+                where=str(self._out),
+                cure="Name another file.",
+            )
         total = await asyncio.to_thread(lambda: sum(1 for _ in rows_of(self._path, column)))
         with self._locked(), shown() as report:
             if retry:
@@ -103,7 +115,7 @@ class Batch:
             self._ahead.unlink(missing_ok=True)
         seconds = round(time.monotonic() - started, 3)
         done = total - self._failed
-        return BatchReport(str(self._out), total, done, self._failed, already, seconds)
+        return BatchReport(str(self._out), total, done, self._failed, already, seconds, self._cost)
 
     async def _lines(
         self, rows: Iterator[Row], do: Do, together: int, known: dict[str, bytes]
@@ -155,7 +167,7 @@ class Batch:
                 problem = str(error)
         if not problem:
             try:
-                said["result"] = plain(await do(row.text))
+                said["result"] = plain(await self._counted(do, row.text))
             except (UsageError, LimitError, ReplayError, StorageError):
                 raise  # the other rows would fail in the same way
             except OnrecordError as error:
@@ -163,6 +175,15 @@ class Batch:
         if problem:
             said["error"] = problem
         return {**said, "task": self._task, "key": key}
+
+    async def _counted(self, do: Do, text: str) -> Any:
+        """What comes of a row; what its calls cost is added up, also where it fails."""
+        with recording() as run:
+            try:
+                return await do(text)
+            finally:
+                here = run.cost
+                self._cost = None if self._cost is None or here is None else self._cost + here
 
     def _key(self, row: Row) -> str:
         return content_key(self._task, self._asked, row.number, row.text, row.problem)
@@ -193,7 +214,9 @@ class Batch:
             ) from None
         except OSError as error:
             raise StorageError(
-                f"the output cannot be written: {error.strerror or error}", where=str(self._out)
+                f"the output cannot be written: {error.strerror or error}",
+                where=str(self._out),
+                cure="Name a file in a folder that you may write to.",
             ) from None
 
     def _go_on(self, rows: Iterator[Row]) -> int:
@@ -269,9 +292,9 @@ def rows_of(path: Path, column: str | None) -> Iterator[Row]:
     Raises LoadError for a file that is no text, UsageError for a field that it has not.
     """
     if not path.is_file():
-        raise LoadError("there is no such file", where=str(path))
-    if path.suffix.lower() in TABLES:
-        for number, loaded in enumerate(load(path, Fields(text=column), path.name), 1):
+        raise LoadError("there is no such file", where=str(path), cure="Check how it is written.")
+    if path.suffix.lower() in ROWS:
+        for number, loaded in enumerate(load_rows(path, column), 1):
             if isinstance(loaded, Document):
                 yield Row(number, loaded.text)
             else:
@@ -281,7 +304,7 @@ def rows_of(path: Path, column: str | None) -> Iterator[Row]:
         raise UsageError(
             "a text file has lines and no columns",
             where=str(path),
-            cure=f"Leave the column out, or give one of {', '.join(TABLES)}.",
+            cure=f"Leave the column out, or give one of {', '.join(ROWS)}.",
         )
     number = 0
     with open_text(path) as file:
@@ -314,9 +337,10 @@ def _write(file: IO[bytes], line: bytes, where: Path) -> None:
         ) from None
     if written != len(line):
         raise StorageError(
-            "the disk is full", where=str(where), cure="Make room, and run it again."
+            "the disk is full",
+            where=str(where),
+            cure="Make room, and run it again: it goes on where it stopped.",
         )
 
 
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 BEGINS = 80

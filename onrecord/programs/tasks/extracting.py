@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,21 +11,26 @@ import msgspec
 
 from onrecord.errors import UsageError
 from onrecord.models.model import Embedder, Model
+from onrecord.models.transformers.tagger import HFTagger
 from onrecord.programs.flow import flow
+from onrecord.programs.tasks.heads import tag, tagger_of
 from onrecord.programs.tasks.results import Evidence, ValueResult, quoted
 from onrecord.programs.tasks.texts import Example, Examples, checked, examples_of, settle_examples
 from onrecord.programs.tasks.ways import Embedded, Headed, way_of
 from onrecord.prompts.prompt import Prompt, prompt
 from onrecord.prompts.untrusted import untrusted
 from onrecord.records.record import plain
+from onrecord.settings import Settings
 
 
 class Extracting(msgspec.Struct, frozen=True, kw_only=True):
     """Takes values out of a text.
 
     `into`: a type (pydantic model, dataclass, Struct, TypedDict, list of them); or `fields`: names,
-    each of whose values is a text or None. Without a model only the fields emails, urls, numbers
-    and dates can be found, each a list, by patterns that take what is written in a usual form.
+    each of whose values is a text or None. With an hf: model that was fine-tuned to mark entities
+    the fields are kinds of entities, each a list (default: all that it knows). Without a model only
+    the fields emails, urls, numbers and dates can be found, each a list, by patterns that take what
+    is written in a usual form.
     """
 
     into: Any = None
@@ -36,11 +42,11 @@ class Extracting(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         settle_examples(self)
-        if (self.into is None) == (not self.names()):
-            raise UsageError(
-                "extract needs a type or the names of fields, and not both",
-                cure="Say into=TYPE, or fields=['name', 'date'].",
-            )
+        names = self.names()
+        if self.into is not None and names:
+            raise _unsaid()
+        if self.into is None and not names and not _may_mark(self.model):
+            raise _unsaid()
 
     def names(self) -> tuple[str, ...]:
         """The fields. Raises UsageError for one that cannot be a field's name."""
@@ -60,6 +66,10 @@ class Extracting(msgspec.Struct, frozen=True, kw_only=True):
     async def extract(self, text: str) -> ValueResult:
         """The values of a text. Raises UsageError, ModelError."""
         checked(text)
+        if (tagger := await tagger_of(self.model)) is not None:
+            return await self._marked(tagger, text)
+        if self.into is None and not self.names():
+            raise _unsaid()
         way = await way_of(self.model, self.embedder)
         if isinstance(way, Headed):
             raise UsageError("this model labels texts and extracts nothing", where=way.name)
@@ -77,6 +87,49 @@ class Extracting(msgspec.Struct, frozen=True, kw_only=True):
         if missing:
             note = f"Not in the text word for word: {', '.join(f'“{m[:80]}”' for m in missing)}."
         return ValueResult(value, None, evidence, way.name, note)
+
+    async def _marked(self, tagger: HFTagger, text: str) -> ValueResult:
+        given = {"into": self.into, "examples": self.examples, "instruction": self.instruction}
+        for option, value in given.items():
+            if value:
+                raise UsageError(
+                    f"a model that was fine-tuned to mark entities takes no {option}",
+                    where=tagger.name,
+                    cure=f"Leave {option}= out; fields= chooses among the kinds that it knows.",
+                )
+        kinds = await asyncio.to_thread(lambda: tagger.labels)
+        wanted = self.names() or kinds
+        unknown = [name for name in wanted if name not in kinds]
+        if unknown:
+            raise UsageError(
+                f"this model finds {', '.join(kinds)}, and not '{unknown[0]}'", where=tagger.name
+            )
+        found = await tag(tagger, text)
+        kept = [entity for entity in found.entities if entity.label in wanted]
+        value = {
+            name: list(dict.fromkeys(text[e.start : e.end] for e in kept if e.label == name))
+            for name in wanted
+        }
+        evidence = tuple(
+            Evidence(text[e.start : e.end], e.start, e.end, round(e.score, 6)) for e in kept
+        )
+        note = ""
+        if found.windows > 1:
+            note = f"The text was read in {found.windows} windows that overlap."
+        return ValueResult(value, None, evidence, tagger.name, note)
+
+
+def _may_mark(asked: str | Model | None) -> bool:
+    """Whether a model may know its own fields: seen from its files, when it is asked."""
+    asked = Settings.load().model if asked is None else asked
+    return isinstance(asked, HFTagger) or (isinstance(asked, str) and asked.startswith("hf:"))
+
+
+def _unsaid() -> UsageError:
+    return UsageError(
+        "extract needs a type or the names of fields, and not both",
+        cure="Say into=TYPE, or fields=['name', 'date'].",
+    )
 
 
 def _prompt_into(into: Any) -> Prompt[..., Any]:

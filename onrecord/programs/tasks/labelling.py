@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
-from onrecord.errors import ContextLengthError, UsageError
-from onrecord.messages import Usage
+from onrecord.errors import UsageError
 from onrecord.models.model import Embedder, Model
-from onrecord.models.transformers.pipeline import HFClassifier, Labelled
 from onrecord.programs.flow import flow, step
 from onrecord.programs.tasks.few_shot import Head, fit
-from onrecord.programs.tasks.long_inputs import cut
-from onrecord.programs.tasks.results import Evidence, LabelResult, dropped, quoted
+from onrecord.programs.tasks.fine_tuned import by_head
+from onrecord.programs.tasks.labels import Label, Labels, labels_of, ranked
+from onrecord.programs.tasks.long_inputs import Span, cut, map_parts, room
+from onrecord.programs.tasks.results import Evidence, LabelResult, dropped, joined, quoted
 from onrecord.programs.tasks.texts import (
     Example,
     Examples,
     checked,
+    doubts,
     examples_of,
     sentences_of,
     settle_examples,
@@ -31,21 +31,6 @@ from onrecord.programs.tasks.ways import Embedded, Generating, Headed, way_of
 from onrecord.programs.tasks.zero_shot import shares
 from onrecord.prompts.prompt import Prompt, prompt
 from onrecord.prompts.untrusted import untrusted
-from onrecord.records.call import call
-
-Labels = Sequence[str] | Mapping[str, str]
-
-
-class Label(NamedTuple):
-    """A label, and in words what it is for."""
-
-    name: str
-    description: str = ""
-
-    @property
-    def words(self) -> str:
-        """What is compared with a text."""
-        return f"{self.name}: {self.description}" if self.description else self.name
 
 
 class Classifying(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +38,7 @@ class Classifying(msgspec.Struct, frozen=True, kw_only=True):
 
     `labels`: names, or names with what they are for; examples and hf: heads bring their own.
     `examples`: for a generating model they stand in the prompt, else a head is fitted to them.
+    `window`: how many tokens of a long text one request to a generating model may hold.
     """
 
     model: str | Model | None = None
@@ -60,6 +46,7 @@ class Classifying(msgspec.Struct, frozen=True, kw_only=True):
     labels: Labels = ()
     examples: Examples = None
     instruction: str = ""
+    window: int | None = None
 
     def __post_init__(self) -> None:
         settle_examples(self)
@@ -119,9 +106,15 @@ async def labelled(asked: Classifying, text: str) -> LabelResult:
     """The label of a text in the way that the model asks for."""
     way = await way_of(asked.model, asked.embedder)
     if isinstance(way, Headed):
-        return await _by_head(asked, way.head, text)
+        if asked.examples is not None:
+            raise UsageError(
+                "a model that was fine-tuned to label texts takes no examples",
+                where=way.name,
+                cure="Leave examples= or model= out.",
+            )
+        return await by_head(labels_of(asked.labels), way, text)
     if isinstance(way, Generating):
-        return await _by_prompt(asked, way.model, text)
+        return await _by_prompt(asked, way, text)
     if asked.examples is not None:
         return await _by_examples(asked, way, text)
     if isinstance(asked, Feeling):
@@ -132,31 +125,15 @@ async def labelled(asked: Classifying, text: str) -> LabelResult:
     return await _by_description(asked, way, text)
 
 
-def labels_of(given: Labels | Iterable[str]) -> tuple[Label, ...]:
-    """Labels with their descriptions. Raises UsageError for what is none."""
-    if isinstance(given, str):
-        given = [each.strip() for each in given.split(",")]
-    pairs = given.items() if isinstance(given, Mapping) else [(each, "") for each in given]
-    labels = tuple(Label(name, words or "") for name, words in pairs)
-    names = [label.name for label in labels]
-    if any(not isinstance(name, str) or not name.strip() for name in names):
-        raise UsageError("a label is empty", cure="Name the labels: labels=['a', 'b'].")
-    if len(set(names)) < len(names):
-        raise UsageError("a label is named twice", cure="Name each label once.")
-    if len(names) == 1:
-        raise UsageError(f"there is only the label '{names[0]}'", cure="Name two labels or more.")
-    return labels
-
-
 async def _by_description(asked: Classifying, way: Embedded, text: str) -> LabelResult:
     labels = _wanted(asked)
-    spans = sentences_of(text, 2)[:MOST_SENTENCES]
+    spans, left = _sentences(text)
     texts = [text, *(label.words for label in labels), *(text[slice(*span)] for span in spans)]
     vectors = await vectors_of(way.embedder, texts, "texts")
     described = vectors[1 : 1 + len(labels)]
     found = shares(vectors[0] @ described.T)
     sentences = shares(vectors[1 + len(labels) :] @ described.T)
-    scores = _ranked([label.name for label in labels], found)
+    scores = ranked([label.name for label in labels], found)
     label = next(iter(scores))
     best = next(at for at, each in enumerate(labels) if each.name == label)
     return LabelResult(
@@ -165,20 +142,25 @@ async def _by_description(asked: Classifying, way: Embedded, text: str) -> Label
         scores,
         _shown_by(text, spans, sentences[:, best]),
         way.name,
-        "The confidence is the label's share among these labels, and calibrated to nothing.",
+        joined(
+            "The confidence is the label's share among these labels, and calibrated to nothing.",
+            left,
+            doubts(text, way.embedder),
+        ),
     )
 
 
 async def _by_examples(asked: Classifying, way: Embedded, text: str) -> LabelResult:
     head = await _fitted(asked.shown(), way.embedder)
-    spans = sentences_of(text, 2)[:MOST_SENTENCES]
+    spans, left = _sentences(text)
     texts = [text, *(text[slice(*span)] for span in spans)]
     vectors = await vectors_of(way.embedder, texts, "texts")
     found = head.probabilities(vectors)
-    scores = _ranked(head.labels, found[0])
+    scores = ranked(head.labels, found[0])
     label = next(iter(scores))
     evidence = _shown_by(text, spans, found[1:, head.labels.index(label)])
-    return LabelResult(label, scores[label], scores, evidence, way.name, head.said)
+    note = joined(head.said, left, doubts(text, way.embedder))
+    return LabelResult(label, scores[label], scores, evidence, way.name, note)
 
 
 async def _fitted(examples: tuple[Example, ...], embedder: Embedder) -> Head:
@@ -204,120 +186,69 @@ async def _fitted(examples: tuple[Example, ...], embedder: Embedder) -> Head:
     return head
 
 
-async def _by_head(asked: Classifying, head: HFClassifier, text: str) -> LabelResult:
-    if asked.examples is not None:
-        raise UsageError(
-            "a model that was fine-tuned to label texts takes no examples",
-            where=head.name,
-            cure="Leave examples= or model= out.",
-        )
-    known = await asyncio.to_thread(lambda: head.labels)
-    entailment = next((name for name in known if name.lower() == "entailment"), None)
-    named = [label.name for label in labels_of(asked.labels)]
-    if named and not set(named) <= set(known) and entailment is None:
-        raise UsageError(
-            f"this model knows the labels {', '.join(known)}, and not {', '.join(named)}",
-            where=head.name,
-            cure="Leave the labels out, or name a model for zero-shot classification (one that "
-            "knows 'entailment').",
-        )
-    if entailment is not None and named:
-        return await _by_entailment(_wanted(asked), head, entailment, text)
-    found, note = await _whole_or_parts(head, text)
-    if not found.exclusive:
-        several = "The model gives a text several labels: the scores are each label's own."
-        note = f"{note} {several}".strip()
-    if named:
-        kept = {name: found.probabilities[name] for name in found.probabilities if name in named}
-        found = msgspec.structs.replace(found, probabilities=kept)
-    return LabelResult(
-        found.label, found.confidence, dict(found.probabilities), (), head.name, note
-    )
+class Found(msgspec.Struct, frozen=True):
+    """What a model said of a text, or of a part of it: a label, and what shows it."""
+
+    label: str
+    evidence: list[str]
+    tokens: int
 
 
-async def _by_entailment(
-    labels: tuple[Label, ...], head: HFClassifier, entailment: str, text: str
-) -> LabelResult:
-    """Zero-shot by a model that tells whether one sentence follows from another (Yin, Hay and Roth,
-    "Benchmarking Zero-shot Text Classification", 2019): shares of the labels' entailment."""
-    claims = [f"This text is about {label.words}." for label in labels]
-    found = await heard(head, [text] * len(labels), claims)
-    entailed = np.array([each.probabilities[entailment] for each in found])
-    total = float(entailed.sum())
-    scores = _ranked([label.name for label in labels], entailed / total if total else entailed)
-    label = next(iter(scores))
-    note = "The scores are the labels' shares of the probabilities that the text entails them."
-    return LabelResult(label, scores[label], scores, (), head.name, note)
-
-
-async def _whole_or_parts(head: HFClassifier, text: str) -> tuple[Labelled, str]:
-    """What a head says of a text; of one that it cannot read whole, the mean of its parts."""
-    try:
-        return (await heard(head, [text]))[0], ""
-    except ContextLengthError as error:
-        found = await _parts(head, text, error)
-    tokens = sum(each.tokens for each in found)
-    mean = {
-        name: sum(each.probabilities[name] * each.tokens for each in found) / tokens
-        for name in found[0].probabilities
-    }
-    ranked = dict(sorted(mean.items(), key=lambda pair: (-pair[1], pair[0])))
-    note = (
-        f"The text is longer than the model reads: the scores are the mean of its {len(found)} "
-        "parts, weighted by length."
-    )
-    return Labelled(ranked, tokens, found[0].exclusive), note
-
-
-async def _parts(head: HFClassifier, text: str, error: ContextLengthError) -> list[Labelled]:
-    """What a head says of the parts of a text, the longest that it reads. Raises `error`."""
-
-    @step
-    async def map_parts(parts: list[str]) -> list[Labelled]:
-        return await heard(head, parts)
-
-    for most in PART_TOKENS:
-        spans = await cut(text, most)
-        if len(spans) > 1:
-            with contextlib.suppress(ContextLengthError):
-                return await map_parts([text[slice(*span)] for span in spans])
-    raise error
-
-
-async def heard(
-    head: HFClassifier, texts: Sequence[str], beside: Sequence[str] | None = None
-) -> list[Labelled]:
-    """What a head says of texts, on the record: as a tool's call, for a model's is a completion."""
-    version = await asyncio.to_thread(lambda: head.version)
-    shown = {"texts": list(texts), "beside": beside and list(beside)}
-    with call("tool", head.name, shown, version=version) as this:
-        if (known := this.recall()) is not None:
-            this.output = known.output
-            return [
-                _likeliest_first(each) for each in msgspec.convert(known.output, list[Labelled])
-            ]
-        this.output = found = await head.classify(texts, beside)
-        this.usage, this.cost = Usage(input=sum(each.tokens for each in found)), 0
-        return found
-
-
-def _likeliest_first(found: Labelled) -> Labelled:
-    """A record keeps no order of names."""
-    ranked = sorted(found.probabilities.items(), key=lambda pair: (-pair[1], pair[0]))
-    return msgspec.structs.replace(found, probabilities=dict(ranked))
-
-
-async def _by_prompt(asked: Classifying, model: Model, text: str) -> LabelResult:
+async def _by_prompt(asked: Classifying, way: Generating, text: str) -> LabelResult:
     labels = _wanted(asked)
-    asking = _prompt_of(tuple(label.name for label in labels)).using(model)
-    said = await asking(
-        text=text,
-        labels=[{"name": label.name, "description": label.description} for label in labels],
-        examples=list(asked.shown()),
-        instruction=asked.instruction,
+    asking = _prompt_of(tuple(label.name for label in labels)).using(way.model)
+    most = room(way, asked.window)
+    spans = await cut(text, most, way.count)
+
+    async def one(part: str) -> Found:
+        said = await asking(
+            text=part,
+            labels=[{"name": label.name, "description": label.description} for label in labels],
+            examples=list(asked.shown()),
+            instruction=asked.instruction,
+        )
+        return Found(said.label, said.evidence, way.count(part))
+
+    if len(spans) == 1:
+        said = await one(text)
+        evidence, missing = quoted(said.evidence, text)
+        return LabelResult(said.label, None, {}, evidence, way.name, dropped(missing))
+    found = await map_parts([text[slice(*span)] for span in spans], one, Found)
+    scores = ranked([label.name for label in labels], _shares(await weigh_parts(found), labels))
+    label = next(iter(scores))
+    evidence, missing = _evidence(label, found, spans, text)
+    note = (
+        f"The text was read in {len(spans)} parts of at most {most:,} tokens. The label is that of "
+        "most of the text, and the scores are the shares of it that were given each label."
     )
-    evidence, missing = quoted(said.evidence, text)
-    return LabelResult(said.label, None, {}, evidence, model.name, dropped(missing))
+    return LabelResult(label, None, scores, evidence, way.name, joined(note, dropped(missing)))
+
+
+@step
+async def weigh_parts(parts: list[Found]) -> dict[str, float]:
+    """The share of a text that was given each label, by the tokens of its parts."""
+    total = sum(each.tokens for each in parts) or len(parts)
+    shares: dict[str, float] = dict.fromkeys((each.label for each in parts), 0.0)
+    for each in parts:
+        shares[each.label] += each.tokens / total
+    return shares
+
+
+def _shares(found: Mapping[str, float], labels: Sequence[Label]) -> list[float]:
+    return [found.get(label.name, 0.0) for label in labels]
+
+
+def _evidence(
+    label: str, found: Sequence[Found], spans: Sequence[Span], text: str
+) -> tuple[tuple[Evidence, ...], list[str]]:
+    """What shows the label in the parts that were given it, with its places in the whole text."""
+    evidence, missing = list[Evidence](), list[str]()
+    for said, (start, end) in zip(found, spans, strict=True):
+        if said.label == label:
+            here, not_here = quoted(said.evidence, text[start:end])
+            evidence += [each.moved(start) for each in here]
+            missing += not_here
+    return tuple(evidence), missing
 
 
 def _prompt_of(names: tuple[str, ...]) -> Prompt[..., Any]:
@@ -345,9 +276,13 @@ def _wanted(asked: Classifying) -> tuple[Label, ...]:
     return labels
 
 
-def _ranked(names: Sequence[str], scores: Any) -> dict[str, float]:
-    pairs = [(name, round(float(score), 6)) for name, score in zip(names, scores, strict=True)]
-    return dict(sorted(pairs, key=lambda pair: -pair[1]))
+def _sentences(text: str) -> tuple[list[Span], str]:
+    """Where the sentences are that may show a label, and a sentence about those left out."""
+    spans = sentences_of(text, 2)
+    if len(spans) <= MOST_SENTENCES:
+        return spans, ""
+    left = f"Evidence was looked for in the first {MOST_SENTENCES} of {len(spans):,} sentences."
+    return spans[:MOST_SENTENCES], left
 
 
 def _shown_by(text: str, spans: list[tuple[int, int]], scores: Any) -> tuple[Evidence, ...]:
@@ -369,5 +304,3 @@ _HEADS: dict[Any, Head] = {}
 MOST_HEADS = 8
 MOST_SENTENCES = 256
 MOST_SHOWN = 2
-# In the embedder's tokens: what a head counts in its own is known when it has refused.
-PART_TOKENS = (400, 200, 100, 50, 25)

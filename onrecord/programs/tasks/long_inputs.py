@@ -9,8 +9,8 @@ refine       one part after the other, each with what came of those before it. S
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Literal, TypeVar, cast
 
 from onrecord.calling import emit, listening, overhearing
 from onrecord.errors import OutputError, UsageError
@@ -24,6 +24,7 @@ from onrecord.retrieval.splitting.structure import Structure
 
 Long = Literal["map-reduce", "refine"]
 Span = tuple[int, int]
+T = TypeVar("T")
 
 
 def check_long(long: str) -> None:
@@ -35,12 +36,12 @@ def check_long(long: str) -> None:
         )
 
 
-def room(way: Generating, asked: int | None) -> int:
+def room(way: Generating, asked: int | None, *, alone: bool = False) -> int:
     """How many tokens of text one request may hold.
 
     What is asked for; else half of what the model reads, where that is known (the other half is
-    for the instruction and the answer; an encoder-decoder model has only the first to share); else
-    `UNKNOWN`.
+    for the instruction and the answer); else `UNKNOWN`. `alone`: nothing but a few words is sent
+    with it, and the answer takes no room (an encoder-decoder model, asked as it was trained).
     """
     if asked is not None:
         if asked < LEAST:
@@ -48,7 +49,7 @@ def room(way: Generating, asked: int | None) -> int:
         return asked
     if way.window is None:
         return UNKNOWN
-    share = way.window * 4 // 5 if way.trained is not None else way.window // 2
+    share = way.window * 4 // 5 if alone else way.window // 2
     return max(share, LEAST)
 
 
@@ -68,35 +69,57 @@ async def cut(
 def _cut(text: str, most: int, count: Count, encoder: Embedder) -> list[Span]:
     if count(text) <= most:
         return [(0, len(text))]
-    size = max(min(most // 2, encoder.max_tokens), LEAST)
-    splitter = Structure(encoder, max_tokens=size)
     spans: list[Span] = []
-    for chunk in splitter.split(Document("text", "", text)):
-        start = spans[-1][0] if spans else 0
-        if spans and count(text[start : chunk.end]) <= most:
-            spans[-1] = (start, chunk.end)
+    size = 0
+    for start, end in _pieces(text, most, count, encoder, min(most // 2, encoder.max_tokens)):
+        # The sum of the pieces: what they are together has a few tokens less, and to count that
+        # for each more piece takes the square of the time.
+        more = count(text[spans[-1][1] if spans else 0 : end])
+        size += more
+        if spans and size <= most:
+            spans[-1] = (spans[-1][0], end)
         else:
-            spans.append((chunk.start, chunk.end))
+            spans.append((start, end))
+            size = more
     return spans
 
 
-async def map_parts(parts: Sequence[str], do: Callable[[str], Awaitable[str]]) -> list[str]:
-    """What comes of each part, in order; at most `TOGETHER` at the same time, a step each."""
+def _pieces(text: str, most: int, count: Count, encoder: Embedder, size: int) -> Iterator[Span]:
+    """Pieces between the seams of a text, of `size` of the embedder's tokens; smaller ones where
+    the model makes more tokens of a text than the embedder does."""
+    size = max(size, LEAST)
+    for chunk in Structure(encoder, max_tokens=size).split(Document("text", "", text)):
+        if size > LEAST and count(chunk.text) > most:
+            for start, end in _pieces(chunk.text, most, count, encoder, size // 2):
+                yield chunk.start + start, chunk.start + end
+        else:
+            yield chunk.start, chunk.end
+
+
+async def map_parts(
+    parts: Sequence[str], do: Callable[[str], Awaitable[T]], gives: type[T] | None = None
+) -> list[T]:
+    """What comes of each part, in order; at most `TOGETHER` at the same time, a step each.
+
+    `gives`: the type of that (default: a text), which a resumed run makes of its record again.
+    """
     done = 0
     gate = asyncio.Semaphore(TOGETHER)
 
-    @step
-    async def map_part(number: int, part: str) -> str:
+    async def map_part(number: int, part: str) -> Any:
         with overhearing(_nobody):  # the words of the parts are not those of the result
             return await do(part)
 
-    async def one(number: int, part: str) -> str:
+    map_part.__annotations__["return"] = gives or str
+    recorded = step(map_part)
+
+    async def one(number: int, part: str) -> T:
         nonlocal done
         async with gate:
-            made = await map_part(number, part)
+            made = await recorded(number, part)
         done += 1
         emit(Progress("parts", done, len(parts)))
-        return made
+        return cast("T", made)
 
     return list(await asyncio.gather(*(one(at, part) for at, part in enumerate(parts, 1))))
 

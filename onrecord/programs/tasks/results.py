@@ -22,6 +22,11 @@ class Evidence(msgspec.Struct, frozen=True):
     end: int
     score: float | None = None
 
+    def moved(self, by: int) -> Evidence:
+        """The same words, in a text whose part this one was found in: it begins `by` characters
+        into that text."""
+        return Evidence(self.quote, self.start + by, self.end + by, self.score)
+
 
 class LabelResult(msgspec.Struct, frozen=True):
     """A text's label (classify, sentiment).
@@ -30,7 +35,8 @@ class LabelResult(msgspec.Struct, frozen=True):
     label, in [0, 1]:
 
         a generating model      none, and no confidence: what a model says of its own certainty is
-                                no measurement
+                                no measurement. Of a text that was read in parts: the shares of it
+                                that were given each label, which are no certainty either
         hf: with a head         the head's probabilities
         examples                the fitted head's probabilities; `note` tells its accuracy
         label descriptions      the labels' shares (a softmax of the cosines, see `zero_shot`): they
@@ -149,3 +155,8 @@ def dropped(missing: list[str]) -> str:
         return ""
     listed = ", ".join(f"“{quote[:80]}”" for quote in missing[:3])
     return f"Dropped, because the text does not hold these words: {listed}."
+
+
+def joined(*notes: str) -> str:
+    """Notes as one; those that say nothing are left out."""
+    return " ".join(filter(None, notes))

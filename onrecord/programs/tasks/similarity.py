@@ -11,7 +11,7 @@ from onrecord.errors import OutputError, UsageError
 from onrecord.models.model import Embedder, Model
 from onrecord.programs.flow import flow
 from onrecord.programs.tasks.results import SimilarResult
-from onrecord.programs.tasks.texts import checked, vectors_of
+from onrecord.programs.tasks.texts import checked, doubts, vectors_of
 from onrecord.programs.tasks.ways import Embedded, Headed, way_of
 from onrecord.prompts.prompt import prompt
 from onrecord.prompts.untrusted import untrusted
@@ -39,12 +39,17 @@ class Comparing(msgspec.Struct, frozen=True, kw_only=True):
             )
         for each in (text, *among):
             checked(each, "text" if each is text else "candidate")
-        way = await way_of(self.model, self.embedder)
+        way, note = await way_of(self.model, self.embedder), ""
         if isinstance(way, Headed):
-            raise UsageError("this model labels texts and compares none", where=way.name)
+            raise UsageError(
+                "this model labels texts and compares none",
+                where=way.name,
+                cure="Name one that writes, or an encoder as the embedder: embedder='hf:NAME'.",
+            )
         if isinstance(way, Embedded):
             vectors = await vectors_of(way.embedder, [text, *among], "texts")
             scores = [round(float(score), 6) for score in vectors[1:] @ vectors[0]]
+            note = doubts(text, way.embedder)
         else:
             scores = await compare_texts.using(way.model)(text, among, self.instruction)
             if len(scores) != len(among) or not all(0 <= score <= 1 for score in scores):
@@ -52,9 +57,10 @@ class Comparing(msgspec.Struct, frozen=True, kw_only=True):
                     f"the model judged {len(scores)} candidates of {len(among)}, or not from 0 to "
                     "1",
                     where=way.name,
+                    cure="A more able model may help, or no model: then the embedder compares.",
                 )
         best = int(np.argmax(scores))
-        return SimilarResult(among[best], scores[best], tuple(scores), way.name)
+        return SimilarResult(among[best], scores[best], tuple(scores), way.name, note=note)
 
 
 @prompt(untrusted=untrusted("text", "candidates", max_chars=1_000_000))

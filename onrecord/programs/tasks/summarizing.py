@@ -22,11 +22,12 @@ from onrecord.programs.tasks.long_inputs import (
     room,
 )
 from onrecord.programs.tasks.prefixes import prefix_of, written
-from onrecord.programs.tasks.results import Evidence, TextResult
+from onrecord.programs.tasks.results import Evidence, TextResult, joined
 from onrecord.programs.tasks.texts import (
     Example,
     Examples,
     checked,
+    doubts,
     examples_of,
     sentences_of,
     settle_examples,
@@ -68,7 +69,11 @@ class Summarizing(msgspec.Struct, frozen=True, kw_only=True):
         """The summary of a text. Raises UsageError, ModelError."""
         way = await way_of(self.model, self.embedder)
         if isinstance(way, Headed):
-            raise UsageError("this model labels texts and cannot summarize one", where=way.name)
+            raise UsageError(
+                "this model labels texts and cannot summarize one",
+                where=way.name,
+                cure="Name one that writes, or none: then sentences of the text are chosen.",
+            )
         if isinstance(way, Embedded):
             return await _chosen(checked(text), self.sentences, way.embedder)
         return await _written(self, way, checked(text))
@@ -90,6 +95,7 @@ async def _chosen(text: str, most: int, embedder: Embedder) -> TextResult:
         note += f" In two rounds: first within {len(blocks)} blocks of sentences."
     evidence = await _ranked(text, spans, most, embedder)
     words = " ".join(" ".join(each.quote.split()) for each in evidence)
+    note = joined(note, doubts(text, embedder))
     return TextResult(words, None, tuple(evidence), embedder.name, note)
 
 
@@ -119,7 +125,7 @@ async def _ranked(
 
 
 async def _written(asked: Summarizing, way: Generating, text: str) -> TextResult:
-    most = room(way, asked.window)
+    most = room(way, asked.window, alone=way.trained is not None)
     spans = await cut(text, most, way.count)
 
     async def one(part: str) -> str:

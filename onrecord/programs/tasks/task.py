@@ -17,20 +17,27 @@ generate    –                             what you write            –
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar, cast, overload
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar, Unpack, cast, overload
 
 from onrecord.calling import Operation, Stream
 from onrecord.errors import UnknownNameError, UsageError
-from onrecord.models.model import Embedder, Model, Parameters
 from onrecord.programs.flow import Flow
 from onrecord.programs.tasks.answering_texts import Answering
 from onrecord.programs.tasks.batch import Batch, BatchReport
 from onrecord.programs.tasks.extracting import Extracting
 from onrecord.programs.tasks.generating import Writing
-from onrecord.programs.tasks.labelling import Classifying, Feeling, Labels
-from onrecord.programs.tasks.long_inputs import Long
+from onrecord.programs.tasks.labelling import Classifying, Feeling
+from onrecord.programs.tasks.options import (
+    ToAnswer,
+    ToCompare,
+    ToExtract,
+    ToGenerate,
+    ToLabel,
+    ToSummarize,
+    ToTranslate,
+)
 from onrecord.programs.tasks.results import (
     AnswerResult,
     LabelResult,
@@ -40,7 +47,6 @@ from onrecord.programs.tasks.results import (
 )
 from onrecord.programs.tasks.similarity import Comparing
 from onrecord.programs.tasks.summarizing import Summarizing
-from onrecord.programs.tasks.texts import Examples
 from onrecord.programs.tasks.translating import Translating
 from onrecord.records.record import plain
 from onrecord.settings import Settings
@@ -119,77 +125,21 @@ NAMES = tuple(_FAMILIES)
 
 
 @overload
-def task(
-    name: Literal["summarize"],
-    *,
-    model: str | Model | None = None,
-    embedder: str | Embedder | None = None,
-    sentences: int = 3,
-    instruction: str = "",
-    examples: Examples = None,
-    long: Long = "map-reduce",
-    window: int | None = None,
-    prefix: str | None = None,
-) -> Task[[str], TextResult]: ...
+def task(name: Literal["summarize"], **options: Unpack[ToSummarize]) -> Task[[str], TextResult]: ...
 @overload
 def task(
-    name: Literal["classify", "sentiment"],
-    *,
-    model: str | Model | None = None,
-    embedder: str | Embedder | None = None,
-    labels: Labels = (),
-    examples: Examples = None,
-    instruction: str = "",
+    name: Literal["classify", "sentiment"], **options: Unpack[ToLabel]
 ) -> Task[[str], LabelResult]: ...
 @overload
-def task(
-    name: Literal["translate"],
-    *,
-    to: str = "",
-    source: str = "",
-    model: str | Model | None = None,
-    instruction: str = "",
-    examples: Examples = None,
-    window: int | None = None,
-    prefix: str | None = None,
-) -> Task[[str], TextResult]: ...
+def task(name: Literal["translate"], **options: Unpack[ToTranslate]) -> Task[[str], TextResult]: ...
 @overload
-def task(
-    name: Literal["answer"],
-    *,
-    question: str = "",
-    model: str | Model | None = None,
-    embedder: str | Embedder | None = None,
-    window: int | None = None,
-) -> Task[..., AnswerResult]: ...
+def task(name: Literal["answer"], **options: Unpack[ToAnswer]) -> Task[..., AnswerResult]: ...
 @overload
-def task(
-    name: Literal["extract"],
-    *,
-    into: Any = None,
-    fields: str | Sequence[str] = (),
-    model: str | Model | None = None,
-    instruction: str = "",
-    examples: Examples = None,
-) -> Task[[str], ValueResult]: ...
+def task(name: Literal["extract"], **options: Unpack[ToExtract]) -> Task[[str], ValueResult]: ...
 @overload
-def task(
-    name: Literal["generate"],
-    *,
-    model: str | Model | None = None,
-    instruction: str = "",
-    examples: Examples = None,
-    parameters: Parameters | Mapping[str, Any] = ...,
-) -> Task[[str], TextResult]: ...
+def task(name: Literal["generate"], **options: Unpack[ToGenerate]) -> Task[[str], TextResult]: ...
 @overload
-def task(
-    name: Literal["similar"],
-    *,
-    candidates: str | Sequence[str] = (),
-    model: str | Model | None = None,
-    embedder: str | Embedder | None = None,
-    instruction: str = "",
-) -> Task[..., SimilarResult]: ...
+def task(name: Literal["similar"], **options: Unpack[ToCompare]) -> Task[..., SimilarResult]: ...
 @overload
 def task(name: str, **options: Any) -> Task[..., Any]: ...
 def task(name: str, **options: Any) -> Task[..., Any]:

@@ -14,7 +14,7 @@ from onrecord.errors import UsageError
 from onrecord.models.calling import embed
 from onrecord.models.model import Embedder
 from onrecord.retrieval.document import Document, Fields
-from onrecord.retrieval.loading.load import load
+from onrecord.retrieval.loading.load import ROWS, load, load_rows
 from onrecord.sentences import sentence_spans
 from onrecord.words import words
 
@@ -64,10 +64,19 @@ def settle_examples(options: Any) -> None:
 
 def _read(path: Path) -> Iterable[Example]:
     if not path.is_file():
-        raise UsageError("there is no such file of examples", where=str(path))
-    for loaded in load(path, Fields(text="text"), path.name):
+        raise UsageError(
+            "there is no such file of examples",
+            where=str(path),
+            cure="Give pairs (text, label), or the name of a file with text and label.",
+        )
+    rows = load_rows(path, "text") if path.suffix.lower() in ROWS else load(path, Fields(), "")
+    for loaded in rows:
         if not isinstance(loaded, Document):
-            raise UsageError(f"an example cannot be read: {loaded.reason}", where=str(path))
+            raise UsageError(
+                f"an example cannot be read: {loaded.reason}",
+                where=str(path),
+                cure="Mend that row, or take it out.",
+            )
         yield _example({"text": loaded.text, **loaded.metadata}, loaded.title, str(path))
 
 
@@ -95,6 +104,16 @@ def sentences_of(text: str, least_words: int = 1) -> list[Span]:
     return long or spans or [(0, len(text))]
 
 
+def doubts(text: str, embedder: Embedder) -> str:
+    """What a reader should know before trusting an embedder with a text; nothing, mostly."""
+    letters = [letter for letter in text[:LOOKED_AT] if letter.isalpha()]
+    if not words(text):
+        return "There are no words in the text, so there is next to nothing to compare."
+    if embedder.name == "embedded:minilm" and sum(map(str.isascii, letters)) * 2 < len(letters):
+        return "embedded:minilm was made for English, and most of this text is in another script."
+    return ""
+
+
 async def vectors_of(embedder: Embedder, texts: Sequence[str], what: str) -> NDArray[np.float32]:
     """Vectors of parts of what stands on the record already: there are only said to be so many."""
     return await embed(embedder, texts, shown={what: len(texts)})
@@ -102,3 +121,5 @@ async def vectors_of(embedder: Embedder, texts: Sequence[str], what: str) -> NDA
 
 # A million characters are a thick book. Everything above is read by nobody in one call.
 LONGEST = 1_000_000
+# In which script a text is written shows at its beginning.
+LOOKED_AT = 10_000

@@ -50,7 +50,7 @@ class Translating(msgspec.Struct, frozen=True, kw_only=True):
                 f"translate needs a model that writes, and {way.name} does not",
                 cure="Name one: model='hf:NAME' or 'openai:NAME'.",
             )
-        most = room(way, self.window)
+        most = room(way, self.window, alone=way.trained is not None)
         spans = await cut(text, most, way.count)
 
         async def one(part: str) -> str:

@@ -58,9 +58,14 @@ class Generating(msgspec.Struct, frozen=True):
 
 
 class Headed(msgspec.Struct, frozen=True):
-    """Done by a model that was fine-tuned to label texts."""
+    """Done by a model that was fine-tuned to label texts.
+
+    `window`: how many tokens it reads, None where its files do not say; `count` counts them.
+    """
 
     head: HFClassifier
+    count: Count
+    window: int | None = None
 
     @property
     def name(self) -> str:
@@ -102,8 +107,6 @@ def _local(asked: str | Model, encoder: Embedder) -> Way:
     from onrecord.models.transformers.loading import Source, context_of
     from onrecord.models.transformers.pipeline import HFClassifier
 
-    if isinstance(asked, HFClassifier):
-        return Headed(asked)
     source = getattr(asked, "source", None)
     if not isinstance(source, Source):
         if not isinstance(asked, str):
@@ -111,26 +114,43 @@ def _local(asked: str | Model, encoder: Embedder) -> Way:
         source = Source(asked.partition(":")[2])
     config = source.load_config()
     kinds = tuple(config.architectures or ())
-    if any(kind.endswith("ForSequenceClassification") for kind in kinds):
-        return Headed(_classifiers()(source.name))
-    if kinds and all(kind.endswith(("Model", "ForMaskedLM", "Encoder")) for kind in kinds):
+    for ending, (does, cure) in _OTHERS.items():
+        if kinds and all(kind.endswith(ending) for kind in kinds):
+            raise UsageError(
+                f"this model {does}, and neither writes nor labels texts",
+                where=source.where,
+                cure=cure,
+            )
+    if kinds and all(map(_only_reads, kinds)):
         raise UsageError(
             "this model is an encoder: it neither writes nor labels",
             where=source.where,
             cure=f"Name it as the embedder of a task (embedder='hf:{source.name}').",
         )
     words = source.load_tokenizer()
+    window = context_of(config, words)
+
+    def count(text: str) -> int:
+        return len(words(text, truncation=False, verbose=False)["input_ids"])
+
+    if isinstance(asked, HFClassifier):
+        return Headed(asked, count, window)
+    if any(kind.endswith("ForSequenceClassification") for kind in kinds):
+        return Headed(_classifiers()(source.name), count, window)
     trained = None
     if config.is_encoder_decoder:
         trained = {
             "kind": config.model_type,
             **(getattr(config, "task_specific_params", None) or {}),
         }
-    return Generating(
-        model(asked),
-        lambda text: len(words(text, truncation=False, verbose=False)["input_ids"]),
-        context_of(config, words),
-        trained,
+    return Generating(model(asked), count, window, trained)
+
+
+def _only_reads(kind: str) -> bool:
+    """Whether a model of this class gives vectors alone. GPT-2 (GPT2LMHeadModel) and Marian
+    (MarianMTModel) write, and are called models."""
+    return kind.endswith(("Model", "ForMaskedLM", "Encoder")) and not kind.endswith(
+        ("LMHeadModel", "MTModel", "DoubleHeadsModel")
     )
 
 
@@ -143,4 +163,8 @@ def _classifiers() -> Any:
     return Shelf(HFClassifier)
 
 
+_OTHERS = {
+    "ForQuestionAnswering": ("finds answers in a text", "Name it for the task 'answer'."),
+    "ForTokenClassification": ("marks entities in a text", "Name it for the task 'extract'."),
+}
 _log = logging.getLogger("onrecord")

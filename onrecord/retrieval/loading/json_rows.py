@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,8 @@ def load_json(path: Path, fields: Fields, document_id: str) -> Iterator[Document
     The fields beside a list belong to each of its rows. JSON Lines under the name of JSON are read
     as what they are. A single object keeps `document_id` if it has no id of its own.
     """
-    text, _ = read_text(path)
-    try:
-        value = _parse(text)
-    except _NotJson as error:
-        if error.more_follows:
-            yield from load_json_lines(path, fields, document_id)
-            return
-        raise LoadError(f"not JSON: {error}", where=str(path)) from error
-    del text
-    found, shared = _objects(value)
-    if found is None:
-        raise LoadError("neither an object nor a list of objects", where=str(path))
-    alone = len(found) == 1 and found[0] is value
-    source = Rows(_rows(found, shared), "row", metadata, alone)
-    yield from row_documents(source, path, fields, document_id)
+    with json_rows(path) as source:
+        yield from row_documents(source, path, fields, document_id)
 
 
 def load_json_lines(path: Path, fields: Fields, document_id: str) -> Iterator[Document | Failure]:
@@ -42,9 +30,39 @@ def load_json_lines(path: Path, fields: Fields, document_id: str) -> Iterator[Do
 
     Rows are numbered by their lines. Read line by line, so a file may be larger than the memory.
     """
-    with open_text(path) as file:
-        source = Rows(_lines(file), "line", metadata)
+    with json_line_rows(path) as source:
         yield from row_documents(source, path, fields, document_id)
+
+
+@contextmanager
+def json_rows(path: Path) -> Iterator[Rows]:
+    """The rows of a JSON file, or of JSON Lines under its name. Raises LoadError."""
+    text, _ = read_text(path)
+    try:
+        value = _parse(text)
+    except _NotJson as error:
+        if not error.more_follows:
+            raise LoadError(f"not JSON: {error}", where=str(path)) from error
+        lines = True
+    else:
+        lines = False
+    del text
+    if lines:
+        with json_line_rows(path) as source:
+            yield source
+        return
+    found, shared = _objects(value)
+    if found is None:
+        raise LoadError("neither an object nor a list of objects", where=str(path))
+    alone = len(found) == 1 and found[0] is value
+    yield Rows(_rows(found, shared), "row", metadata, alone)
+
+
+@contextmanager
+def json_line_rows(path: Path) -> Iterator[Rows]:
+    """The rows of JSON Lines, while the file is open. Raises LoadError."""
+    with open_text(path) as file:
+        yield Rows(_lines(file), "line", metadata)
 
 
 def _lines(lines: Iterable[str]) -> Iterator[Row | BadRow]:

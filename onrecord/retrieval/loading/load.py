@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import msgspec
 
 from onrecord.errors import EmptyDocumentError, LoadError, OnrecordError
 from onrecord.retrieval.document import Document, Failure, Fields
+from onrecord.retrieval.loading.json_rows import json_line_rows, json_rows
 from onrecord.retrieval.loading.registry import Loaded, loader_for
+from onrecord.retrieval.loading.rows import Rows, every_row
+from onrecord.retrieval.loading.table import table_rows
 
 
 def load(path: Path, fields: Fields, document_id: str) -> Iterator[Loaded]:
@@ -25,9 +29,29 @@ def load(path: Path, fields: Fields, document_id: str) -> Iterator[Loaded]:
     the documents before the damage; UsageError for a field that the file has not; its kind
     MissingExtraError, which names the command that helps. `failure` turns all three into a Failure.
     """
+    yield from _whole(lambda: loader_for(path)(path, fields, document_id), path)
+
+
+def load_rows(path: Path, text: str | None = None) -> Iterator[Loaded]:
+    """A document or a Failure for each row of a table (`ROWS` has the suffixes), in their order:
+    for who does something with each row and counts them. `text`: the field of the text.
+
+    Other than by `load`, no row is refused for its id, and each bad one is told by itself. Raises
+    what `load` raises.
+    """
+
+    def rows() -> Iterator[Loaded]:
+        with ROWS[path.suffix.lower()](path) as source:
+            yield from every_row(source, path, text)
+
+    yield from _whole(rows, path)
+
+
+def _whole(read: Callable[[], Iterator[Loaded]], path: Path) -> Iterator[Loaded]:
+    """What a loader gives, clean; what it throws, as an error of ours."""
     empty = True
     try:
-        for loaded in loader_for(path)(path, fields, document_id):
+        for loaded in read():
             if isinstance(loaded, Document):
                 loaded = _clean(loaded)
                 if not loaded.text.strip():
@@ -102,6 +126,13 @@ def _brief(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__)[:_LONGEST_REASON].strip("'\". ")
 
 
+ROWS: Mapping[str, Callable[[Path], AbstractContextManager[Rows]]] = {
+    ".csv": table_rows,
+    ".tsv": table_rows,
+    ".json": json_rows,
+    ".jsonl": json_line_rows,
+    ".ndjson": json_line_rows,
+}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_TITLE = 300
 _LONGEST_REASON = 120

@@ -7,6 +7,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from onrecord.errors import LoadError, UsageError
 from onrecord.retrieval.document import Document, Failure, Fields
 from onrecord.retrieval.loading.values import json_text, key
@@ -76,6 +78,25 @@ def row_documents(
         yield Failure(str(path), f"{bad - _MOST_REPORTED:,} more bad {source.place}s")
     if not good and not bad:
         raise LoadError(f"no {source.place}s in it", where=str(path))
+
+
+def every_row(source: Rows, path: Path, text: str | None) -> Iterator[Document | Failure]:
+    """A document or a Failure for each row, in their order: none is left out of the count, and none
+    is refused for an id that an earlier row has. `text` names the field of the text.
+
+    Documents are called `#NUMBER`; whatever the rows call themselves is metadata.
+    """
+    rows = iter(source.rows)
+    first = list(islice(rows, _SAMPLE))
+    samples = [row.values for row in first if isinstance(row, Row)]
+    chosen = msgspec.structs.replace(_choose(samples, Fields(text=text), path), id=None)
+    for row in chain(first, rows):
+        number = f"#{row.number}"
+        made = _document(row, chosen, source, path, number) if isinstance(row, Row) else row
+        if isinstance(made, BadRow):
+            yield Failure(str(path), f"{source.place} {made.number:,}: {made.reason}")
+        else:
+            yield made
 
 
 def _choose(samples: Sequence[Mapping[str, Any]], fields: Fields, path: Path) -> Fields:

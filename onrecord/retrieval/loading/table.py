@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -21,9 +22,15 @@ def load_table(path: Path, fields: Fields, document_id: str) -> Iterator[Documen
     Rows are numbered from 1 after the header. A row with more cells than the header is a Failure;
     missing cells are empty. Read row by row, so that a file may be larger than the memory.
     """
-    with open_text(path) as file:
-        source = Rows(_rows(file, path), "row", text_metadata)
+    with table_rows(path) as source:
         yield from row_documents(source, path, fields, document_id)
+
+
+@contextmanager
+def table_rows(path: Path) -> Iterator[Rows]:
+    """The rows of a file, while it is open. Raises LoadError."""
+    with open_text(path) as file:
+        yield Rows(_rows(file, path), "row", text_metadata)
 
 
 class _Dialect(NamedTuple):

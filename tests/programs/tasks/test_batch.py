@@ -59,6 +59,40 @@ def test_what_is_there_is_not_asked_again(project: Path) -> None:
     assert (again.already, again.done, len(model.requests)) == (6, 6, 9)
 
 
+class Priced:
+    """Costs what is said of each text, a thousandth of a cent or nobody knows what."""
+
+    name, version = "own:priced", "1"
+
+    def __init__(self, **costs: int | None) -> None:
+        self.costs = costs
+
+    async def stream(self, request: Request) -> Any:
+        text = asked(request)
+        yield Completion(text_message("assistant", "x"), self.name, cost=self.costs[text])
+
+
+def test_a_batch_tells_what_this_run_took(project: Path) -> None:
+    path, out = project / "in.txt", project / "out.jsonl"
+    path.write_text("one\ntwo\n")
+    task = on.task("generate", model=Priced(one=10, two=5))
+    report = task.over.run(path, out)
+    assert report.cost == 15 and report.seconds > 0
+    assert task.over.run(path, out).cost == 0  # all of it was there
+    path.write_text("one\ndark\n")
+    task = on.task("generate", model=Priced(one=10, dark=None))
+    assert task.over.run(path, project / "dark.jsonl").cost is None
+
+
+def test_the_cost_of_a_batch_is_also_seen_by_who_records_it(project: Path) -> None:
+    (project / "in.txt").write_text("one\ntwo\n")
+    with on.recording() as run:
+        report = on.task("generate", model=Priced(one=1, two=2)).over.run(
+            project / "in.txt", project / "out.jsonl"
+        )
+    assert run.cost == report.cost == 3
+
+
 class Uneven:
     """Answers at its own speed: the rows behind the slow one are done before it."""
 
@@ -120,6 +154,34 @@ def test_a_csv_row_without_a_text_and_one_too_long(project: Path) -> None:
     assert len(out.read_bytes()) < 2_000
 
 
+@pytest.mark.parametrize("name", ["in.csv", "in.tsv", "in.jsonl", "in.json"])
+def test_every_row_has_its_line_however_many_are_bad_and_whatever_their_ids(
+    name: str, project: Path
+) -> None:
+    rows = [{"id": "the same", "text": "" if n % 2 else f"text {n}"} for n in range(300)]
+    path = project / name
+    if name.endswith(("csv", "tsv")):
+        gap = "," if name == "in.csv" else "\t"
+        told = [("id", "text"), *((row["id"], row["text"]) for row in rows)]
+        path.write_text("".join(f"{gap.join(each)}\n" for each in told))
+    elif name == "in.jsonl":
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    else:
+        path.write_text(json.dumps(rows))
+    out = project / "out.jsonl"
+    report = on.task("generate", model="scripted:echo").over.run(path, out)
+    assert (report.rows, report.done, report.failed) == (300, 150, 150)
+    for number, line in enumerate(lines_of(out)):
+        assert line["row"] == number + 1
+        assert ("error" in line) if number % 2 else line["result"]["text"] == f"text {number}"
+
+
+def test_examples_may_share_an_id(project: Path) -> None:
+    lines = ["id,text,label", "7,so good,a", "7,bad,b"]
+    (project / "seen.csv").write_text("\n".join(lines))
+    assert on.task("sentiment", examples="seen.csv").run("good").label in ("a", "b")
+
+
 def test_broken_json_lines_are_rows_with_their_errors(project: Path) -> None:
     path = project / "in.jsonl"
     path.write_text('{"text": "one"}\n{"text": \n{"text": "three"}\n')
@@ -140,6 +202,9 @@ def test_what_no_row_is_to_blame_for_stops_it(project: Path) -> None:
         task.over.run(path, out, column="text")
     with pytest.raises(StorageError, match="there is no folder"):
         task.over.run(path, project / "nowhere" / "out.jsonl")
+    for folder in (project, Path()):
+        with pytest.raises(UsageError, match="the output is a folder"):
+            task.over.run(path, folder)
     with pytest.raises(LoadError, match="no such file"):
         task.over.run(project / "in.csv", out)
     (project / "binary.txt").write_bytes(b"\x00\x01\xff\xfe" * 500)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import onrecord as on
-from onrecord.errors import OutputError, UnknownNameError, UsageError
+from onrecord.errors import ContextLengthError, OutputError, UnknownNameError, UsageError
 from onrecord.models.model import Request
 from onrecord.programs.tasks.centrality import central, centrality
 from onrecord.programs.tasks.few_shot import fit
@@ -347,8 +347,23 @@ def test_translation_in_parts_keeps_what_stands_between() -> None:
 def test_a_long_untrusted_text_reaches_the_model_whole() -> None:
     text = "A quiet day in the harbour. " * 6_000
     model = on.Scripted(said(evidence=[], label="a"))
-    on.task("classify", labels=["a", "b"], model=model).run(text)
+    on.task("classify", labels=["a", "b"], model=model, window=100_000).run(text)
     assert text.strip() in model.requests[0].messages[-1].text
+
+
+def test_the_options_that_a_type_checker_knows_are_those_there_are() -> None:
+    from typing import get_args, get_overloads, get_type_hints
+
+    from onrecord.programs.tasks.task import NAMES, options_of, task
+
+    told = {}
+    for each in get_overloads(task):
+        hints = get_type_hints(each)
+        for name in get_args(hints["name"]):
+            (typed,) = get_args(hints["options"])
+            told[name] = set(get_type_hints(typed))
+    assert set(told) == set(NAMES)
+    assert told == {name: set(options_of(name)) for name in NAMES}
 
 
 @pytest.fixture
@@ -402,6 +417,41 @@ def test_an_encoder_decoder_model_is_asked_as_it_was_trained(
             task.run("the cat")
         (asked,) = [each for each in run.records if each.kind == "model"]
         assert asked.input["messages"][0]["parts"][0]["text"] == prefix + "the cat"
+
+
+def test_a_model_that_writes_may_be_called_a_model(
+    tiny_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    """GPT2LMHeadModel and MarianMTModel are no encoders, whatever their names end with."""
+    folder = tiny_folder("gpt2")
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architectures"] == ["GPT2LMHeadModel"]
+    with pytest.raises(ContextLengthError):  # it was asked
+        on.task("summarize", model=f"hf:{folder}", window=4000).run("the cat sat on the mat " * 40)
+    assert on.task("generate", model=f"hf:{folder}").run("the cat").model == f"hf:{folder}"
+
+    folder = tiny_folder("bart")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["MarianMTModel"]}))
+    task = on.task("translate", to="German", model=f"hf:{folder}")
+    assert task.run("the cat").model == f"hf:{folder}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("BertForQuestionAnswering", "finds answers in a text"),
+        ("BertForTokenClassification", "marks entities in a text"),
+    ],
+)
+def test_a_model_for_another_task_is_named_so(
+    kind: str, sentence: str, tiny_folder: Callable[..., Path]
+) -> None:
+    folder = tiny_folder("encoder")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": [kind]}))
+    with pytest.raises(UsageError, match=f"{sentence}, and neither writes nor labels"):
+        on.task("summarize", model=f"hf:{folder}").run("x")
 
 
 def test_an_encoder_neither_writes_nor_labels(tiny_folder: Callable[..., Path]) -> None:

@@ -219,9 +219,13 @@ def _values(pairs: Sequence[str], file: Path | None) -> dict[str, Any]:
             values = json.loads(text)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise UsageError(f"the inputs cannot be read: {reason}", where=str(file)) from None
+            raise UsageError(
+                f"the inputs cannot be read: {reason}", where=str(file), cure=_INPUTS
+            ) from None
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"the inputs are no JSON: {error}", where=str(file)) from None
+            raise UsageError(
+                f"the inputs are no JSON: {error}", where=str(file), cure=_INPUTS
+            ) from None
         if not isinstance(values, dict):
             raise UsageError("the inputs are no JSON object", where=str(file), cure=_INPUTS)
     for pair in pairs:
@@ -262,4 +266,4 @@ def _coloured(line: str) -> Line:
 
 
 _NOT_KEPT = "the text of this version was not kept"
-_INPUTS = 'Write {"name": value}.'
+_INPUTS = 'Name a JSON file that holds {"name": value}.'

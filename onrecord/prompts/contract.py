@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from onrecord.errors import PromptError
 from onrecord.messages import Passage
@@ -97,5 +97,9 @@ def _passages(value: object, hint: Any) -> Sequence[Passage] | None:
         return None
     if value and all(isinstance(each, Passage) for each in value):
         return value
-    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-    return value if not value and Passage in get_args(bare) else None
+    return value if not value and _holds_passages(hint) else None
+
+
+def _holds_passages(hint: Any) -> bool:
+    """Whether a type is one of passages, wherever in it: `Annotated[list[Passage] | None, …]`."""
+    return hint is Passage or any(map(_holds_passages, get_args(hint)))

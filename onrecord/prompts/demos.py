@@ -39,7 +39,8 @@ from onrecord.messages import Message, Passage, text_message
 from onrecord.models.calling import embed
 from onrecord.models.model import Embedder
 from onrecord.models.names import embedder
-from onrecord.prompts.template import guess, shown
+from onrecord.prompts.front_matter import guess
+from onrecord.prompts.template import shown
 from onrecord.records.call import call
 
 if TYPE_CHECKING:
@@ -263,6 +264,8 @@ def _demo(found: Any, where: str, which: str = "the demo ") -> Demo:
         raise PromptError(f"{which}has no inputs", where=where, cure=_FORM)
     if "output" not in found:
         raise PromptError(f"{which}has no output", where=where, cure=_FORM)
+    if odd := [name for name in found["inputs"] if not isinstance(name, str)]:
+        raise PromptError(f"{which}has an input whose name is {odd[0]!r}", where=where, cure=_FORM)
     unknown = [name for name in found if name not in ("inputs", "output", "reasoning")]
     if unknown:
         raise PromptError(f"{which}has an unknown field '{unknown[0]}'", where=where, cure=_FORM)

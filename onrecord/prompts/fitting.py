@@ -15,9 +15,9 @@ from onrecord.errors import PromptError
 from onrecord.messages import Passage
 from onrecord.prompts.contract import Contract
 from onrecord.prompts.demos import Demo
+from onrecord.prompts.front_matter import guess
 from onrecord.prompts.schemas import codec_of
 from onrecord.prompts.structured import Output, Quoted, Unfit
-from onrecord.prompts.template import guess
 
 
 class Fitting:

@@ -15,9 +15,10 @@ from pathlib import Path
 import msgspec
 
 from onrecord.errors import PromptError, UnknownNameError
+from onrecord.prompts.front_matter import guess
 from onrecord.prompts.git_history import Commit, Git, GitRefusal
 from onrecord.prompts.reading import DEMOS, SUFFIXES, demos_of, demos_path, parsed, read
-from onrecord.prompts.template import Template, guess
+from onrecord.prompts.template import Template
 from onrecord.prompts.uses import Use, uses
 from onrecord.prompts.versions import HALF, Kept, words_hash
 from onrecord.records.store import Store

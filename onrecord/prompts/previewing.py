@@ -19,11 +19,12 @@ from onrecord.errors import PromptError, UsageError
 from onrecord.messages import Message, text_message
 from onrecord.prompts.demos import Demos, put
 from onrecord.prompts.fitting import as_written
+from onrecord.prompts.front_matter import guess
 from onrecord.prompts.library import History, Version, template_of
 from onrecord.prompts.passages import framed
 from onrecord.prompts.prompt import Prompt
 from onrecord.prompts.reading import demos_of, demos_path
-from onrecord.prompts.template import Template, guess, shown
+from onrecord.prompts.template import Template, shown
 
 
 class Preview(NamedTuple):
@@ -45,6 +46,9 @@ def preview(of: History, version: Version, inputs: Mapping[str, Any]) -> Preview
     notes = [_WITHOUT_TYPES]
     if template is None:
         return Preview(_laid_out(version.kept.text, inputs), tuple(notes))
+    if template.is_empty:
+        notes.append("the file has no words: those of the function's docstring are sent")
+        return Preview(_laid_out(version.kept.docstring, inputs), tuple(notes))
     values = {**template.parts.examples, **inputs}
     taken = [name for name in template.parts.examples if name not in inputs]
     if taken:
@@ -119,9 +123,9 @@ def _with_demos(
 
 def _laid_out(docstring: str, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
     """As a prompt without a file is laid out (prompt.py)."""
-    system = text_message("system", docstring)
     blocks = [framed(name, shown(value)) for name, value in inputs.items()]
-    return (system, text_message("user", "\n\n".join(blocks))) if blocks else (system,)
+    said = text_message("system", docstring), text_message("user", "\n\n".join(blocks))
+    return tuple(message for message in said if message.text)
 
 
 _WITHOUT_TYPES = (

@@ -25,16 +25,17 @@ import msgspec
 from onrecord.calling import Operation, run
 from onrecord.errors import PromptError
 from onrecord.messages import Message, text_message
-from onrecord.models.model import Model, Parameters, Request
+from onrecord.models.model import Model, Parameters, Request, Way
 from onrecord.models.names import choose, model
 from onrecord.prompts.contract import Contract
 from onrecord.prompts.demos import Demo, Demos, put
 from onrecord.prompts.fitting import Fitting
+from onrecord.prompts.front_matter import FrontMatter
 from onrecord.prompts.passages import Passages, framed
 from onrecord.prompts.reading import Files, Reading
 from onrecord.prompts.structured import Output, Unfit
 from onrecord.prompts.structuring import Asking, answered, structured, told, ways_of
-from onrecord.prompts.template import FrontMatter, Template, parameters, shown
+from onrecord.prompts.template import Template, parameters, shown
 from onrecord.prompts.untrusted import Defence, Fence, Fenced, Untrusted, defence
 from onrecord.prompts.versions import Kept, version_of, written
 from onrecord.records.call import call
@@ -61,6 +62,7 @@ class Prompt(Operation[P, R]):
     ) -> None:
         super().__init__(function)
         self.name = name or function.__name__
+        _check(self.name, repairs)
         self._model = model
         self._parameters = parameters
         self._repairs = repairs
@@ -95,9 +97,9 @@ class Prompt(Operation[P, R]):
         inputs = self._contract.bind(args, kwargs)
         demos = run(plan.demos.chosen(self.name, inputs)) if plan.demos else ()
         request, _ = self._request(plan, inputs, self._contract.passages(inputs), demos)
-        answering, way = self._model, None
+        answering, way = self._model, plan.way
         if answering is not None and not isinstance(answering, str):
-            way = ways_of(answering, plan.output)[0]
+            way = ways_of(answering, plan.output, way)[0]
         return structured(request, plan.output, way).messages
 
     async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -123,7 +125,8 @@ class Prompt(Operation[P, R]):
             for note in notes:
                 _log.warning("%s: %s", self.name, note)
             every = [each for some in passages.values() for each in some]
-            asking = Asking(self.name, request, output, every, self._allowed_repairs(template))
+            repairs = self._allowed_repairs(template)
+            asking = Asking(self.name, request, output, every, repairs, plan.way)
             this.output = value = await answered(asking, answering)
             return cast("R", value)
 
@@ -157,7 +160,7 @@ class Prompt(Operation[P, R]):
         return {**inputs, **self._contract.passages(inputs)}
 
     def _messages(self, plan: _Plan, values: dict[str, Any]) -> tuple[Message, ...]:
-        if plan.template is None:
+        if plan.template is None or plan.template.is_empty:
             return self._laid_out(values)
         messages = plan.template.render(values)
         if self._text.docstring and not plan.template.has_sections:
@@ -165,7 +168,7 @@ class Prompt(Operation[P, R]):
         return messages
 
     def _laid_out(self, values: dict[str, Any]) -> tuple[Message, ...]:
-        """The messages of a prompt without a file."""
+        """The messages of a prompt without a file, or with one that is front matter alone."""
         if not self._text.docstring:
             raise PromptError(
                 f"the prompt '{self.name}' has no text",
@@ -190,6 +193,12 @@ class Prompt(Operation[P, R]):
         output = contract.output(
             bool(front.reasoning if self._reasoning is None else self._reasoning)
         )
+        if template is not None and front.output and output.schema is None:
+            raise PromptError(
+                f"the front matter's output is '{front.output}', and the function returns text",
+                where=template.where,
+                cure="Text has no form to be held to: take it out, or return a type.",
+            )
         said = _untrusted(self._untrusted, front)
         where = self._text.where
         if template is not None and not set(said.names) <= set(contract.arguments):
@@ -206,7 +215,7 @@ class Prompt(Operation[P, R]):
         version = version_of(text, lines, around)
         kept = written(Kept(text, lines, docstring, f"{self.name}({contract.types})"))
         given = self._all_parameters(template)
-        return _Plan(files, template, demos, output, guarded, given, version, kept)
+        return _Plan(files, template, demos, output, guarded, given, version, kept, front.output)
 
     def _all_parameters(self, template: Template | None) -> Parameters:
         where = self._text.where
@@ -304,6 +313,7 @@ class _Plan(NamedTuple):
     parameters: Parameters
     version: str
     kept: str
+    way: Way | None
 
 
 class _Text:
@@ -331,6 +341,19 @@ def _untrusted(said: Untrusted | str | Sequence[str], front: FrontMatter) -> Unt
         said.reminder or front.reminder,
         said.max_chars or front.max_chars,
     )
+
+
+def _check(name: str, repairs: int | None) -> None:
+    """Raises PromptError where a decorator's words cannot be meant."""
+    if name in (".", "..") or set(name) & set("/\\\0"):
+        raise PromptError(
+            f"'{name}' is no name of a prompt",
+            cure="It is that of its file in the folder prompts, and holds no '/'.",
+        )
+    if repairs is not None and repairs < 0:
+        raise PromptError(
+            f"repairs is {repairs}", cure="It is how often an answer may go back: 0 or more."
+        )
 
 
 def _block(name: str, value: object) -> str:

@@ -29,17 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from onrecord.errors import PromptError
+from onrecord.prompts.front_matter import FrontMatter, guess, yaml_of
 from onrecord.prompts.prompty_model import AS_IN_DOCS, REFERENCE, ModelPart, Remarks
-from onrecord.prompts.template import (
-    FrontMatter,
-    Parts,
-    Section,
-    Speaker,
-    Template,
-    guess,
-    text_of,
-    yaml_of,
-)
+from onrecord.prompts.template import Parts, Section, Speaker, Template, text_of
 
 SUFFIX = ".prompty"
 
@@ -231,16 +223,13 @@ def _split(source: str, where: str) -> tuple[str, str, int]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in a value. What YAML's aliases repeat is looked at once: they can repeat a few
-    lines a billion times."""
-    seen: set[int] = set()
+    """The texts in a value."""
     waiting = [value]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):
             yield each
-        elif isinstance(each, dict | list) and id(each) not in seen:
-            seen.add(id(each))
+        elif isinstance(each, dict | list):
             waiting += [*each, *each.values()] if isinstance(each, dict) else each
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onrecord.errors import PromptError
-from onrecord.prompts.template import guess
+from onrecord.prompts.front_matter import guess
 
 
 class Remarks:
@@ -170,16 +170,14 @@ class ModelPart:
 
 
 def _fields(mapping: dict[Any, Any]) -> Iterator[tuple[str, str]]:
-    """The fields with a text, of a mapping and the mappings in it; each mapping once."""
-    seen: set[int] = set()
+    """The fields with a text, of a mapping and the mappings in it."""
     waiting = [mapping]
     while waiting:
         each = waiting.pop()
-        seen.add(id(each))
         for field, value in each.items():
             if isinstance(value, str):
                 yield str(field), value.strip()
-            elif isinstance(value, dict) and id(value) not in seen:
+            elif isinstance(value, dict):
                 waiting.append(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,10 @@ class Files(NamedTuple):
 
 class Reading:
     """The files of one prompt, in the first folder that has any; a changed one is read anew, and
-    then `files()` gives another value."""
+    then `files()` gives another value.
+
+    Every call asks, so a file that is as it was is looked at and not read.
+    """
 
     def __init__(self, folders: tuple[str, ...], name: str) -> None:
         join = os.path.join  # what every call compares is text
@@ -39,31 +42,76 @@ class Reading:
             for folder in folders
         ]
         self.places = tuple(path for _, paths, _ in self._folders for path in paths)
-        self._seen: tuple[object, Template | None] = (None, None)
-        self._beside: str | None = None  # the file of the demos of the template that was seen
-        self._read: tuple[object, Files] = (None, Files(None, None))
+        self._text = _Text((), None, None)
+        self._read: tuple[Stamp, Files] = ((), Files(None, None))
 
     def files(self) -> Files:
         """What the files hold now. Raises PromptError."""
-        there = [each for each in self._folders if os.access(each[0], os.F_OK)]
-        template = self._template(there)
-        beside = self._beside if template else _first(demos for _, _, demos in there)
-        stamp = template, beside and _stamp(beside)
-        if self._read[0] != stamp:
-            self._read = stamp, Files(template, demos_of(template, beside))
-        return self._read[1]
+        text = self._current()
+        if text.template is None:
+            stamp = self._lone_demos()
+        else:
+            stamp = () if text.beside is None else _stamp(text.beside)
+        seen, files = self._read
+        if files.template is text.template and seen == stamp:
+            return files
+        beside = str(stamp[0]) if stamp else text.beside
+        if not self._is_same(text.template, stamp):
+            files = Files(text.template, demos_of(text.template, beside))
+        self._read = _trusted(stamp), files
+        return files
 
-    def _template(self, there: list[tuple[str, list[str], str]]) -> Template | None:
-        for _, paths, _ in there:
+    def _is_same(self, template: Template | None, stamp: Stamp) -> bool:
+        """Whether the file of the demos, which may have changed, holds what was read from it."""
+        seen, (known, demos) = self._read
+        if known is not template or demos is None or not stamp or seen[:1] != stamp[:1]:
+            return False
+        return text_of(Path(str(stamp[0]))) == demos.source
+
+    def _current(self) -> _Text:
+        """The text as it is now, and where its demos are."""
+        text = self._text
+        known = text.template.where if text.template is not None else ""
+        for folder, paths, _ in self._folders:
+            if known not in paths and not os.access(folder, os.F_OK):
+                continue
             for path in paths:
-                stamp = _stamp(path)
-                if stamp is None:
+                stamp = _stamp(path, likely=path == known)
+                if not stamp:
                     continue
-                if self._seen[0] != stamp:
-                    template = read(Path(path))
-                    self._seen, self._beside = (stamp, template), demos_path(template)
-                return self._seen[1]
-        return None
+                if text.stamp != stamp:
+                    self._text = text = _read(path, stamp, text)
+                return text
+        return _Text((), None, None)
+
+    def _lone_demos(self) -> Stamp:
+        """The stamp of the demos of a prompt without a text."""
+        for folder, _, demos in self._folders:
+            if os.access(folder, os.F_OK) and (stamp := _stamp(demos)):
+                return stamp
+        return ()
+
+
+# What changes when a file does: its path, its times, its size and what it is; () for none. Of a
+# file that cannot be trusted yet it is the path alone.
+Stamp = tuple[str | int, ...]
+
+
+class _Text(NamedTuple):
+    """The text of a prompt as it was last read, and the file that its demos are in."""
+
+    stamp: Stamp
+    template: Template | None
+    beside: str | None
+
+
+def _read(path: str, stamp: Stamp, before: _Text) -> _Text:
+    """The text in a file that may have changed since `before`."""
+    known = before.template
+    if known is not None and known.where == path and text_of(Path(path)) == known.source:
+        return before._replace(stamp=_trusted(stamp))
+    template = read(Path(path))
+    return _Text(_trusted(stamp), template, demos_path(template))
 
 
 def read(path: Path) -> Template:
@@ -98,6 +146,12 @@ def demos_path(template: Template) -> str | None:
     beside = Path(template.where)
     named = said.get("file") if said is not None else None
     if isinstance(named, str) and named:
+        if "\0" in named:
+            raise PromptError(
+                "the front matter's demos name a file with the character NUL in its name",
+                where=template.where,
+                cure="Name one of the prompt's folder.",
+            )
         return str(beside.parent / named)
     return str(beside.with_suffix(DEMOS))
 
@@ -126,19 +180,29 @@ def demos_of(
     return Demos(demos, choice, text)
 
 
-def _first(paths: Iterable[str]) -> str | None:
-    return next((path for path in paths if _stamp(path) is not None), None)
-
-
-def _stamp(path: str) -> object:
-    """What changes when a file does; None where there is none."""
-    if not os.access(path, os.F_OK):  # most are not there, and an exception takes longer
-        return None
+def _stamp(path: str, *, likely: bool = False) -> Stamp:
+    """The stamp of a file; () where there is none. `likely`: it was there a moment ago."""
+    # Most are not there, and an exception takes longer.
+    if not likely and not os.access(path, os.F_OK):
+        return ()
     try:
         status = os.stat(path)  # noqa: PTH116  # every call waits for this
     except OSError:
-        return None
-    return path, status.st_mtime_ns, status.st_size
+        return ()
+    # The time of a change cannot be set back, as that of the content is by `cp -p` and `rsync -t`.
+    return path, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
+def _trusted(stamp: Stamp) -> Stamp:
+    """A stamp to tell a change by. A file that has just changed may change once more within one
+    tick of its file system's clock: until that is over it is read at each call."""
+    if not stamp:
+        return stamp
+    changed = max(map(int, stamp[1:3]))
+    tick = _TICK_NS if changed % _SECOND_NS else 2 * _SECOND_NS  # FAT counts every other second
+    return stamp if time.time_ns() - changed > tick else stamp[:1]
+
+
+_SECOND_NS = 1_000_000_000
+_TICK_NS = 20_000_000  # Linux counts in 10 milliseconds at most
 _log = logging.getLogger("onrecord")

@@ -6,7 +6,7 @@ pydantic describes what it knows; msgspec its own structs (and TypedDict on Pyth
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -28,6 +28,7 @@ class Codec(NamedTuple):
 def codec_of(annotation: Any) -> Codec:
     """pydantic's where it knows the type, else msgspec's (Struct; TypedDict on Python 3.11)."""
     import pydantic
+    from pydantic_core import PydanticSerializationError, to_json
 
     try:
         adapter = pydantic.TypeAdapter(annotation)
@@ -39,11 +40,13 @@ def codec_of(annotation: Any) -> Codec:
         try:
             # From JSON and not from Python values: dates, decimals and tuples have no JSON of
             # their own.
-            return adapter.validate_json(json.dumps(found))
+            return adapter.validate_json(to_json(found))
         except pydantic.ValidationError as error:
             raise Unfit(" ".join(map(_said, error.errors()[:_PROBLEMS]))) from None
+        except PydanticSerializationError:
+            raise Unfit("It is nested too deeply, or no JSON.") from None
 
-    return Codec(_plain(schema), validate)
+    return Codec(_fillable(schema, annotation), validate)
 
 
 def _struct_codec(annotation: Any) -> Codec:
@@ -53,19 +56,23 @@ def _struct_codec(annotation: Any) -> Codec:
         )
         decoder = msgspec.json.Decoder(annotation)
     except (TypeError, RuntimeError) as error:
+        reason = next(
+            (line for line in str(error).splitlines() if line.endswith("not supported")), ""
+        )
         raise PromptError(
-            f"no JSON schema can be made of the output type {annotation!r}: {error}",
+            f"no JSON schema can be made of the type {annotation!r}"
+            + (f": {reason[0].lower()}{reason[1:]}" if reason else ""),
             cure="Return str, a dataclass, a pydantic model, a Struct, a TypedDict or a list.",
         ) from None
     schema = {**described, "$defs": components} if components else described
 
     def validate(found: object) -> Any:
         try:
-            return decoder.decode(json.dumps(found))
+            return decoder.decode(msgspec.json.encode(found))
         except msgspec.ValidationError as error:
             raise Unfit(f"{error}.") from None
 
-    return Codec(_plain(schema), validate)
+    return Codec(_fillable(schema, annotation), validate)
 
 
 def closed_object(properties: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -86,6 +93,53 @@ def _lifted(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     if "anyOf" in kept:
         kept["anyOf"] = [_lifted(each, definitions) for each in kept["anyOf"]]
     return kept
+
+
+def _fillable(schema: dict[str, Any], annotation: Any) -> dict[str, Any]:
+    """The plain schema. Raises PromptError where nothing can ever fit it: an enum without members,
+    a type that needs another one of itself, a number from 5 to 3."""
+    definitions = schema.get("$defs", {})
+    known: set[str] = set()
+    while found := {
+        name
+        for name, each in definitions.items()
+        if name not in known and _can_be_filled(each, known)
+    }:
+        known |= found
+    if not _can_be_filled(schema, known):
+        raise PromptError(
+            f"no answer can ever fit the type {annotation!r}",
+            cure="See to enums without members, types that need one of themselves, and bounds.",
+        )
+    return _plain(schema)
+
+
+def _can_be_filled(schema: Any, known: Container[str]) -> bool:
+    """Whether a value may fit a schema; `known` are the definitions that some value fits."""
+    if not isinstance(schema, dict):
+        return schema is not False
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2] in known
+    if any(_is_crossed(schema, *bounds) for bounds in _BOUNDS):
+        return False
+    for one_of in ("anyOf", "oneOf"):
+        if one_of in schema and not any(_can_be_filled(each, known) for each in schema[one_of]):
+            return False
+    properties = schema.get("properties", {})
+    needed = [properties[name] for name in schema.get("required", ()) if name in properties]
+    needed += schema.get("allOf", ())
+    if schema.get("minItems"):
+        needed += schema.get("prefixItems", ())[: schema["minItems"]]
+        if len(schema.get("prefixItems", ())) < schema["minItems"]:
+            needed.append(schema.get("items", True))
+    return schema.get("enum") != [] and all(_can_be_filled(each, known) for each in needed)
+
+
+def _is_crossed(schema: dict[str, Any], low: str, high: str) -> bool:
+    least, most = schema.get(low), schema.get(high)
+    if not isinstance(least, int | float) or not isinstance(most, int | float):
+        return False
+    return least > most or (least == most and "exclusive" in low + high)
 
 
 def _plain(schema: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +177,16 @@ def compact(schema: dict[str, Any]) -> str:
 
 def _said(problem: Any) -> str:
     place = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in problem["loc"])
-    return f"{place.lstrip('.') or 'The value'}: {problem['msg']}."
+    return f"{place.lstrip('.') or 'The value'}: {' '.join(problem['msg'].split())}."
 
 
 _LITERAL = ("enum", "const", "default", "examples", "required")
+_BOUNDS = (
+    ("minimum", "maximum"),
+    ("exclusiveMinimum", "maximum"),
+    ("minimum", "exclusiveMaximum"),
+    ("exclusiveMinimum", "exclusiveMaximum"),
+    ("minLength", "maxLength"),
+    ("minItems", "maxItems"),
+)
 _PROBLEMS = 5

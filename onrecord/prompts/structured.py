@@ -8,14 +8,17 @@ better.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, get_args, get_origin
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from onrecord.citations import cite
+from onrecord.errors import PromptError
 from onrecord.messages import Citation, Cited, Passage
 from onrecord.prompts.schemas import Codec, closed_object, codec_of, compact
 from onrecord.prompts.schemas import Unfit as Unfit
@@ -71,8 +74,32 @@ def output_of(annotation: Any, *, reasoning: bool = False) -> Output:
         return Considered() if reasoning else Plain()
     if annotation is Cited or get_origin(annotation) is Cited:
         inner = get_args(annotation)[0] if get_args(annotation) else str
+        _refuse_citations(inner)
         return Quoted(codec_of(inner), reasoning=reasoning)
+    _refuse_citations(annotation)
     return Structured(codec_of(annotation), reasoning=reasoning)
+
+
+def _refuse_citations(annotation: Any) -> None:
+    """A model could fill them with words that nobody has said: only those of a `Cited` at the
+    outside are verified."""
+    if _holds_citations(annotation, set()):
+        raise PromptError(
+            f"the output type {annotation!r} holds citations, which are not verified there",
+            cure="Put Cited around the whole of it, as in Cited[list[str]].",
+        )
+
+
+def _holds_citations(annotation: Any, seen: set[Any]) -> bool:
+    origin = get_origin(annotation) or annotation
+    if origin in (Cited, Citation):
+        return True
+    inside = list(get_args(annotation))
+    if isinstance(origin, type) and origin not in seen:
+        seen.add(origin)
+        with contextlib.suppress(*_UNREADABLE):  # whoever makes its schema tells that
+            inside += get_type_hints(origin).values()
+    return any(_holds_citations(each, seen) for each in inside)
 
 
 class Plain:
@@ -273,10 +300,17 @@ def _decoded(text: str) -> object:
 def _is_text(found: object) -> bool:
     """Whether every string is text: JSON can spell half a surrogate pair, which is none."""
     try:
-        json.dumps(found, ensure_ascii=False).encode()
+        msgspec.json.encode(found)
     except (UnicodeEncodeError, RecursionError):
         return False
     return True
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number} is too large")
+    return value
 
 
 def _refuse_constant(name: str) -> object:
@@ -333,9 +367,11 @@ _QUOTING = (
     ' passages do not hold the answer, set "refused" to true, "answer" to null, and say in "reason"'
     " what is missing.\n"
 )
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
 _FENCED = re.compile(r"```[\w-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")
+# What annotations in quotes may come to that name what is not there.
+_UNREADABLE = (NameError, TypeError, AttributeError, SyntaxError)
 # Bounds on what an answer can make us do.
 _STARTS = 200
 _QUOTES = 100

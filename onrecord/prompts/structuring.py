@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onrecord.calling import listening
-from onrecord.errors import ModelRefusedError, OutputError
+from onrecord.errors import ModelRefusedError, OutputError, PromptError
 from onrecord.messages import (
     Cited,
     Completion,
@@ -38,13 +38,15 @@ from onrecord.prompts.structured import Output, Quoted, Reading, Unfit
 
 
 class Asking(NamedTuple):
-    """One question, without a word about the form of its answer yet, and how to read the answer."""
+    """One question, without a word about the form of its answer yet, and how to read the answer.
+    `way`: the first one to try; None: the best that the model says it can go."""
 
     name: str
     request: Request
     output: Output
     passages: Sequence[Passage]
     repairs: int
+    way: Way | None = None
 
 
 async def answered(asking: Asking, model: Model) -> Any:
@@ -52,7 +54,7 @@ async def answered(asking: Asking, model: Model) -> Any:
     included, and ModelError."""
     if asking.output.schema is None:
         return await _answered_by(asking, model, None)
-    ways = ways_of(model, asking.output)
+    ways = ways_of(model, asking.output, asking.way)
     for way in ways[:-1]:
         try:
             return await _answered_by(asking, model, way)
@@ -63,11 +65,20 @@ async def answered(asking: Asking, model: Model) -> Any:
     return await _answered_by(asking, model, ways[-1])
 
 
-def ways_of(model: Model, output: Output) -> tuple[Way | None, ...]:
-    """The ways to try, in their order; (None,) where the answer is text."""
+def ways_of(model: Model, output: Output, first: Way | None = None) -> tuple[Way | None, ...]:
+    """The ways to try, in their order, from `first` on; (None,) where the answer is text. Raises
+    PromptError where the model cannot go that way."""
     if output.schema is None:
         return (None,)
     able = structures(model)
+    if first is not None:
+        if first not in able:
+            raise PromptError(
+                f"the model cannot be held to the form of its answer by '{first}'",
+                where=model.name,
+                cure=f"It can by {', '.join(able)}: see to 'output' in the prompt's front matter.",
+            )
+        able = able[able.index(first) :]
     if not _refused:
         return able
     refused = _refused.get(_question(model, output), ())

@@ -15,49 +15,34 @@ block); a file without them is one user message. Sections are cut before anythin
 no value can begin a message of its own.
 
 The sandbox keeps a template from private attributes and changes to values, and bounds its ranges,
-products and result. It does not bound the time of nested loops nor the memory of a filter such as
-`center`: a prompt file is code of the application and no stranger's input. Values are never read
-as templates.
+products, the turns of its loops and its result. It does not bound the time and memory of one filter
+or method such as `center`: a prompt file is code of the application and no stranger's input. Values
+are never read as templates.
 """
 
 from __future__ import annotations
 
 import contextlib
-import difflib
-import functools
 import json
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 
 from onrecord.errors import PromptError
 from onrecord.messages import Message, text_message
 from onrecord.models.model import Parameters
+from onrecord.prompts.front_matter import FrontMatter, front_matter, guess
 from onrecord.prompts.passages import Passages
-from onrecord.prompts.untrusted import Fenced, laid_out
+from onrecord.prompts.untrusted import Fenced, laid_out, misuse
 
 if TYPE_CHECKING:
     import jinja2
-    import jinja2.sandbox
 
 Speaker = Literal["system", "user", "assistant"]
-
-
-class FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a prompt's file may say of itself; not its output, for the types are the contract."""
-
-    model: str | None = None
-    parameters: dict[str, Any] = {}
-    repairs: int | None = None
-    description: str = ""
-    reasoning: bool | None = None
-    untrusted: str | tuple[str, ...] = ()
-    reminder: bool = False
-    max_chars: Annotated[int, msgspec.Meta(gt=0)] | None = None
-    demos: list[Any] | dict[str, Any] | None = None
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -94,6 +79,14 @@ class Template:
         self.front = parts.front
         self.has_sections = parts.has_sections
         self.sections = parts.sections
+        words = any(section.text.strip() for section in self.sections)
+        self.is_empty = not self.has_sections and not words
+        if len(self.sections) > _SECTIONS:
+            raise PromptError(
+                f"the prompt has {len(self.sections):,} messages and may have {_SECTIONS:,}",
+                where=where,
+                cure="Demos are data beside it, in NAME.demos.jsonl.",
+            )
         self._compiled = [self._compile(section) for section in self.sections]
 
     @classmethod
@@ -107,10 +100,12 @@ class Template:
         import jinja2
         from jinja2 import meta
 
+        from onrecord.prompts.sandbox import environment
+
         found: dict[str, None] = {}
         for section in self.sections:
             with contextlib.suppress(jinja2.TemplateError):  # compiling it has told that already
-                tree = _environment().parse(section.text)
+                tree = environment(shown).parse(section.text)
                 names = meta.find_undeclared_variables(tree)
                 found |= dict.fromkeys(sorted(names, key=section.text.find))
         return tuple(found)
@@ -119,36 +114,56 @@ class Template:
         """The messages, with `values` put in. Raises PromptError with the line and the cure."""
         if self.parts.defaults:
             values = {**self.parts.defaults, **values}
-        rendered = (
-            text_message(section.role, self._render(compiled, section, values).strip())
+        rendered = [
+            (section.role, self._render(compiled, section, values).strip())
             for section, compiled in zip(self.sections, self._compiled, strict=True)
-        )
-        return tuple(message for message in rendered if message.text)
+        ]
+        messages = tuple(text_message(role, text) for role, text in rendered if text)
+        if not messages:
+            raise PromptError(
+                "the prompt says nothing",
+                where=self.where,
+                cure="With these arguments all of it is empty: write what is asked.",
+            )
+        return messages
 
-    def _compile(self, section: Section) -> jinja2.Template:
+    def _compile(self, section: Section) -> tuple[jinja2.Template, bool]:
+        """A section as code, and whether it has loops."""
         import jinja2
 
-        environment = _environment()
+        from onrecord.prompts.sandbox import counted, environment
+
+        made = environment(shown)
         # Blank lines in front make the lines that Jinja reports those of the file.
         source = "\n" * (section.line - 1) + section.text
         try:
-            code = environment.compile(source, filename=self.where)
-        except jinja2.TemplateSyntaxError as error:
+            tree, loops = counted(made.parse(source, filename=self.where))
+            code = made.compile(tree, filename=self.where)
+        except (jinja2.TemplateSyntaxError, SyntaxError, RecursionError) as error:
+            problem, line = "it is nested too deeply", section.line  # for Jinja, or for Python
+            if isinstance(error, jinja2.TemplateSyntaxError):
+                problem, line = error.message or str(error), error.lineno
             raise PromptError(
-                f"the template does not parse: {error.message}",
-                where=f"{self.where}:{error.lineno}",
+                f"the template does not parse: {problem}",
+                where=f"{self.where}:{line}",
+                cure=_BRACES,
             ) from None
-        return environment.template_class.from_code(
-            environment, code, environment.make_globals(None)
-        )
+        # A copy: `make_globals` gives a ChainMap, and every call would wait for that.
+        return made.template_class.from_code(made, code, {**made.globals}), loops
 
     def _render(
-        self, compiled: jinja2.Template, section: Section, values: Mapping[str, object]
+        self, code: tuple[jinja2.Template, bool], section: Section, values: Mapping[str, object]
     ) -> str:
+        compiled, loops = code
+        given = values
+        if loops:
+            from onrecord.prompts.sandbox import TURNS, Turns
+
+            given = {**values, TURNS: Turns()}
         pieces: list[str] = []
         length = 0
         try:
-            for piece in compiled.generate(values):
+            for piece in compiled.generate(given):
                 pieces.append(piece)
                 length += len(piece)
                 if length > _LONGEST:
@@ -163,7 +178,10 @@ class Template:
         where = f"{self.where}:{_line(error, self.where) or section.line}"
         unknown = _UNKNOWN.fullmatch(str(error))
         if unknown is None:
-            return PromptError(f"the template cannot be rendered: {error}", where=where)
+            whole = misuse(error, values)
+            reason = str(whole or error) or type(error).__name__
+            cure = whole.cure if whole is not None else _PUT
+            return PromptError(f"the template cannot be rendered: {reason}", where=where, cure=cure)
         there = ", ".join(values) or "no arguments"
         return PromptError(
             f"the template uses '{unknown['name']}', which is no argument of the prompt",
@@ -176,9 +194,17 @@ def text_of(path: Path) -> str:
     """The text of a prompt's file. Raises PromptError."""
     try:
         if not path.is_file():  # a pipe would be waited for
-            raise PromptError("the prompt cannot be read: it is no file", where=str(path))
+            raise PromptError(
+                "the prompt cannot be read: it is no file",
+                where=str(path),
+                cure="Put a text file there, or nothing.",
+            )
         if path.stat().st_size > _LONGEST:
-            raise PromptError(f"the prompt is longer than {_LONGEST:,} bytes", where=str(path))
+            raise PromptError(
+                f"the prompt is longer than {_LONGEST:,} bytes",
+                where=str(path),
+                cure="Have long texts as its arguments.",
+            )
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise PromptError(
@@ -187,13 +213,17 @@ def text_of(path: Path) -> str:
             cure="Save the file as UTF-8.",
         ) from None
     except OSError as error:
-        raise PromptError(f"the prompt cannot be read: {error.strerror}", where=str(path)) from None
+        raise PromptError(
+            f"the prompt cannot be read: {error.strerror}",
+            where=str(path),
+            cure="See to its path and its permissions.",
+        ) from None
 
 
 def _markdown(source: str, where: str) -> Parts:
     front, body, line = _split_front(source, where)
     return Parts(
-        _front_matter(front, where),
+        front_matter(front, where),
         tuple(_sections(body, line, where)),
         any(_headings(_lines(body))),
     )
@@ -211,51 +241,6 @@ def _split_front(source: str, where: str) -> tuple[str, str, int]:
     return match["front"], source[match.end() :], source.count("\n", 0, match.end()) + 1
 
 
-def _front_matter(text: str, where: str) -> FrontMatter:
-    values = yaml_of(text, where)
-    _check_names(values, where)
-    try:
-        return msgspec.convert(values, FrontMatter)
-    except msgspec.ValidationError as error:
-        raise PromptError(
-            f"the front matter does not fit: {error}",
-            where=where,
-            cure=f"Its fields are {', '.join(FrontMatter.__struct_fields__)}.",
-        ) from None
-
-
-def yaml_of(text: str, where: str) -> Any:
-    """The values of a front matter that begins in the second line. Raises PromptError."""
-    import yaml
-
-    try:
-        return yaml.safe_load(text) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 2 if mark else 1
-        problem = getattr(error, "problem", None) or "it is not YAML"
-        raise PromptError(
-            f"the front matter does not parse: {problem}", where=f"{where}:{line}"
-        ) from None
-
-
-def _check_names(values: Any, where: str) -> None:
-    known = FrontMatter.__struct_fields__
-    for name in values if isinstance(values, dict) else ():
-        if name not in known:
-            raise PromptError(
-                f"the front matter has an unknown field '{name}'",
-                where=where,
-                cure=f"{guess(str(name), known)}Its fields are {', '.join(known)}.",
-            )
-
-
-def guess(name: str, known: Iterable[str]) -> str:
-    """A sentence that names the closest of the known names, and ends with a blank; or nothing."""
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f"Did you mean '{close[0]}'? " if close else ""
-
-
 def parameters(values: Parameters | Mapping[str, Any] | None, where: str) -> Parameters:
     """Parameters from what a decorator or a front matter says. Raises PromptError."""
     if isinstance(values, Parameters):
@@ -270,7 +255,11 @@ def parameters(values: Parameters | Mapping[str, Any] | None, where: str) -> Par
             f"there is no parameter '{unknown[0]}'", where=where, cure=closest + known
         )
     try:
-        return msgspec.convert(dict(values), Parameters)
+        found = msgspec.convert(dict(values), Parameters)
+        for name, each in msgspec.structs.asdict(found).items():
+            if isinstance(each, float) and not math.isfinite(each):
+                raise msgspec.ValidationError(f"{name} is {each}, which is no number")
+        return found
     except msgspec.ValidationError as error:
         raise PromptError(f"a parameter does not fit: {error}", where=where, cure=known) from None
 
@@ -306,36 +295,6 @@ def _headings(lines: list[str]) -> Iterator[tuple[int, Speaker]]:
             fence = "" if fence else mark
         elif not fence and (match := _HEADING.fullmatch(line.rstrip())):
             yield at, cast("Speaker", match["role"])
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    class Sandbox(ImmutableSandboxedEnvironment):
-        """Jinja's sandbox, with a bound on what one operator may make."""
-
-        intercepted_binops = frozenset(["*", "**"])
-
-        def call_binop(
-            self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
-        ) -> Any:
-            sizes = [len(side) if hasattr(side, "__len__") else abs(side) for side in (left, right)]
-            if operator == "**" or sizes[0] * sizes[1] > _LONGEST:
-                raise OverflowError(f"the result of '{operator}' may be too large for a prompt")
-            return super().call_binop(context, operator, left, right)
-
-    environment = Sandbox(
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # what is rendered is words for a model and not HTML
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=shown,
-    )
-    del environment.globals["lipsum"]
-    return environment
 
 
 def shown(value: object) -> str:
@@ -379,6 +338,9 @@ def _line(error: Exception, where: str) -> int:
     return line
 
 
+_SECTIONS = 1_000
+_BRACES = "It is Jinja2: write {% raw %} and {% endraw %} around braces that are meant as they are."
+_PUT = "A template puts its arguments into words: have what else it needs as one of them."
 # About a million tokens: more than any model reads.
 _LONGEST = 4_000_000
 _FRONT_OPENS = re.compile(r"---[ \t]*\r?\n")

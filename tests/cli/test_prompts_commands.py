@@ -130,6 +130,13 @@ def test_render_with_the_function_is_exact(app: Path) -> None:
     assert onrecord(*same).returncode == 0
 
 
+def test_render_a_file_of_front_matter_alone(app: Path) -> None:
+    (app / "prompts/triage.md").write_text("---\nmodel: scripted:demo\n---\n")
+    done = onrecord("prompts", "render", "triage", "-i", "mail=x", "-i", "urgent=1")
+    assert done.stdout.endswith("# user\n<mail>\nx\n</mail>\n\n<urgent>\n1\n</urgent>\n\n")
+    assert "the function's docstring are sent" in done.stderr
+
+
 def test_render_a_docstring_that_was_called(called: Path) -> None:
     done = onrecord("prompts", "render", "bare", "--input", "mail=x")
     assert done.stdout == "# system\nSay it.\n\n# user\n<mail>\nx\n</mail>\n\n"
@@ -204,6 +211,13 @@ def test_mistakes_are_one_sentence(app: Path, sentence: str, arguments: tuple[st
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
         ("{{ mail.__init__.__globals__ }}", "unsafe"),
         ("{% for a in range(9999999) %}x{% endfor %}", "the template cannot be rendered"),
+        (
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+            "its loops go round more than 1,000,000 times",
+        ),
+        ("---\ndemos: &a [*a]\n---\n", "the aliases of the front matter repeat too much"),
+        ("---\noutput: json\n---\n{{ mail }}", "Invalid enum value 'json'"),
+        ("# user\n", "says nothing"),
         ("{{ mial }}", "the input 'mial' is missing"),
     ],
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
+from onrecord.messages import Passage
 from onrecord.prompts.contract import Contract
 
 
@@ -39,3 +40,19 @@ def test_arguments_are_bound_as_a_call_binds_them(
         return
     expected.apply_defaults()
     assert Contract(function).bind(args, kwargs) == expected.arguments
+
+
+async def _search(
+    maybe: list[Passage] | None, marked: Annotated[list[Passage], "x"], words: list[str]
+) -> str: ...
+
+
+def test_no_passages_are_passages_where_the_type_says_so() -> None:
+    found = Contract(_search).passages({"maybe": [], "marked": [], "words": []})
+    assert {name: each.shown for name, each in found.items()} == {
+        "maybe": "(no passages)",
+        "marked": "(no passages)",
+    }
+    assert Contract(_search).passages({"maybe": None, "marked": [], "words": []}).keys() == {
+        "marked"
+    }

@@ -229,6 +229,8 @@ def test_a_wrong_line_is_one_sentence_with_its_number(line, message):
         ("demos: 3", "the front matter does not fit"),
         ("demos: {file: none.jsonl}", "the prompt cannot be read: it is no file"),
         ("demos: [{inputs: {mail: a}}]", "demo 1 has no output"),
+        ("demos: [{inputs: {1: a}, output: other}]", "demo 1 has an input whose name is 1"),
+        ('demos: {file: "a\\0b"}', "the character NUL in its name (prompts/triage.md)"),
         ("demos: [{inputs: {mail: a}, output: sales}]", "the demo's output does not fit"),
     ],
 )

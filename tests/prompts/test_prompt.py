@@ -156,6 +156,37 @@ def test_what_cannot_be_a_prompt_is_refused_in_words():
         plain.render()
 
 
+@pytest.mark.parametrize("name", ["../plain", "a/b", "a\\b", "..", "a\0b"])
+def test_a_name_leads_into_no_other_folder(name):
+    with pytest.raises(PromptError, match=r"is no name of a prompt.*the folder prompts"):
+        prompt(name=name)(plain.__wrapped__)
+
+
+def test_repairs_are_a_number_from_nought():
+    with pytest.raises(PromptError, match=r"repairs is -1\. It is how often"):
+        prompt(repairs=-1)(plain.__wrapped__)
+
+
+def test_a_file_of_front_matter_alone_leaves_the_words_to_the_docstring():
+    before = words(plain.render("hi"))
+    version = plain.version
+    write("---\nmodel: scripted:echo\nparameters: {temperature: 0.5}\n---\n")
+    assert words(plain.render("hi")) == before
+    assert plain.version != version
+    model = Scripted("yes")
+    plain.using(model).run("hi")
+    assert model.requests[0].parameters.temperature == 0.5
+
+
+def test_a_file_that_says_nothing_is_an_error_before_anything_is_sent():
+    write("# user\n{% if times > 2 %}{{ text }}{% endif %}\n")
+    model = Scripted("yes")
+    with pytest.raises(PromptError, match=r"the prompt says nothing \(.*plain\.md"):
+        plain.using(model).run("hi")
+    assert model.requests == []
+    assert plain.using(model).run("hi", 3) == "yes"
+
+
 def test_types_of_the_enclosing_function_are_seen():
     class Local(str): ...
 

@@ -125,15 +125,12 @@ def test_what_changes_no_message_is_noted():
         ("model: '${env:MY_TOKEN}'", "looks like a secret"),
         ("- a", "the front matter is no mapping"),
         ("a: [", "does not parse"),
-        ("a: &a [*a]\nsample: {x: *a}", ""),
+        ("a: &a [*a]\nsample: {x: *a}", "the aliases of the front matter repeat too much"),
     ],
 )
 def test_what_cannot_be_honoured_is_one_sentence(front, words):
-    if words:
-        assert words in refusal(front)
-        assert "sk-1" not in refusal(front)
-    else:
-        file(front)  # a list that holds itself is looked at once
+    assert words in refusal(front)
+    assert "sk-1" not in refusal(front)
 
 
 def test_an_open_front_matter():

@@ -4,8 +4,9 @@ import dataclasses
 import datetime
 import enum
 import json
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, Never, TypedDict
 
 import msgspec
 import pydantic
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onrecord.errors import PromptError
-from onrecord.messages import Cited, Passage
+from onrecord.messages import Citation, Cited, Passage
 from onrecord.prompts.structured import Unfit, json_values, output_of
 
 
@@ -112,6 +113,81 @@ def test_schemas_are_closed_and_keep_names_that_look_like_keywords():
 def test_a_type_without_schema_is_refused():
     with pytest.raises(PromptError, match="no JSON schema can be made of"):
         output_of(type("Nothing", (), {}))
+    for odd in (Never, Iterator[int], list[type]):
+        with pytest.raises(PromptError, match="is not supported") as caught:
+            output_of(odd)
+        assert "\n" not in str(caught.value)
+
+
+@dataclasses.dataclass
+class Claim:
+    text: str
+    support: list[Citation]
+
+
+class Section(msgspec.Struct):
+    claims: list[Claim]
+    below: "list[Section]"
+
+
+class Report(TypedDict):
+    answer: Cited[str]
+
+
+@pytest.mark.parametrize(
+    "type_", [list[Cited[str]], Cited[Cited[str]], Claim, list[Section], Report, Cited[Claim]]
+)
+def test_citations_that_nobody_would_verify_are_refused(type_):
+    with pytest.raises(PromptError, match=r"holds citations, .* Put Cited around the whole"):
+        output_of(type_)
+
+
+class Needy(pydantic.BaseModel):
+    inner: "Needy"
+
+
+class Loop(msgspec.Struct):
+    inner: "list[Loop]"
+    other: "Loop"
+
+
+class NoMembers(enum.Enum):
+    pass
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        *(NoMembers, Needy, Loop),
+        Annotated[int, pydantic.Field(gt=5, lt=5)],
+        Annotated[str, pydantic.Field(min_length=3, max_length=2)],
+        Annotated[list[Needy], pydantic.Field(min_length=1)],
+        tuple[int, Needy],
+        Needy | NoMembers,
+        Cited[Needy],
+    ],
+)
+def test_a_type_that_no_answer_fits_is_refused_before_anybody_is_asked(type_):
+    with pytest.raises(PromptError, match="no answer can ever fit the type"):
+        output_of(type_)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        Tree,
+        list[Needy],
+        dict[str, Needy],
+        Needy | None,
+        tuple[()],
+        Annotated[int, pydantic.Field(ge=5, le=5)],
+        Annotated[list[int], pydantic.Field(min_length=2)],
+        Any,
+        None,
+    ],
+)
+def test_a_type_that_some_answer_fits_is_not(type_):
+    assert output_of(type_).schema["type"] == "object"
 
 
 @pytest.mark.parametrize(
@@ -126,6 +202,8 @@ def test_a_type_without_schema_is_refused():
         (Order, "{'id': 1}", "There is no complete JSON in it."),
         (Order, '{"id": 1, "title": "\\ud800"}', "There is no complete JSON in it."),
         (dict[str, float], '{"a": NaN}', "There is no complete JSON in it."),
+        (dict[str, float], '{"a": 1e999}', "There is no complete JSON in it."),
+        (list[Any], "[" * 300 + "]" * 300, "It is nested too deeply"),
         (Colour, "green", "'red' or 'blue'"),
     ],
 )

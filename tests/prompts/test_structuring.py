@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import enum
 import json
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import onrecord as on
-from onrecord.errors import ModelRefusedError, OutputError
+from onrecord.errors import ModelRefusedError, OutputError, PromptError
 from onrecord.messages import (
     Cited,
     Completion,
@@ -359,3 +360,57 @@ def test_the_file_may_ask_for_reasoning_and_the_decorator_wins(tmp_path):
     assert "Think first" in prompt(asked).render("?")[0].text
     assert "Think first" not in prompt(reasoning=False)(asked).render("?")[0].text
     assert prompt(asked).version != prompt(reasoning=False)(asked).version
+
+
+# -- the way that a file names
+
+
+@prompt
+async def order(text: str) -> Order:
+    """Read the order."""
+
+
+def named(way, name="order"):
+    Path("prompts").mkdir(exist_ok=True)
+    Path(f"prompts/{name}.md").write_text(f"---\noutput: {way}\n---\n{{{{ text }}}}")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_way_that_a_file_names_is_the_first_one(way):
+    named(way)
+    model = Held({"id": 1, "title": "t"})
+    assert order.using(model).run("x") == Order(id=1, title="t")
+    (request,) = model.requests
+    assert request.structure == way
+    assert request.messages == order.using(model).render("x")
+    if way != "schema":  # of a name nobody knows yet what it can do
+        assert order.using("scripted:demo").render("x") == request.messages
+
+
+def test_what_is_refused_is_followed_by_the_ways_behind_it_and_none_before_it():
+    named("tool")
+    model = Held({"id": 1, "title": "t"}, able=("schema", "prompted"))
+    order.using(model).run("x")
+    assert [request.structure for request in model.requests] == ["tool", "prompted"]
+
+
+def test_a_way_that_a_model_cannot_go_is_said():
+    named("tool")
+    for ask in (Held(ways=("schema", "prompted")), Scripted("x")):
+        for call in (order.using(ask).run, order.using(ask).render):
+            with pytest.raises(PromptError, match=r"by 'tool' \(.*\)\. It can by schema, prompted"):
+                call("x")
+        assert ask.requests == []
+    named("perhaps")
+    with pytest.raises(PromptError, match="Invalid enum value 'perhaps'"):
+        order.render("x")
+
+
+def test_text_has_no_way():
+    @prompt
+    async def plain(text: str) -> str:
+        """Say it."""
+
+    named("schema", "plain")
+    with pytest.raises(PromptError, match=r"returns text \(.*plain\.md\)\. Text has no form"):
+        plain.render("x")

@@ -94,6 +94,19 @@ def test_values_are_shown_as_words():
         ("{{ 'a' * 100000000 }}", "too large"),
         ("{% for a in range(9999) %}{{ 'a' * 9999 }}{% endfor %}", "longer than 4,000,000"),
         ("{% include 'x' %}", "p.md:1"),
+        (
+            "a\n{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+            "its loops go round more than 1,000,000 times (p.md:2). A template puts its arguments",
+        ),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "recursion"),
+        ("{% block a %}{{ self.a() }}{% endblock %}", "recursion"),
+        ("a\n{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "it is nested too deeply (p.md:1)"),
+        ("{% for a in 'a' %}" * 30 + "{% endfor %}" * 30, "it is nested too deeply (p.md:1)"),
+        ('Answer as {"a": {"b": {{1}: 2}}}', "(p.md:1). It is Jinja2: write {% raw %}"),
+        ("# user\nx\n" * 1001, "1,001 messages and may have 1,000"),
+        ("---\n" + "- a\n" * 60_000 + "---\n", "the front matter is longer than 200,000"),
+        ("---\ndemos: &a [*a]\n---\n", "the aliases of the front matter repeat too much (p.md:1)"),
+        ("---\nrepairs: -1\n---\nx", "Expected `int` >= 0 - at `$.repairs`"),
         ("---\nmodel: [\n---\nx", "front matter does not parse"),
         ("---\nmodle: x\n---\nx", "Its fields are model, parameters, repairs, description"),
         ("---\nmodel: 3\n---\nx", "front matter does not fit"),
@@ -108,6 +121,32 @@ def test_what_is_wrong_is_said_with_its_line(source, words):
     assert "\n" not in message
 
 
+def test_aliases_are_values_as_long_as_they_are_few():
+    parts = Template("---\ndemos: [&a {x: [1]}, *a]\n---\nx", "p.md").front
+    assert parts.demos == [{"x": [1]}, {"x": [1]}]
+    lines = ["- &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"- &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]" for at in range(1, 12)]
+    bomb = "\n".join(lines)
+    assert "repeat too much" in error_of(f"---\ndemos:\n{bomb}\n---\nx")
+
+
+def test_a_loop_that_is_counted_is_the_loop_it_was():
+    source = (
+        "{% for a in items if a != 'x' %}{{ loop.index }}/{{ loop.length }} {{ a }}"
+        "{{ '' if loop.last else ', ' }}{% else %}none{% endfor %}"
+    )
+    assert said(source, items=["x", "y", "z"]) == [("user", "1/2 y, 2/2 z")]
+    assert said(source, items=[]) == [("user", "none")]
+    nested = "{% for a in items recursive %}{{ loop(a) if a is iterable else a }}{% endfor %}"
+    assert said(nested, items=[[1, [2]], [3]]) == [("user", "123")]
+    macro = "{% macro m(of) %}{% for a in of %}{{ a }}{% endfor %}{% endmacro %}{{ m(items) }}"
+    assert said(macro, items=[1, 2]) == [("user", "12")]
+    assert Template(source, "p.md").variables == ("items",)
+    twice = Template("{% for a in items %}{% for b in items %}{% endfor %}{% endfor %}x", "p.md")
+    for _ in range(2):  # what one call takes is not taken from the next
+        assert twice.render({"items": range(999)})[0].text == "x"
+
+
 def test_a_template_changes_no_value():
     values = [1]
     error_of("{{ items.append(2) }}", items=values)
@@ -119,6 +158,8 @@ def test_parameters_are_checked():
         parameters({"temprature": 1}, "p.md")
     with pytest.raises(PromptError, match="a parameter does not fit"):
         parameters({"temperature": "warm"}, "p.md")
+    with pytest.raises(PromptError, match="temperature is nan, which is no number"):
+        parameters({"temperature": float("nan")}, "p.md")
     assert parameters(None, "p.md") == Parameters()
 
 

@@ -181,6 +181,17 @@ def test_what_a_template_can_do_with_untrusted_values():
     assert "two" in shown and "new" in shown
 
 
+@pytest.mark.parametrize("text", ["email | upper", "[email]", "email[0]", "email.a", "email + 1"])
+def test_a_template_that_misuses_one_is_told_what_to_write(text):
+    write(f"# user\n{{{{ {text} }}}}", "triage")
+    with pytest.raises(PromptError) as caught:
+        triage.render("an email")
+    assert caught.value.what == (
+        "the template cannot be rendered: untrusted text is shown whole and in one way only"
+    )
+    assert caught.value.cure.startswith("Write {{ email }}, without a filter, or show its parts")
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -199,6 +210,13 @@ def test_what_a_template_can_do_with_untrusted_values():
         "{{ '%s' | format(email) }}",
         "{{ '{}'.format(email) }}",
         "{{ email | tojson }}",
+        "{{ email | int }}",
+        "{{ email | float }}",
+        "{{ email | pprint }}",
+        "{{ email * 3 }}",
+        "{{ {'a': email} }}",
+        "{{ mail.lines | sort }}",
+        "{{ mail | dictsort }}",
         "{{ email._value }}",
         "{{ email.__class__ }}",
         "{{ mail.lines.pop() }}",

@@ -32,6 +32,7 @@ from onrecord.messages import text_message
 from onrecord.models.calling import complete
 from onrecord.models.model import Parameters, Request
 from onrecord.models.transformers.model import HFModel
+from tests.models.tiny_models import byte_level
 
 # Every contender gives the texts that it answered the prompts with.
 Answer = Callable[[list[str]], list[str]]
@@ -98,19 +99,13 @@ def measure(
 def make_model(folder: Path) -> Path:
     """A Llama of 4 layers and 256 dimensions with random weights, and no end-of-text token."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=2_000, special_tokens=["<pad>"], initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator([" ".join(WORDS)] * 10, trainer)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<pad>", model_max_length=2048, padding_side="left"
+        tokenizer_object=byte_level([" ".join(WORDS)] * 10, 2_000, ["<pad>"]),
+        pad_token="<pad>",
+        model_max_length=2048,
+        padding_side="left",
     )
     tokenizer.chat_template = TEMPLATE
     torch.manual_seed(0)

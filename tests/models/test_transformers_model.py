@@ -1,6 +1,7 @@
 """`hf:` models, tiny real ones: token for token what transformers itself gives."""
 
 import asyncio
+import logging.handlers
 import shutil
 
 import msgspec
@@ -26,6 +27,7 @@ from onrecord.messages import (
 )
 from onrecord.models import names
 from onrecord.models.model import Parameters, Request
+from onrecord.models.transformers.generating import _longest
 from onrecord.models.transformers.model import LONGEST, HFModel
 from tests.models import tiny_models
 
@@ -157,17 +159,17 @@ async def test_thirty_two_callers_share_batches(hf):
     model = hf("causal")
     alone = {text: (await ask(model, text)).text for text in TEXTS}
     batches = []
-    run = model._ready[1]._run
+    run = model._loaded()[1]._run
 
     def counted(jobs):
         batches.append(len(jobs))
         run(jobs)
 
-    model._ready[1]._run = counted
+    model._loaded()[1]._run = counted
     try:
         answers = await asyncio.gather(*(ask(model, TEXTS[i % 5]) for i in range(32)))
     finally:
-        model._ready[1]._run = run
+        model._loaded()[1]._run = run
     assert [answer.text for answer in answers] == [alone[TEXTS[i % 5]] for i in range(32)]
     assert sum(batches) == 32
     assert max(batches) > 1
@@ -201,7 +203,7 @@ async def test_a_caller_who_leaves_takes_nobody_along(hf):
 async def test_nobody_waits_for_an_answer_that_nobody_wants(hf, asked):
     model = hf("t5")
     steps = []
-    hook = model._ready[0].model.register_forward_hook(lambda *_: steps.append(1))
+    hook = model._loaded()[0].model.register_forward_hook(lambda *_: steps.append(1))
     try:
         task = asyncio.create_task(ask(model, max_tokens=3000, min_tokens=3000, **asked))
         while len(steps) < 3:
@@ -381,10 +383,19 @@ async def test_an_answer_has_an_end_where_nobody_says_one(hf):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_an_input_that_is_too_long_is_an_error(hf, kind):
-    with pytest.raises(ContextLengthError, match=r"has \d+ tokens, and the model reads \d+") as bad:
-        await ask(hf(kind), "the cat sat on the mat " * 60)
+async def test_an_input_that_is_too_long_is_an_error(tiny, kind):
+    said = logging.getLogger("transformers")
+    lines = logging.handlers.BufferingHandler(100)
+    said.addHandler(lines)
+    try:
+        with pytest.raises(
+            ContextLengthError, match=r"has \d+ tokens, and the model reads \d+"
+        ) as bad:
+            await ask(HFModel(str(tiny(kind))), "the cat sat on the mat " * 60)
+    finally:
+        said.removeHandler(lines)
     assert not bad.value.sent
+    assert not lines.buffer  # nothing else is written over whatever owns the terminal
 
 
 async def test_an_answer_ends_with_the_context_and_says_so(hf):
@@ -401,6 +412,44 @@ async def test_padding_takes_no_position_from_a_model_with_learned_ones(hf):
     alone = [await ask(hf("gpt2"), text, max_tokens=50) for text in (long, short)]
     both = await asyncio.gather(*(ask(hf("gpt2"), text, max_tokens=50) for text in (long, short)))
     assert [one.text for one in alone] == [one.text for one in both]
+
+
+@pytest.mark.parametrize("kind", ["causal", "longrope"])
+async def test_padding_takes_no_row_beyond_where_it_would_be_alone(tiny, kind):
+    model = HFModel(str(tiny(kind)))
+    # Together they would be padded beyond the context; and beyond where the positions of `longrope`
+    # are computed in another way, for all rows of a batch.
+    asked = [("the cat sat on the mat " * 9, 8), ("water", 80), ("a pump", 12)]
+    alone = [await ask(model, text, max_tokens=most) for text, most in asked]
+    batches = []
+    run = model._loaded()[1]._run
+    model._loaded()[1]._run = lambda jobs: [batches.append(list(jobs)), run(jobs)]
+    together = await asyncio.gather(*(ask(model, text, max_tokens=most) for text, most in asked))
+    assert [one.text for one in together] == [one.text for one in alone]
+    for jobs in batches:
+        padded = max(len(job.ids) for job in jobs) + max(job.limit for job in jobs)
+        assert len(jobs) == 1 or padded <= model._loaded()[0].places
+    assert model._loaded()[0].places == (32 if kind == "longrope" else 128)
+
+
+async def test_an_answer_that_nobody_bounded_says_what_ended_it(hf):
+    request = Request((text_message("user", "the cat"),))
+    answer = (await events(hf("gpt2"), request))[-1]
+    assert (answer.finish, answer.usage.input + answer.usage.output) == ("length", 64)
+    assert answer.warnings == (
+        f"The answer ends with the model's context, after {answer.usage.output} tokens.",
+    )
+    endless = (await events(hf("t5"), request))[-1]
+    if endless.finish == "length":
+        assert endless.warnings[0].startswith(f"The answer was ended after {LONGEST} tokens")
+
+
+def test_a_decoder_writes_as_many_tokens_as_its_own_files_say():
+    from transformers import BartConfig, LEDConfig, T5Config
+
+    assert _longest(BartConfig(max_position_embeddings=90)) == 89
+    assert _longest(LEDConfig(max_decoder_position_embeddings=70)) == 69
+    assert _longest(T5Config()) is None
 
 
 # Words ----------------------------------------------------------------------------------------
@@ -482,7 +531,7 @@ async def test_a_model_that_fails_tells_every_caller(tiny):
     def fails(*_):
         raise RuntimeError("the chip melted")
 
-    hook = model._ready[0].model.register_forward_hook(fails)
+    hook = model._loaded()[0].model.register_forward_hook(fails)
     answers = await asyncio.gather(*(ask(model) for _ in range(3)), return_exceptions=True)
     assert [type(each) for each in answers] == [ModelError] * 3
     assert "the model failed: RuntimeError: the chip melted" in str(answers[0])
@@ -559,6 +608,45 @@ async def test_a_damaged_folder_is_one_sentence(tiny, tmp_path):
         await ask(HFModel(str(folder)))
 
 
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("config.json", {"model_type": "llamaxyz"}, "does not know the architecture 'llamaxyz'"),
+        ("config.json", {"hidden_size": 64}, "other shapes than config.json says"),
+        ("config.json", {"vocab_size": "many"}, r"'vocab_size' expected int, got str"),
+        (
+            "config.json",
+            {"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}},
+            "code of its own, which is not run",
+        ),
+        ("config.json", {"num_hidden_layers": 3}, "hold no weights for model.layers.2"),
+        ("config.json", {"model_type": "bert"}, "hold no weights for"),
+        ("config.json", {"model_type": "vit"}, "are not made for this task"),
+        ("generation_config.json", b"{bad", "generation_config.json cannot be read"),
+        ("generation_config.json", {"temperature": "hot"}, "temperature: 'hot', which is no num"),
+        ("tokenizer.json", b"nope", "cannot be loaded: JSONDecodeError"),
+        ("chat_template.jinja", b"{% for", "chat template cannot be read: .*, line 1"),
+    ],
+)
+async def test_a_folder_that_does_not_fit_together_is_one_sentence(
+    tiny, tmp_path, file, change, said
+):
+    folder = shutil.copytree(tiny("causal"), tmp_path / "odd")
+    if isinstance(change, dict):
+        change = msgspec.json.encode(msgspec.json.decode((folder / file).read_bytes()) | change)
+    (folder / file).write_bytes(change)
+    with pytest.raises(ModelRefusedError, match=said) as refused:
+        await ask(HFModel(str(folder)))
+    assert "\n" not in str(refused.value) and not refused.value.sent
+
+
+def test_an_empty_folder_says_all_that_it_lacks(tmp_path):
+    with pytest.raises(
+        UnknownNameError, match=r"lacks config\.json and weights .* and a tokenizer"
+    ):
+        HFModel(str(tmp_path))
+
+
 async def test_a_model_of_another_task_is_not_filled_with_random_weights(tiny):
     with pytest.raises(ModelRefusedError, match="hold no weights for"):
         await ask(HFModel(str(tiny("encoder"))))
@@ -575,9 +663,10 @@ def test_a_name_that_is_none():
         HFModel("owner/")
 
 
-async def test_the_hub_out_of_reach(tmp_path):
+@pytest.mark.parametrize("name", ["somebody/something", "bert"])
+async def test_the_hub_out_of_reach(name):
     with pytest.raises(ModelUnavailableError, match="cannot be reached") as away:
-        await ask(HFModel("somebody/something"))
+        await ask(HFModel(name))
     assert not away.value.sent
 
 
@@ -595,7 +684,7 @@ def test_without_the_extra(tiny, monkeypatch):
 async def test_a_closed_model_lets_go_of_its_callers(tiny):
     model = HFModel(str(tiny("causal")))
     task = asyncio.create_task(ask(model, max_tokens=100, min_tokens=100))
-    while "_ready" not in vars(model) or not model._ready[1]._now:
+    while model._made is None or not model._made[1]._now:
         await asyncio.sleep(0.001)
     await asyncio.to_thread(model.close)
     with pytest.raises(ModelError, match="was closed"):

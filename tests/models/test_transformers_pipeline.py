@@ -114,3 +114,17 @@ async def test_labels_are_those_of_the_model(tmp_path):
     folder = tiny_models.classifier(tmp_path / "three", labels=["left", "right", "up"])
     found = await HFClassifier(str(folder)).classify(["x"])
     assert set(found[0].probabilities) == {"left", "right", "up"}
+
+
+async def test_a_model_without_a_padding_token_reads_one_text_at_a_time(tiny, tmp_path):
+    from transformers import AutoTokenizer, GPT2Config, GPT2ForSequenceClassification
+
+    folder = tmp_path / "gpt2"
+    words = AutoTokenizer.from_pretrained(tiny("gpt2"))
+    words.pad_token = None
+    words.save_pretrained(folder)
+    config = GPT2Config.from_pretrained(tiny("gpt2"), num_labels=2, pad_token_id=None)
+    GPT2ForSequenceClassification(config).save_pretrained(folder)
+    found = await HFClassifier(str(folder)).classify(TEXTS[:2])
+    for ours, theirs in zip(found, expected(folder, TEXTS[:2]), strict=True):
+        assert ours.probabilities == pytest.approx(theirs, abs=1e-5)

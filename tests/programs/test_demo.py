@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from onrecord.programs.demo import own_pages, questions
 from onrecord.retrieval.loading.docstrings import standard_library
@@ -32,11 +33,17 @@ def test_the_command() -> None:
     assert done.returncode == 0, done.stderr
     assert "> How do I make a temporary directory that deletes itself?" in done.stdout
     assert "tempfile.TemporaryDirectory, characters " in done.stdout
-    for what in ("is first", "in the first 5", "refused, and rightly", "refused, and wrongly"):
+    for what in ("hit_at_1", "hit_at_5", "mrr", "refusal.correct", "answered wrongly"):
         assert what in done.stdout
-    commands = [line.split("onrecord ")[-1] for line in done.stdout.rstrip().splitlines()[-3:]]
+    commands = [line.split("onrecord ")[-1] for line in done.stdout.rstrip().splitlines()[-4:]]
+    report = commands.pop()
     assert commands == [
         'ask "How do I copy a folder?" --collection python-docs',
         "ingest PATH-OF-YOUR-OWN-DOCUMENTS",
         "records",
     ]
+    shown = subprocess.run(
+        [sys.executable, "-m", "onrecord", *report.split()], capture_output=True, text=True
+    )
+    assert shown.returncode == 0 and "Written: demo.html" in shown.stdout
+    assert "hit_at_1" in Path("demo.html").read_text()

@@ -62,7 +62,7 @@ class Job:
 
 class Room(msgspec.Struct, frozen=True):
     """How much is computed at once: `rows` requests (a beam counts one), padded to at most `tokens`
-    tokens together. `positions`: how long a padded row may get, where the model has no more places.
+    tokens together. `positions`: how long a padded row may get.
     """
 
     rows: int = 32

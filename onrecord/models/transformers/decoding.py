@@ -52,14 +52,22 @@ class Habits(msgspec.Struct, frozen=True):
     dropped: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, config: dict[str, Any], *, encoder_decoder: bool) -> Habits:
-        """Those of a generation configuration as a dictionary."""
+    def of(cls, config: dict[str, Any], where: str, *, encoder_decoder: bool) -> Habits:
+        """Those of a generation configuration as a dictionary. Raises ModelRefusedError for a
+        choice that is no number."""
         said = {
             name: value
             for name, value in config.items()
             if value is not None and value is not False and value != []
         }
         choices = {name: said[name] for name in _CHOICES if name in said}
+        for name, value in choices.items():
+            if not isinstance(value, int | float):
+                raise refusal(
+                    f"generation_config.json says {name}: {value!r}, which is no number",
+                    where,
+                    "Check the model's files.",
+                )
         if encoder_decoder:  # both of them count the token that begins an answer
             for name in ("min", "max"):
                 length = said.get(f"{name}_length", 0)

@@ -3,71 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import json
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from onrecord.errors import ModelUnavailableError
 from onrecord.messages import Usage
 from onrecord.models.minilm import Window, windows
-from onrecord.models.transformers.loading import (
-    Device,
-    Shelf,
-    Source,
-    choose_device,
-    context_of,
-    refusal,
-)
-from onrecord.models.transformers.pipeline import by_length, clean
+from onrecord.models.transformers.loading import Shelf, Source, refusal
+from onrecord.models.transformers.resident import CAREFUL, Network, Resident, clean, load_network
 
 Vectors = NDArray[np.float32]
 
 
-class HFEmbedder:
+class HFEmbedder(Resident["_Encoder"]):
     """Texts to unit vectors, by an encoder from a folder or the Hub.
 
-    `name`, `revision`, `device` and `dtype` are those of HFModel. A model of sentence-transformers
-    is used as its files say (mean, first, last or largest token; longest text; default prompt), and
-    is refused where it has parts that are not done here; any other one by the mean of its tokens.
+    The arguments are those of every Resident. A model of sentence-transformers is used as its files
+    say (mean, first, last or largest token; longest text; default prompt), and is refused where it
+    has parts that are not done here; any other one by the mean of its tokens.
 
     A text over `max_tokens` tokens is not cut: it is read in equal windows, and its vector is the
     mean of theirs, as in `embedded:minilm`. Texts are padded to share a batch, which changes the
     last digits of a vector (about 1e-6).
-
-    Raises MissingExtraError without the extra `hf`, UnknownNameError for a folder that is not there
-    or lacks a file. The weights are loaded at first use; any thread and event loop may use it.
     """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        revision: str | None = None,
-        device: str | None = None,
-        dtype: str | None = None,
-        batch: int = 32,
-    ) -> None:
-        self.name = f"hf:{name}"
-        self.source = Source(name, revision=revision)
-        self._asked = device, dtype
-        self._batch = batch
-        self._lock = threading.RLock()
-
-    @functools.cached_property
-    def version(self) -> str:
-        """The folder's files or the Hub's commit, with the device and number format asked for."""
-        return "-".join([self.source.version, *(each for each in self._asked if each)])
 
     @property
     def dimensions(self) -> int:
         """Length of a vector; loads the model."""
-        return int(self._loaded().model.config.get_text_config().hidden_size)
+        return int(self._loaded().network.model.config.get_text_config().hidden_size)
 
     @property
     def max_tokens(self) -> int:
@@ -88,16 +54,12 @@ class HFEmbedder:
         with self._lock:
             return self._loaded().spans(text)
 
-    def __repr__(self) -> str:
-        return f"HFEmbedder({self.source.name!r})"
-
-    def _loaded(self) -> _Encoder:
-        with self._lock:
-            if "_encoder" not in vars(self):
-                self._encoder = _load(self.source, *self._asked)
-            return self._encoder
+    def _load(self) -> _Encoder:
+        return _load(self.source, *self._asked)
 
     def _embed(self, texts: list[str]) -> tuple[Vectors, Usage]:
+        if not texts:
+            return np.zeros((0, self.dimensions), np.float32), Usage()
         with self._lock:
             encoder = self._loaded()
             cut = [
@@ -105,20 +67,15 @@ class HFEmbedder:
                 for place, text in enumerate(texts)
                 for ids in windows(encoder.ids(text), encoder.max_tokens)
             ]
-            batches = [
-                [cut[place] for place in places]
-                for places in by_length([len(window.ids) for window in cut], self._batch)
-            ]
-            parts = [encoder.run([w.ids for w in batch], self.name) for batch in batches]
-        if not texts:
-            return np.zeros((0, self.dimensions), np.float32), Usage()
-        return _combined(len(texts), batches, parts), Usage(input=sum(len(w.ids) for w in cut))
+            out = np.zeros((len(texts), self.dimensions), np.float32)
+            for places, vectors in encoder.vectors([w.ids for w in cut], self._batch, self.name):
+                np.add.at(out, [cut[place].text for place in places], vectors)
+        out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+        return out, Usage(input=sum(len(window.ids) for window in cut))
 
 
 class _Encoder(msgspec.Struct, frozen=True):
-    model: Any
-    tokenizer: Any
-    device: Device
+    network: Network
     pooling: str
     prompt: str
     around: tuple[list[int], list[int]]  # the special tokens before and behind a text
@@ -127,7 +84,7 @@ class _Encoder(msgspec.Struct, frozen=True):
     def ids(self, text: str) -> list[int]:
         """The tokens of a text, without special ones; markers in it are words."""
         return list(
-            self.tokenizer(
+            self.network.tokenizer(
                 self.prompt + clean(text),
                 add_special_tokens=False,
                 split_special_tokens=True,
@@ -137,7 +94,7 @@ class _Encoder(msgspec.Struct, frozen=True):
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Where the tokens of a text stand in it."""
-        encoded = self.tokenizer(
+        encoded = self.network.tokenizer(
             clean(text),
             add_special_tokens=False,
             split_special_tokens=True,
@@ -146,36 +103,22 @@ class _Encoder(msgspec.Struct, frozen=True):
         )
         return [(start, end) for start, end in encoded["offset_mapping"]]
 
-    def run(self, rows: list[list[int]], where: str) -> Vectors:
-        """One unit vector for each row of tokens."""
+    def vectors(
+        self, texts: Sequence[Sequence[int]], batch: int, where: str
+    ) -> Iterator[tuple[list[int], Vectors]]:
+        """The places of texts, and one unit vector for each: texts are rows of tokens."""
         import torch
 
         before, behind = self.around
-        nothing = [self.tokenizer.pad_token_id or 0]
-        whole = [[*before, *ids, *behind] or nothing for ids in rows]
-        given = self.tokenizer.pad({"input_ids": whole}, return_tensors="pt").to(self.device.name)
-        try:
-            with torch.inference_mode():
-                hidden = self.model(**given).last_hidden_state.float()
-        except (RuntimeError, MemoryError) as error:
-            raise ModelUnavailableError(
-                f"the model failed: {type(error).__name__}: {str(error)[:200]}", where=where
-            ) from error
-        pooled = _pooled(hidden, given["attention_mask"], self.pooling)
-        vectors: Vectors = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
-        return vectors
+        nothing = [self.network.tokenizer.pad_token_id or 0]
+        rows = [[*before, *ids, *behind] or nothing for ids in texts]
+        given = [{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows]
+        for places, output, mask in self.network.outputs(given, batch, where):
+            pooled = _pooled(output.last_hidden_state.float(), mask, self.pooling)
+            yield places, torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
 
 
 named: Shelf[HFEmbedder] = Shelf(HFEmbedder)
-
-
-def _combined(count: int, batches: list[list[Window]], parts: Sequence[Vectors]) -> Vectors:
-    """One unit vector a text, from the vectors of its windows."""
-    out = np.zeros((count, parts[0].shape[1]), np.float32)
-    for batch, vectors in zip(batches, parts, strict=True):
-        np.add.at(out, [window.text for window in batch], vectors)
-    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
-    return out
 
 
 def _pooled(hidden: Any, mask: Any, pooling: str) -> Any:
@@ -195,20 +138,15 @@ def _pooled(hidden: Any, mask: Any, pooling: str) -> Any:
 def _load(source: Source, device: str | None, dtype: str | None) -> _Encoder:
     from transformers import AutoModel
 
-    place = choose_device(device, dtype)
     pooling, longest, prompt = _sentence_transformers(source)
-    config = source.load_config()
-    if getattr(config, "is_encoder_decoder", False):
+    if getattr(source.load_config(), "is_encoder_decoder", False):
         raise refusal("an encoder-decoder model makes no vectors here", source.where)
-    tokenizer = source.load_tokenizer(padding_side="right")
-    if not tokenizer.is_fast:
-        raise refusal("this model's tokenizer does not say where its tokens stand", source.where)
     # A pooler is trained for another task, and is not used.
-    model = source.load_weights(AutoModel, place, may_lack=("pooler.",))
-    context = min(filter(None, (longest, context_of(config, tokenizer))), default=_CAREFUL)
-    around = _around(tokenizer)
+    network = load_network(source, AutoModel, device, dtype, may_lack=("pooler.",), offsets=True)
+    context = min(filter(None, (longest, network.context)), default=CAREFUL)
+    around = _around(network.tokenizer)
     room = max(1, context - len(around[0]) - len(around[1]))
-    return _Encoder(model, tokenizer, place, pooling, prompt, around, room)
+    return _Encoder(network, pooling, prompt, around, room)
 
 
 def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
@@ -221,20 +159,40 @@ def _around(tokenizer: Any) -> tuple[list[int], list[int]]:
     return [], []
 
 
+class _Part(msgspec.Struct):
+    """One of modules.json."""
+
+    type: str
+    path: str = ""
+
+
+class _Longest(msgspec.Struct):
+    """sentence_bert_config.json."""
+
+    max_seq_length: int | None = None
+
+
+class _Prompts(msgspec.Struct):
+    """config_sentence_transformers.json."""
+
+    prompts: dict[str, str] | None = None
+    default_prompt_name: str | None = None
+
+
 def _sentence_transformers(source: Source) -> tuple[str, int, str]:
     """The pooling, the longest text in tokens (0: not said) and the default prompt."""
-    modules = _json(source, "modules.json") or []
     pooling = "mean"
-    for module in modules:
-        kind = str(module.get("type", "")).rpartition(".")[2]
+    for part in source.read_json("modules.json", list[_Part]) or []:
+        kind = part.type.rpartition(".")[2]
         if kind not in ("Transformer", "Pooling", "Normalize"):
             raise refusal(f"the model has a part that is not done here: {kind}", source.where)
         if kind == "Pooling":
-            pooling = _pooling(_json(source, f"{module.get('path')}/config.json") or {}, source)
-    longest = (_json(source, "sentence_bert_config.json") or {}).get("max_seq_length") or 0
-    config = _json(source, "config_sentence_transformers.json") or {}
-    prompt = (config.get("prompts") or {}).get(config.get("default_prompt_name")) or ""
-    return pooling, int(longest), str(prompt)
+            path = f"{part.path}/config.json"
+            pooling = _pooling(source.read_json(path, dict[str, Any]) or {}, source)
+    longest = source.read_json("sentence_bert_config.json", _Longest) or _Longest()
+    said = source.read_json("config_sentence_transformers.json", _Prompts) or _Prompts()
+    prompt = (said.prompts or {}).get(said.default_prompt_name or "", "")
+    return pooling, longest.max_seq_length or 0, prompt
 
 
 def _pooling(config: dict[str, Any], source: Source) -> str:
@@ -247,16 +205,3 @@ def _pooling(config: dict[str, Any], source: Source) -> str:
     if said not in ("mean", "cls", "max", "lasttoken"):
         raise refusal(f"the model pools its tokens in a way not done here: {said}", source.where)
     return str(said)
-
-
-def _json(source: Source, path: str) -> Any:
-    content = source.read(path)
-    if content is None:
-        return None
-    try:
-        return json.loads(content)
-    except ValueError:
-        raise refusal(f"{path} is no JSON", source.where, "Check the model's files.") from None
-
-
-_CAREFUL = 512

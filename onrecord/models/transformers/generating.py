@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,9 @@ class Loaded(msgspec.Struct, frozen=True):
     """A model with its weights on its device, and what has to be known of it.
 
     `decode` may be called by one thread only (the worker's), `tokenizer` by one at a time.
-    `context`: how many tokens it reads, None where its files do not say; `places`: how many
-    positions it has a learned vector for, None where any number works.
+    `context`: how many tokens it reads, and of a decoder behind an encoder `longest`: how many it
+    writes; None where its files do not say. `places`: how long a row of a batch may be, its padding
+    included, for it to be read as if it were alone.
     """
 
     model: Any
@@ -37,17 +39,15 @@ class Loaded(msgspec.Struct, frozen=True):
     ends: frozenset[int]
     pad: int
     context: int | None
+    longest: int | None
     places: int | None
 
-    @property
-    def longest_answer(self) -> int | None:
-        """How many tokens a decoder behind an encoder can write; None where any number."""
-        most = getattr(self.model.config, "max_position_embeddings", None)
-        return most - 1 if self.encoder_decoder and isinstance(most, int) else None
 
-
-def load(source: Source, device: str | None, dtype: str | None) -> Loaded:
-    """Load a generating model, causal or encoder-decoder as its configuration says.
+def load(
+    source: Source, device: str | None, dtype: str | None, *, context: int | None = None
+) -> Loaded:
+    """Load a generating model, causal or encoder-decoder as its configuration says; `context`
+    instead of what its files say that it reads.
 
     Raises ModelError, and UsageError for a device that is not there.
     """
@@ -59,13 +59,17 @@ def load(source: Source, device: str | None, dtype: str | None) -> Loaded:
     tokenizer = source.load_tokenizer(padding_side="right" if coder else "left")
     auto = t.AutoModelForSeq2SeqLM if coder else t.AutoModelForCausalLM
     model = source.load_weights(auto, where)
-    habits = Habits.of(model.generation_config.to_dict(), encoder_decoder=coder)
+    # A damaged one is passed over by transformers without a word.
+    source.read_json("generation_config.json", dict[str, Any])
+    said = model.generation_config.to_dict()
+    habits = Habits.of(said, source.where, encoder_decoder=coder)
     # `generate` fills what it is not told from here; now there is nothing left to fill it with.
     model.generation_config = t.GenerationConfig()  # type: ignore[no-untyped-call]  # transformers' own
     ends = habits.kept.get("eos_token_id", tokenizer.eos_token_id)
     ends = frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
     pads = (habits.kept.get("pad_token_id"), tokenizer.pad_token_id, *sorted(ends), 0)
-    context = context_of(config, tokenizer)
+    context = context or context_of(config, tokenizer)
+    tokenizer.model_max_length = sys.maxsize  # else it warns of what is an error here
     return Loaded(
         model=model,
         tokenizer=tokenizer,
@@ -76,7 +80,8 @@ def load(source: Source, device: str | None, dtype: str | None) -> Loaded:
         ends=ends,
         pad=next(pad for pad in pads if isinstance(pad, int)),
         context=context,
-        places=None if coder or _rotates(config) else context,
+        longest=_longest(config) if coder else None,
+        places=None if coder else _places(config, context),
     )
 
 
@@ -201,10 +206,23 @@ def _decoder(tokenizer: Any) -> Decode:
     return lambda tokens: own.decode(list(tokens), skip_special_tokens=True)
 
 
-def _rotates(config: Any) -> bool:
-    """Whether positions are computed (rotary, ALiBi), so that any number of them works."""
-    text = config.get_text_config()
-    return any(getattr(text, name, None) for name in ("rope_parameters", "rope_theta", "alibi"))
+def _longest(config: Any) -> int | None:
+    """How many tokens a decoder behind an encoder writes; None where any number."""
+    text = config.get_text_config(decoder=True)
+    said = (getattr(text, field, None) for field in _WRITTEN)
+    # One of them is taken by the token that begins an answer.
+    return next((count - 1 for count in said if isinstance(count, int)), None)
+
+
+def _places(config: Any, context: int | None) -> int | None:
+    """How long a batch of a causal model may be: its context; and where positions are computed in
+    another way beyond some length, up to there, because all rows change with the longest one."""
+    said = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    counts = [context]
+    for rope in (said, *(each for each in said.values() if isinstance(each, dict))):
+        if rope.get("rope_type") in ("dynamic", "longrope"):
+            counts.append(rope.get("original_max_position_embeddings"))
+    return min((count for count in counts if isinstance(count, int)), default=None)
 
 
 def _failure(error: Exception, rows: int) -> ModelError:
@@ -215,3 +233,6 @@ def _failure(error: Exception, rows: int) -> ModelError:
         )
     said = str(error).strip().splitlines()
     return ModelError(f"the model failed: {type(error).__name__}: {said[0][:300] if said else ''}")
+
+
+_WRITTEN = ("max_decoder_position_embeddings", "max_target_positions", "max_position_embeddings")

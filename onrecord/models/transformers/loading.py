@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -142,6 +143,19 @@ class Source:
                 return None
             return Path(found).read_bytes()
 
+    def read_json(self, path: str, kind: type[T]) -> T | None:
+        """What a small JSON file of the model holds; None where there is no such file.
+
+        Raises ModelRefusedError for one that holds something else than a `kind`, ModelError.
+        """
+        content = self.read(path)
+        try:
+            return None if content is None else msgspec.json.decode(content, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise refusal(
+                f"{path} cannot be read: {error}", self.where, "Check the model's files."
+            ) from None
+
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """What changes when a file of the folder is written: names, sizes and times."""
         if self.folder is None:
@@ -196,7 +210,7 @@ def choose_device(device: str | None, dtype: str | None) -> Device:
 
 def context_of(config: Any, tokenizer: Any) -> int | None:
     """How many tokens a model reads, as its files say; None where they do not."""
-    text = config.get_text_config()
+    text = config.get_text_config(encoder=bool(getattr(config, "is_encoder_decoder", False)))
     said = [getattr(each, field, None) for each in (config, text) for field in _CONTEXT]
     said.append(tokenizer.model_max_length)
     counts = [count for count in said if isinstance(count, int) and 0 < count < _UNSAID]
@@ -327,10 +341,20 @@ def _clear(error: Exception, where: str) -> ModelError:
         return refusal("the model has no config.json: it is not made for transformers", where)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return refusal("there is not enough memory for this model", where)
-    said = str(error).strip().splitlines()
-    reason = f"{type(error).__name__}: {said[0][:200]}" if said else type(error).__name__
-    if "trust_remote_code" in str(error):
+    said = " ".join(str(error).split())
+    if "trust_remote_code" in said:
         return refusal("the model comes with code of its own, which is not run", where)
+    if "not recognize this architecture" in said or "Unrecognized model" in said:
+        kind = re.search(r"model type `([^`]+)`", said)
+        what = f"the architecture '{kind[1]}'" if kind else "the architecture of this config.json"
+        cure = "Install a newer one, or name another model."
+        return refusal(f"the installed transformers does not know {what}", where, cure)
+    if "Unrecognized configuration class" in said:
+        return refusal("models of this architecture are not made for this task", where)
+    if "ignore_mismatched_sizes" in said:
+        what = "the weights have other shapes than config.json says"
+        return refusal(what, where, "Copy all files of one model into the folder.")
+    reason = f"{type(error).__name__}: {said[:200]}" if said else type(error).__name__
     return refusal(f"the model cannot be loaded: {reason}", where, "Check the model's files.")
 
 
@@ -343,6 +367,7 @@ _CONTEXT = (
     "max_seq_len",
     "max_sequence_length",
     "max_source_positions",
+    "max_encoder_position_embeddings",
 )
 _UNSAID = 10_000_000  # a tokenizer that knows no length says 10**30
 _NEEDED = {

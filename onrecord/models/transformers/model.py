@@ -17,7 +17,8 @@ from onrecord.models.model import Event, Parameters, Request
 from onrecord.models.transformers.batching import Job, Room, Worker
 from onrecord.models.transformers.decoding import Decoding, decoding_of
 from onrecord.models.transformers.generating import Loaded, answer, kind, load
-from onrecord.models.transformers.loading import Device, Shelf, Source, refusal
+from onrecord.models.transformers.loading import Device, Shelf, refusal
+from onrecord.models.transformers.resident import Resident
 from onrecord.models.transformers.streaming import Answer
 from onrecord.models.transformers.wording import tokens_of
 
@@ -25,21 +26,15 @@ from onrecord.models.transformers.wording import tokens_of
 LONGEST = 512
 
 
-class HFModel:
+class HFModel(Resident[tuple[Loaded, Worker]]):
     """A causal or an encoder-decoder model of the library transformers.
 
-        name         a folder, or OWNER/NAME on the Hub, of which `revision` may name a commit
-        device       cpu, cuda, cuda:1, mps; by default the first GPU, else the CPU
-        dtype        float32, bfloat16, float16; by default float32 on a CPU, else the files' own
-        batch        at most so many requests are computed at once
-        context      how many tokens the model reads, where its files say too little
+    `context`: how many tokens the model reads, where its files say too little. The other arguments
+    are those of every Resident; a beam counts as a row of a batch.
 
     The weights are loaded at the first request. Requests that wait together and have equal decoding
     settings are computed at once; seeds, stop texts and lengths may differ. In float32 a request
     gets the tokens that it would get alone, up to exact ties; in 16 bits it can get others.
-
-    Raises MissingExtraError without the extra `hf`, UnknownNameError for a folder that is not there
-    or lacks a file. One instance may be used from any number of threads and event loops.
     """
 
     def __init__(
@@ -52,33 +47,19 @@ class HFModel:
         batch: int = 32,
         context: int | None = None,
     ) -> None:
-        self.name = f"hf:{name}"
-        self.source = Source(name, revision=revision)
-        self._device = device
-        self._dtype = dtype
-        self._batch = batch
+        super().__init__(name, revision=revision, device=device, dtype=dtype, batch=batch)
         self._context = context
-        self._loading = threading.Lock()
         self._encoding = threading.Lock()
-
-    @functools.cached_property
-    def version(self) -> str:
-        """The folder's files or the Hub's commit, with the device and number format asked for.
-
-        The first look at it reads the folder, or asks the Hub. Raises ModelError.
-        """
-        asked = [each for each in (self._device, self._dtype) if each]
-        return "-".join([self.source.version, *asked])
 
     @property
     def device(self) -> Device:
         """Where the model computes, and in which number format; loads it."""
-        return self._ready[0].device
+        return self._loaded()[0].device
 
     def decoding(self, parameters: Parameters) -> Decoding:
         """How the tokens of an answer would be chosen: what `parameters` ask for, and the choice of
         the model's folder where they leave it to the model. Loads the model."""
-        return decoding_of(parameters, self._ready[0].habits, self.name)[0]
+        return decoding_of(parameters, self._loaded()[0].habits, self.name)[0]
 
     async def stream(self, request: Request) -> AsyncIterator[Event]:
         """Answer `request`. Raises ModelError; ContextLengthError for an input that is too long.
@@ -87,7 +68,7 @@ class HFModel:
         and on no other one.
         """
         job, warnings = await asyncio.to_thread(self._prepare, request, asyncio.get_running_loop())
-        self._ready[1].submit(job)
+        self._loaded()[1].submit(job)
         try:
             while True:
                 news = await job.news.get()
@@ -103,30 +84,20 @@ class HFModel:
 
     def close(self) -> None:
         """End what is computed. The memory is free when nobody holds the model any more."""
-        if "_ready" in vars(self):
-            self._ready[1].close()
+        if self._made is not None:
+            self._made[1].close()
 
     def __repr__(self) -> str:
         shown = ""
-        if "_ready" in vars(self):
+        if self._made is not None:
             shown = f", device={self.device.name!r}, dtype={self.device.dtype!r}"
         return f"HFModel({self.source.name!r}{shown})"
 
-    @functools.cached_property
-    def _ready(self) -> tuple[Loaded, Worker]:
-        with self._loading:
-            if "_ready" in vars(self):  # another thread was faster
-                found: tuple[Loaded, Worker] = vars(self)["_ready"]
-                return found
-            loaded = load(self.source, self._device, self._dtype)
-            if self._context is not None:
-                loaded = msgspec.structs.replace(loaded, context=self._context)
-            room = Room(rows=self._batch, positions=loaded.places)
-            worker = Worker(
-                functools.partial(answer, loaded), functools.partial(kind, loaded), room
-            )
-            vars(self)["_ready"] = ready = loaded, worker
-            return ready
+    def _load(self) -> tuple[Loaded, Worker]:
+        loaded = load(self.source, *self._asked, context=self._context)
+        room = Room(rows=self._batch, positions=loaded.places)
+        worker = Worker(functools.partial(answer, loaded), functools.partial(kind, loaded), room)
+        return loaded, worker
 
     def _prepare(self, request: Request, loop: asyncio.AbstractEventLoop) -> tuple[Job, list[str]]:
         """In a thread: the first one loads the model."""
@@ -136,7 +107,7 @@ class HFModel:
                 self.name,
                 "Serve the model (vLLM, `transformers serve`) and name it openai:NAME.",
             )
-        loaded = self._ready[0]
+        loaded = self._loaded()[0]
         asked = request.parameters
         decoding, warnings = decoding_of(asked, loaded.habits, self.name)
         if loaded.habits.dropped:
@@ -167,7 +138,7 @@ class HFModel:
                 ),
                 sent=False,
             )
-        left = loaded.longest_answer if coder else None if context is None else context - size
+        left = loaded.longest if coder else None if context is None else context - size
         wanted = decoding.max_tokens or LONGEST
         if left is None or wanted <= left:
             return wanted
@@ -181,11 +152,18 @@ class HFModel:
 
     def _completion(self, job: Job, made: Answer, warnings: list[str]) -> Completion:
         wanted = job.decoding.max_tokens
-        if made.finish == "length" and wanted is not None and made.tokens < wanted:
-            warnings.append(
-                f"The answer ends with the model's context, after {made.tokens} of the {wanted}"
-                " tokens it was allowed."
-            )
+        if made.finish == "length" and made.tokens == job.limit != wanted:
+            if job.limit < (wanted or LONGEST):
+                allowed = "" if wanted is None else f" of the {wanted} it was allowed"
+                warnings.append(
+                    f"The answer ends with the model's context, after {made.tokens} tokens"
+                    f"{allowed}."
+                )
+            else:
+                warnings.append(
+                    f"The answer was ended after {LONGEST} tokens: neither max_tokens nor the"
+                    " model's folder says how long it may get."
+                )
         return Completion(
             text_message("assistant", made.text),
             self.name,

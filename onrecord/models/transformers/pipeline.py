@@ -1,24 +1,16 @@
-"""Models with a head for a task, in this process: the labels of a text, with probabilities."""
+"""Sequence classification: the labels of a text with their probabilities, by an `hf:` model."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
-from onrecord.errors import ContextLengthError, ModelUnavailableError, UsageError
+from onrecord.errors import ContextLengthError, UsageError
 from onrecord.models.http.failures import note
-from onrecord.models.transformers.loading import (
-    Device,
-    Source,
-    choose_device,
-    context_of,
-    refusal,
-)
+from onrecord.models.transformers.loading import refusal
+from onrecord.models.transformers.resident import Network, Resident, Row, clean, load_network
 
 
 class Labelled(msgspec.Struct, frozen=True):
@@ -40,35 +32,12 @@ class Labelled(msgspec.Struct, frozen=True):
         return next(iter(self.probabilities.values()))
 
 
-class HFClassifier:
-    """A transformers model for sequence classification, from a folder or the Hub.
+class HFClassifier(Resident["_Head"]):
+    """A transformers model for sequence classification. The arguments are those of every Resident.
 
-    `name`, `revision`, `device` and `dtype` are those of HFModel. The probabilities are a softmax
-    over the labels; each label's own (a sigmoid) where the model is made for several labels a text.
-
-    Raises MissingExtraError without the extra `hf`, UnknownNameError for a folder that is not there
-    or lacks a file. One instance may be used from any number of threads and event loops.
+    The probabilities are a softmax over the labels; each label's own (a sigmoid) where the model is
+    made for several labels a text.
     """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        revision: str | None = None,
-        device: str | None = None,
-        dtype: str | None = None,
-        batch: int = 32,
-    ) -> None:
-        self.name = f"hf:{name}"
-        self.source = Source(name, revision=revision)
-        self._asked = device, dtype
-        self._batch = batch
-        self._lock = threading.Lock()
-
-    @functools.cached_property
-    def version(self) -> str:
-        """The folder's files or the Hub's commit, with the device and number format asked for."""
-        return "-".join([self.source.version, *(each for each in self._asked if each)])
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -87,104 +56,62 @@ class HFClassifier:
         others = None if beside is None else list(beside)
         return await asyncio.to_thread(self._classify, list(texts), others)
 
-    def __repr__(self) -> str:
-        return f"HFClassifier({self.source.name!r})"
+    def _load(self) -> _Head:
+        from transformers import AutoModelForSequenceClassification
 
-    def _loaded(self) -> _Head:
-        with self._lock:
-            if "_head" not in vars(self):
-                self._head = _load(self.source, *self._asked)
-            return self._head
+        if self.source.load_config().problem_type == "regression":
+            raise refusal("this model gives a number and no labels", self.name)
+        network = load_network(self.source, AutoModelForSequenceClassification, *self._asked)
+        config = network.model.config
+        several = config.problem_type == "multi_label_classification" or config.num_labels == 1
+        labels = tuple(str(config.id2label[at]) for at in range(config.num_labels))
+        return _Head(network, labels, not several)
 
     def _classify(self, texts: list[str], beside: list[str] | None) -> list[Labelled]:
-        import torch
-
         if beside is not None and len(beside) != len(texts):
             raise UsageError(f"{len(texts)} texts stand beside {len(beside)} others")
         if not texts:
             return []
         head = self._loaded()
         found: dict[int, Labelled] = {}
-        with self._lock, torch.inference_mode():
-            encoded = head.encode(texts, beside, self.name)
-            for places in by_length([len(each["input_ids"]) for each in encoded], self._batch):
-                rows = head.run([encoded[place] for place in places], self.name)
-                for place, row in zip(places, rows, strict=True):
+        with self._lock:
+            rows = head.encode(texts, beside, self.name)
+            for places, output, _ in head.network.outputs(rows, self._batch, self.name):
+                logits = output.logits.float()
+                shares = logits.softmax(-1) if head.exclusive else logits.sigmoid()
+                for place, row in zip(places, shares.tolist(), strict=True):
                     ranked = sorted(
                         zip(head.labels, row, strict=True), key=lambda pair: (-pair[1], pair[0])
                     )
-                    size = len(encoded[place]["input_ids"])
+                    size = len(rows[place]["input_ids"])
                     found[place] = Labelled(dict(ranked), size, head.exclusive)
         return [found[place] for place in range(len(texts))]
 
 
 class _Head(msgspec.Struct, frozen=True):
-    model: Any
-    tokenizer: Any
-    device: Device
+    network: Network
     labels: tuple[str, ...]
     exclusive: bool
-    context: int | None
 
-    def encode(
-        self, texts: list[str], beside: list[str] | None, where: str
-    ) -> list[dict[str, list[int]]]:
+    def encode(self, texts: list[str], beside: list[str] | None, where: str) -> list[Row]:
         """The tokens of each text; markers in a text are words. Raises ContextLengthError."""
         pairs = [clean(text) for text in beside] if beside is not None else None
-        encoded = self.tokenizer(
-            [clean(text) for text in texts], pairs, split_special_tokens=True, truncation=False
+        encoded = self.network.tokenizer(
+            [clean(text) for text in texts], pairs, split_special_tokens=True, verbose=False
         )
         rows = [{name: encoded[name][place] for name in encoded} for place in range(len(texts))]
+        context = self.network.context
         for place, row in enumerate(rows):
             size = len(row["input_ids"])
             if not size:
                 raise refusal(f"text {place + 1} holds nothing", where)
-            if self.context is not None and size > self.context:
+            if context is not None and size > context:
                 raise note(
                     ContextLengthError(
-                        f"text {place + 1} has {size} tokens, and the model reads {self.context}",
+                        f"text {place + 1} has {size} tokens, and the model reads {context}",
                         where=where,
                         cure="Send it in parts: nothing was cut off.",
                     ),
                     sent=False,
                 )
-        return rows
-
-    def run(self, rows: list[dict[str, list[int]]], where: str) -> list[list[float]]:
-        """The probabilities of the labels, in the order of `labels`."""
-        given = self.tokenizer.pad(rows, return_tensors="pt").to(self.device.name)
-        try:
-            logits = self.model(**given).logits.float()
-        except (RuntimeError, MemoryError) as error:
-            raise ModelUnavailableError(
-                f"the model failed: {type(error).__name__}: {str(error)[:200]}", where=where
-            ) from error
-        shares = logits.softmax(-1) if self.exclusive else logits.sigmoid()
-        return [[float(value) for value in row] for row in shares.tolist()]
-
-
-def by_length(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Places of texts in batches of at most `most`, those of like length together."""
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
-    for start in range(0, len(order), most):
-        yield order[start : start + most]
-
-
-def clean(text: str) -> str:
-    """A text that UTF-8 can hold: half a surrogate pair is legal in a str."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _load(source: Source, device: str | None, dtype: str | None) -> _Head:
-    from transformers import AutoModelForSequenceClassification
-
-    place = choose_device(device, dtype)
-    config = source.load_config()
-    if config.problem_type == "regression":
-        raise refusal("this model gives a number and no labels", source.where)
-    tokenizer = source.load_tokenizer(padding_side="right")
-    model = source.load_weights(AutoModelForSequenceClassification, place)
-    several = config.problem_type == "multi_label_classification" or config.num_labels == 1
-    labels = tuple(str(model.config.id2label[at]) for at in range(model.config.num_labels))
-    context = context_of(config, tokenizer)
-    return _Head(model, tokenizer, place, labels, not several, context)
+        return list(rows)

@@ -40,7 +40,7 @@ def tokens_of(request: Request, tokenizer: Any, where: str) -> list[int]:
 
 
 def _templated(turns: list[dict[str, str]], tokenizer: Any, where: str) -> Any:
-    from jinja2 import TemplateError
+    from jinja2 import TemplateError, TemplateSyntaxError
 
     try:
         return tokenizer.apply_chat_template(
@@ -50,6 +50,9 @@ def _templated(turns: list[dict[str, str]], tokenizer: Any, where: str) -> Any:
             return_dict=True,
             sanitize_control_tokens=True,
         )["input_ids"]
+    except TemplateSyntaxError as error:
+        what = f"the model's chat template cannot be read: {error.message}, line {error.lineno}"
+        raise refusal(what, where, "Check the model's files.") from error
     except (TemplateError, TypeError, LookupError, ValueError) as error:
         said = str(error).strip() or type(error).__name__
         roles = ", ".join(turn["role"] for turn in turns)

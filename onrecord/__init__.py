@@ -5,16 +5,22 @@ The public names, each loaded when it is first asked for, so that `import onreco
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onrecord.errors import OnrecordError as OnrecordError
     from onrecord.errors import PausedError as PausedError
+    from onrecord.evaluation import scorers as scorers
     from onrecord.evaluation.dataset import Case as Case
     from onrecord.evaluation.dataset import Dataset as Dataset
+    from onrecord.evaluation.experiments.changes import compare as compare
+    from onrecord.evaluation.experiments.experiment import evaluate as evaluate
+    from onrecord.evaluation.experiments.report import Report as Report
+    from onrecord.evaluation.judges.judge import judge as judge
     from onrecord.evaluation.rows import rows as rows
     from onrecord.evaluation.rows import write_rows as write_rows
+    from onrecord.evaluation.trial import Score as Score
+    from onrecord.evaluation.trial import Trial as Trial
     from onrecord.messages import Citation as Citation
     from onrecord.messages import Cited as Cited
     from onrecord.messages import Completion as Completion
@@ -59,8 +65,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "onrecord.errors": ["OnrecordError", "PausedError"],
+    "onrecord.evaluation": ["scorers"],
     "onrecord.evaluation.dataset": ["Case", "Dataset"],
+    "onrecord.evaluation.experiments.changes": ["compare"],
+    "onrecord.evaluation.experiments.experiment": ["evaluate"],
+    "onrecord.evaluation.experiments.report": ["Report"],
+    "onrecord.evaluation.judges.judge": ["judge"],
     "onrecord.evaluation.rows": ["rows", "write_rows"],
+    "onrecord.evaluation.trial": ["Score", "Trial"],
     "onrecord.messages": [
         "Citation",
         "Cited",
@@ -108,7 +120,8 @@ __all__ = [*sorted(_HOME), "__version__"]
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'onrecord' has no attribute '{name}'")
-    value: object = getattr(importlib.import_module(_HOME[name]), name)
+    # As `from … import` does it: a module inside of a folder is a name of it as well.
+    value: object = getattr(__import__(_HOME[name], fromlist=[name]), name)
     globals()[name] = value
     return value
 

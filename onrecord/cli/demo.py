@@ -14,7 +14,6 @@ from onrecord.records.scope import recording
 from onrecord.records.views.wording import dollars, duration
 
 if TYPE_CHECKING:
-    from onrecord.programs.demo import Scores
     from onrecord.retrieval.collection import Collection
     from onrecord.retrieval.ingesting import Ingested
 
@@ -24,7 +23,8 @@ def demo(json: AsJson = False) -> None:
 
     Needs no network, no key and no download: everything runs on this machine.
     """
-    from onrecord.programs.demo import ingest_documentation, measure, questions
+    from onrecord.evaluation.demonstration import measure
+    from onrecord.programs.demo import ingest_documentation, questions
     from onrecord.retrieval.collection import Collection
 
     started = time.monotonic()
@@ -37,16 +37,16 @@ def demo(json: AsJson = False) -> None:
             _say_ingested(done)
             for question in _QUESTIONS:
                 _ask(question, docs)
-        asked = questions()
-        scores = measure.run(docs, asked)
+        report = measure.run(docs, questions())
     seconds = time.monotonic() - started
     if json:
-        print_json({"ingested": done, "scores": scores, "seconds": round(seconds, 2)})
+        print_json({"ingested": done, "report": report.document(), "seconds": round(seconds, 2)})
         return
-    _say_scores(scores, len(asked))
+    say("Measured on the questions that were written for this documentation:\n")
+    say(str(report))
     say(f"\n{duration(seconds)} in all, {dollars(run.cost)}, on this machine alone.")
     say("\nNext:")
-    for command in _NEXT:
+    for command in (*_NEXT, f"experiments show {report.run} --html demo.html"):
         say(f"  {_program()} {command}")
 
 
@@ -84,14 +84,3 @@ def _ask(question: str, docs: Collection) -> None:
         cited = ask.run(question, docs, model="embedded:extractive")
     say_answer(cited)
     say(f"  {duration(run.records[-1].seconds)}, {dollars(run.cost)}\n")
-
-
-def _say_scores(scores: Scores, asked: int) -> None:
-    say(f"Measured on {asked} questions written for this documentation:")
-    for what, rate, total in (
-        ("the right object is first", scores.hit_at_1, scores.answerable),
-        ("the right object is in the first 5", scores.hit_at_5, scores.answerable),
-        ("refused, and rightly", scores.refused_rightly, scores.unanswerable),
-        ("refused, and wrongly", scores.refused_wrongly, scores.answerable),
-    ):
-        say(f"  {what:<35}{rate:>5.0%} of {total}")

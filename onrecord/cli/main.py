@@ -12,8 +12,11 @@ import typer
 from onrecord import __version__
 from onrecord.cli import (
     answers,
+    audit,
     collections,
     demo,
+    evaluate,
+    experiments,
     models,
     models_compare,
     models_map,
@@ -51,6 +54,9 @@ app.command()(collections.ingest)
 app.command()(collections.search)
 app.command()(answers.ask)
 app.command()(tasks.task)
+app.command()(evaluate.evaluate)
+app.add_typer(experiments.app, name="experiments")
+app.command()(audit.audit)
 models.app.command("compare")(models_compare.compare)
 models.app.command("tokens")(models_tokens.show_tokens)
 models.app.command("map")(models_map.draw_map)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,9 @@ from onrecord.evaluation.asking import Asking, asking
 from onrecord.evaluation.comparison import Comparison, ModelResult, Outcome, Scores
 from onrecord.evaluation.dataset import Case, Dataset
 from onrecord.evaluation.memory import Peak
-from onrecord.evaluation.scorers import Scorer, exact_match, token_f1
+from onrecord.evaluation.scorers import exact_match, token_f1
+from onrecord.evaluation.scoring import Scorer, Scorers
+from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Progress, Usage
 from onrecord.models.model import Model, wraps
 from onrecord.models.names import model as model_named
@@ -55,9 +57,10 @@ async def compare_models(
     """Ask every model about every case, and put what came out side by side.
 
     `ask`: what is asked about a case's input: words with `{input}`, a prompt, or several of them,
-    which are compared as well. `scorers`: functions (prediction, expected) -> float; the first one
-    decides which model is best. `concurrent`: so many cases at once; models take turns, so that
-    none is in another one's way. `resume`: take answers that are on record already.
+    which are compared as well. `scorers`: those of `on.scorers`, or functions of a trial, as far as
+    they give one number of which more is better; the first one decides which model is best.
+    `concurrent`: so many cases at once; models take turns, so that none is in another one's way.
+    `resume`: take answers that are on record already.
 
     A model that does not answer is data, and so is a prompt or a task that refuses a case: it
     counts 0. Models in this process answer one case before their time is taken, so that loading
@@ -66,7 +69,7 @@ async def compare_models(
     """
     askings = _askings(ask)
     answering = [model_named(each) for each in models]
-    _check(answering, askings, dataset, scorers, concurrent)
+    scoring = _check(answering, askings, dataset, scorers, concurrent)
     versions = [await asyncio.to_thread(_version, each) for each in answering]
     contestants = [
         _Contestant(one, version, each)
@@ -80,7 +83,7 @@ async def compare_models(
         "cases": len(dataset),
     }
     with call("flow", "compare_models", asked, version=dataset.version) as this, shown() as report:
-        work = _Work(dataset, scorers, concurrent, _Earlier.open() if resume else None)
+        work = _Work(dataset, scoring, concurrent, _Earlier.open() if resume else None)
         try:
             results = await work.results(contestants, report)
         finally:
@@ -113,7 +116,7 @@ class _Work:
     def __init__(
         self,
         dataset: Dataset,
-        scorers: Sequence[Scorer],
+        scorers: Scorers,
         concurrent: int,
         earlier: _Earlier | None,
     ) -> None:
@@ -144,7 +147,7 @@ class _Work:
             version=self._dataset.version,
             cases=len(self._dataset),
             scored=self.scored,
-            scorers=tuple(_name(each) for each in self._scorers),
+            scorers=tuple(each.name for each in self._scorers.facts),
             concurrent=self._concurrent,
             results=results,
             run=run,
@@ -171,9 +174,8 @@ class _Work:
         await _all([work() for _ in range(min(self._concurrent, len(left)))])
         inside = [outcomes[case.id] for case in self._dataset]
         memory = peak.growth() if peak is not None else None
-        return ModelResult(
-            who.model.name, who.asking.name, tuple(inside), self._scores(inside), memory, warm_up
-        )
+        scores = await self._scores(inside)
+        return ModelResult(who.model.name, who.asking.name, tuple(inside), scores, memory, warm_up)
 
     def close(self) -> None:
         """The records are not read any more."""
@@ -186,19 +188,18 @@ class _Work:
         keys = {case.id: _key(who, case) for case in self._dataset}
         return await asyncio.to_thread(self._earlier.found, keys)
 
-    def _scores(self, outcomes: Sequence[Outcome]) -> Scores:
-        pairs = [
-            (each, case.expected)
-            for each, case in zip(outcomes, self._dataset, strict=True)
-            if case.expected is not None
-        ]
-        return {
-            _name(scorer): tuple(
-                float(scorer(each.prediction, expected)) if each.error is None else 0.0
-                for each, expected in pairs
-            )
-            for scorer in self._scorers
-        }
+    async def _scores(self, outcomes: Sequence[Outcome]) -> Scores:
+        """Of each scorer a number for each case that expects something; no answer counts 0."""
+        scores: dict[str, list[float]] = {each.name: [] for each in self._scorers.facts}
+        for outcome, case in zip(outcomes, self._dataset, strict=True):
+            if case.expected is None:
+                continue
+            said = {}
+            if outcome.error is None:
+                said = await self._scorers.scored(_trial(outcome, case))
+            for name, values in scores.items():
+                values.append(_number(name, said, case) if outcome.error is None else 0.0)
+        return {name: tuple(values) for name, values in scores.items()}
 
 
 class _Earlier:
@@ -337,7 +338,7 @@ def _check(
     dataset: Dataset,
     scorers: Sequence[Scorer],
     concurrent: int,
-) -> None:
+) -> Scorers:
     if not models or not askings or not scorers:
         raise UsageError(
             "there is nothing to compare", cure="Give models, what to ask them, and scorers."
@@ -353,7 +354,6 @@ def _check(
     for noun, names in (
         ("models", [each.name for each in models]),
         ("prompts", [each.name for each in askings]),
-        ("scorers", [_name(each) for each in scorers]),
     ):
         for name in names:
             if names.count(name) > 1:
@@ -363,6 +363,14 @@ def _check(
                 )
     for each in askings:
         each.check(case.input for case in dataset)
+    scoring = Scorers(scorers)
+    for facts in scoring.facts:
+        if facts.better != "higher":
+            raise UsageError(
+                f"of the scorer '{facts.name}' more is not better: it cannot say which is best",
+                cure="Compare by others; latency and cost stand in the table anyway.",
+            )
+    return scoring
 
 
 def _summary(compared: Comparison) -> dict[str, Any]:
@@ -383,8 +391,30 @@ def _version(model: Model) -> str:
     return model.version
 
 
-def _name(scorer: Scorer) -> str:
-    return getattr(scorer, "__name__", type(scorer).__name__)
+def _trial(outcome: Outcome, case: Case) -> Trial:
+    return Trial(
+        case=case.id,
+        input=case.input,
+        output=outcome.prediction,
+        expected=case.expected,
+        metadata=case.metadata,
+        seconds=outcome.seconds,
+        cost=outcome.cost,
+        usage=outcome.usage,
+        record=outcome.record,
+    )
+
+
+def _number(name: str, said: Mapping[str, Score], case: Case) -> float:
+    score = said.get(name)
+    if score is None or score.value is None or isinstance(score.value, str):
+        why = "" if score is None else score.error or score.reason
+        raise UsageError(
+            f"the scorer '{name}' gives no number for case '{case.id}'"
+            + (f": {why}" if why else ""),
+            cure="Models are compared by one number a case; on.evaluate takes every scorer.",
+        )
+    return float(score.value)
 
 
 _STEP = "answer_case"

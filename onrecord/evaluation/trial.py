@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from onrecord.messages import Usage
 from onrecord.records.record import Record
+from onrecord.records.views.tree import total_cost
 
 Value = bool | int | float | str
 """What a scorer says of one trial: yes or no, how much, or which."""
@@ -49,6 +50,38 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     steps: tuple[Record, ...] = ()
     scores: dict[str, Score] = {}
 
+    @classmethod
+    def of(
+        cls,
+        record: Record,
+        records: Iterable[Record] = (),
+        *,
+        expected: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Trial:
+        """The trial that a call on record is: so a scorer looks at live traffic as it does at an
+        experiment.
+
+        `records`: those of its run, in any order; what was made inside of the call are its steps,
+        the call itself the last of them, without scores and feedback. Usage and cost are the sum of
+        theirs. The case is the id of the record, and `input` what the call was given: the arguments
+        of a flow by name. `expected` where somebody knows it (a correction).
+        """
+        inside = _inside(record, records)
+        return cls(
+            case=record.id,
+            input=record.input,
+            output=record.output if record.state == "done" else None,
+            expected=expected,
+            metadata=dict(metadata or {}),
+            error=None if record.state == "done" else record.error or _UNFINISHED[record.state],
+            seconds=record.seconds,
+            cost=total_cost(inside),
+            usage=sum((each.usage for each in inside), Usage()),
+            record=record.id,
+            steps=inside,
+        )
+
     @property
     def answer(self) -> Any:
         """What is compared: the output, or its `value` where it is an object that has one (`Cited`,
@@ -76,6 +109,23 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if isinstance(self.output, Mapping) and "refused" in self.output:
             return bool(self.output["refused"])
         return self.error is None and (self.output is None or self.output == "")
+
+
+def _inside(record: Record, records: Iterable[Record]) -> tuple[Record, ...]:
+    """The call and those made inside of it, in the order in which they ended."""
+    kept = {record.id: record}
+    for each in sorted(records, key=lambda each: each.id):  # a call's id is above its parent's
+        if each.parent in kept and each.kind not in ("score", "feedback"):
+            kept.setdefault(each.id, each)
+    return tuple(sorted(kept.values(), key=lambda each: (each.ended_ns, each is record)))
+
+
+_UNFINISHED = {
+    "open": "it has not ended yet",
+    "interrupted": "it was interrupted",
+    "paused": "it waits for a person",
+    "failed": "it failed",
+}
 
 
 def _has_value(output: Any) -> bool:

@@ -89,7 +89,8 @@ def _measures(report: Report) -> str:
             chart = whisker(measure.interval, own, f"{line.mean}, {line.interval}")
         rows.append(
             f'<tr><th scope="row">{escaped(line.name)}</th><td class="n">{line.mean}</td>'
-            f"<td>{chart}</td><td>{escaped(line.interval)}</td><td>{escaped(line.trials)}</td></tr>"
+            f'<td>{chart}</td><td class="i">{escaped(line.interval)}</td>'
+            f"<td>{escaped(line.trials)}</td></tr>"
         )
     heads = _heads("measure", "mean", "", "95 % interval", "trials")
     table = f"<table>{heads}<tbody>{''.join(rows)}</tbody></table>"
@@ -109,7 +110,8 @@ def _numbers(report: Report, name: str) -> list[float]:
 
 
 def _slices(report: Report) -> Iterator[str]:
-    shown = [each for each in report.measures.values() if each.mean is not None][:4]
+    told = [each for each in report.measures.values() if each.mean is not None]
+    shown = [each for each in told if each.name != ERROR or each.mean][:4]
     for field in fields(report):
         rows = []
         for value, part in parts(report, field):
@@ -253,7 +255,7 @@ h3{font-size:1rem;margin:1.2rem 0 .4rem}h4{font-size:.8rem;margin:.6rem 0 0;colo
 table{border-collapse:collapse;margin:.5rem 0 1rem}th{text-align:left;font-weight:600}
 thead th{color:var(--dim);font-size:.85rem;font-weight:500}
 td,th{padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:middle}
-.n{text-align:right;font-variant-numeric:tabular-nums}
+.n{text-align:right}.n,.i{font-variant-numeric:tabular-nums;white-space:nowrap}
 .whisker{width:180px;height:18px;vertical-align:middle}
 .axis{stroke:var(--line)}.zero{stroke:var(--dim);stroke-dasharray:2 2}
 .reach{stroke:var(--mark);stroke-width:2.5}.whisker circle{fill:var(--mark)}

@@ -82,6 +82,6 @@ def _line(measure: Measure) -> Line:
         trials += f" ({', '.join(left_out)})"
     if measure.labels:
         shares = ", ".join(f"{name} {count:,}" for name, count in measure.labels.items())
-        return Line(measure.name, "", shares, trials)
+        return Line(measure.name, "", "", f"{trials}: {shares}")
     mean, interval = number(measure.mean, measure.kind), span(measure.interval, measure.kind)
     return Line(measure.name, mean, interval, trials)

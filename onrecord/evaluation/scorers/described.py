@@ -1,0 +1,171 @@
+"""What makes a function or an object a scorer that tells its name, its version and which way is up.
+
+@described(of=[metrics.squad_em])      a function is a scorer as it is
+class Contains(Described)              what it has to know first, it is made with
+rouge = Adjustable(Rouge)              a scorer as it is; called with options, another one
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, ParamSpec, overload
+
+from onrecord.evaluation.scoring import Better
+from onrecord.evaluation.trial import Trial
+from onrecord.programs.functions import Code
+from onrecord.records.record import content_key, plain
+
+P = ParamSpec("P")
+
+
+class Described:
+    """A scorer with options: `name` is what its measure is called, `version` changes with its code
+    and with its options, so that no two of them are taken for one."""
+
+    better: Better = "higher"
+    worst: float | None = 0.0
+
+    def __init__(self, name: str, *options: Any, of: Sequence[Callable[..., Any]] = ()) -> None:
+        self.name = name
+        self._told = options
+        self._of = of
+
+    @functools.cached_property
+    def version(self) -> str:
+        """The hash of its code, of the metrics that it is made of, and of its options."""
+        return _version((type(self).__call__, *self._of), plain(self._told))
+
+    def __call__(self, trial: Trial) -> Any:
+        """What it says of a trial."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"<scorer {self.name}>"
+
+
+class Function:
+    """A function of a trial as a scorer. `described` makes it."""
+
+    def __init__(
+        self,
+        function: Callable[[Trial], Any],
+        name: str,
+        of: Sequence[Callable[..., Any]],
+        better: Better,
+        worst: float | None,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.name = name
+        self.better: Better = better
+        self.worst = worst
+        self._function = function
+        self._of = of
+
+    @functools.cached_property
+    def version(self) -> str:
+        """The hash of its code and of the metrics that it is made of."""
+        return _version((self._function, *self._of))
+
+    def __call__(self, trial: Trial) -> Any:
+        """What it says of a trial."""
+        return self._function(trial)
+
+    def __repr__(self) -> str:
+        return f"<scorer {self.name}>"
+
+
+def described(
+    *,
+    name: str | None = None,
+    of: Sequence[Callable[..., Any]] = (),
+    better: Better = "higher",
+    worst: float | None = 0.0,
+) -> Callable[[Callable[[Trial], Any]], Function]:
+    """Make a function a scorer: `name` is its own where none is given, `of` are the metrics whose
+    code its version changes with, `worst` what a trial counts whose application failed."""
+
+    def made(function: Callable[[Trial], Any]) -> Function:
+        worst_here = worst if better == "higher" else None
+        return Function(function, name or function.__name__, of, better, worst_here)
+
+    return made
+
+
+class Adjustable(Generic[P]):
+    """A scorer with options that all have defaults: it is one as it is, and called with options it
+    gives another one. `rouge` and `rouge(stem=True)` are both scorers."""
+
+    def __init__(self, make: Callable[P, Described]) -> None:
+        self.__doc__ = make.__doc__
+        self._make = make
+
+    @overload
+    def __call__(self, trial: Trial, /) -> Any: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Described: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the scorer says of a trial; of anything else, the scorer with these options."""
+        if len(args) == 1 and not kwargs and isinstance(args[0], Trial):
+            return self._plain(args[0])
+        return self._make(*args, **kwargs)
+
+    @functools.cached_property
+    def _plain(self) -> Described:
+        make: Any = self._make
+        made: Described = make()
+        return made
+
+    @property
+    def name(self) -> str:
+        """What its measure is called."""
+        return self._plain.name
+
+    @property
+    def version(self) -> str:
+        """That of the scorer without options."""
+        return self._plain.version
+
+    @property
+    def better(self) -> Better:
+        """Which way is up."""
+        return self._plain.better
+
+    @property
+    def worst(self) -> float | None:
+        """What a trial counts whose application failed."""
+        return self._plain.worst
+
+    @property
+    def overall(self) -> Any:
+        """What it says of all trials together; None where that is only their mean."""
+        return getattr(self._plain, "overall", None)
+
+    def __repr__(self) -> str:
+        return f"<scorer {self.name}>"
+
+
+def best(trial: Trial, metric: Callable[[Any, Any], Any]) -> Any:
+    """What a metric (prediction, expected) says of a trial's answer: the best over the answers that
+    are accepted. None where nothing is expected; where only a refusal is right, whether it is one.
+    """
+    accepted = trial.accepted
+    if accepted is None:
+        return None
+    if not accepted:
+        return trial.refused
+    return max(metric(trial.answer, each) for each in accepted)
+
+
+def spoken(value: Any) -> Any:
+    """A value as metrics of text take it: nothing is the empty text, a number its digits. Lists and
+    objects stay, and the metric says that they are no text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _version(functions: Sequence[Callable[..., Any]], options: Any = None) -> str:
+    return content_key([Code(each).version for each in functions], options)

@@ -1,0 +1,159 @@
+"""`onrecord evaluate` and `onrecord experiments`, as processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+APP = """
+import onrecord as on
+
+@on.step
+async def search(question: str) -> list[str]:
+    return ["leave.md"] if "leave" in question else ["travel.md"]
+
+@on.flow
+async def ask(question: str) -> str:
+    found = await search(question)
+    return "twenty-eight" if found == ["leave.md"] else "first class"
+
+@on.flow
+async def worse(question: str) -> str:
+    if "leave" in question:
+        raise ValueError("the index is gone")
+    return "second class"
+
+def short(trial: on.Trial) -> bool:
+    return len(trial.answer) < 20
+"""
+CASES = [
+    {
+        "id": "paid",
+        "input": "How many days of leave?",
+        "expected": "twenty-eight",
+        "metadata": {"topic": "leave"},
+    },
+    {
+        "id": "class",
+        "input": "Which class?",
+        "expected": "second class",
+        "metadata": {"topic": "travel", "steps": {"search": ["trains.md"]}},
+    },
+]
+
+
+@pytest.fixture(autouse=True)
+def files(project: Path) -> Path:
+    (project / "app.py").write_text(APP)
+    (project / "cases.jsonl").write_text("".join(json.dumps(each) + "\n" for each in CASES))
+    return project
+
+
+def onrecord(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "onrecord", *words], capture_output=True, text=True, timeout=120
+    )
+
+
+def evaluated(*words: str, app: str = "app.py:ask") -> subprocess.CompletedProcess[str]:
+    return onrecord("evaluate", app, "--data", "cases.jsonl", *words)
+
+
+def test_an_experiment_is_made_listed_shown_and_compared(files: Path) -> None:
+    first = evaluated(
+        "--scorer", "exact_match", "--scorer", "app.py:short", "--scorer", 'contains("twenty")',
+        "--save", "out/report.json", "--html", "out/report.html", "--markdown", "out/report.md",
+    )  # fmt: skip
+    assert first.returncode == 0, first.stderr
+    assert "ask on cases" in first.stdout and "exact_match" in first.stdout
+    assert {path.name for path in (files / "out").iterdir()} == {
+        "report.json", "report.html", "report.md",
+    }  # fmt: skip
+    second = json.loads(
+        evaluated("--json", "--baseline", "out/report.json", app="app.py:worse").stdout
+    )
+    assert second["measures"]["error"]["mean"] == 0.5
+    assert second["changes"]["measures"]["exact_match"]["broke"] == ["paid"]
+    assert second["changes"]["measures"]["exact_match"]["mended"] == ["class"]
+
+    listed = json.loads(onrecord("experiments", "list", "--json").stdout)
+    assert [each["application"] for each in listed] == ["worse", "ask"]
+    assert "worse" in onrecord("experiments", "list").stdout
+
+    run = listed[1]["run"]
+    shown = onrecord("experiments", "show", run, "--html", "again.html")
+    assert "Worst by exact_match" in shown.stdout and (files / "again.html").exists()
+    part = json.loads(
+        onrecord("experiments", "show", run, "-w", 'topic = "leave"', "--json").stdout
+    )
+    assert [each["case"] for each in part["rows"]] == ["paid"]
+
+    steps = onrecord("experiments", "show", run, "--case", "class").stdout
+    assert "✗   step search   ← the first that went wrong" in steps and "trains.md" in steps
+    told = json.loads(onrecord("experiments", "show", run, "--case", "class", "--json").stdout)
+    assert told[0]["first_wrong"]["record"]["name"] == "search"
+
+    compared = onrecord("experiments", "compare", run, listed[0]["run"], "--margin", "0.1")
+    assert "exact_match: 1 broke: paid" in compared.stdout
+    assert compared.returncode == 0
+
+
+def test_a_gate_ends_with_its_reasons() -> None:
+    held = evaluated("--gate", "exact_match >= 0.5 and p95 < 30")
+    assert held.returncode == 0 and "The gate holds" in held.stdout
+    broken = evaluated("--gate", "exact_match >= 0.9")
+    assert broken.returncode == 11
+    assert "exact_match >= 0.9: does not hold (exact_match is 0.5)" in broken.stdout
+    assert "error: the gate does not hold: exact_match >= 0.9" in broken.stderr
+    document = json.loads(evaluated("--json", "--gate", "exact_match >= 0.9").stdout)
+    assert document["gate"]["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("evaluate", "nofile.py:ask", "-d", "cases.jsonl"), "there is no file nofile.py"),
+        (("evaluate", "app.py", "-d", "cases.jsonl"), "names nothing in a module"),
+        (("evaluate", "app.py:aks", "-d", "cases.jsonl"), "Did you mean 'ask'"),
+        (("evaluate", "app.py:ask", "-d", "none.jsonl"), "none.jsonl"),
+        (("evaluate", "app.py:ask", "-d", "nothing"), "there is no dataset 'nothing'"),
+        (
+            ("evaluate", "app.py:ask", "-d", "cases.jsonl", "-s", "exct"),
+            "there is no scorer 'exct'",
+        ),
+        (("evaluate", "app.py:ask", "-d", "cases.jsonl", "-s", "contains("), "cannot be read"),
+        (
+            ("evaluate", "app.py:ask", "-d", "cases.jsonl", "-s", "contains(1, 2, 3, 4)"),
+            "cannot be made",
+        ),
+        (("evaluate", "app.py:ask", "-d", "cases.jsonl", "--gate", "exct > 1"), "is no measure"),
+        (
+            ("evaluate", "app.py:ask", "-d", "cases.jsonl", "--gate", "not worse(baseline)"),
+            "--baseline",
+        ),
+        (("evaluate", "app.py:ask", "-d", "cases.jsonl", "--baseline", "ffff"), "no record has"),
+        (("evaluate", "app.py:ask", "-d", "cases.jsonl", "-w", "topc = 1"), "topc"),
+        (("evaluate", "broken.py:ask", "-d", "cases.jsonl"), "cannot be loaded: NameError"),
+        (
+            ("evaluate", "app.py:ask", "-d", "cases.jsonl", "--save", "cases.jsonl/x"),
+            "cannot be written",
+        ),
+        (("experiments", "show", "ffff"), "no record has"),
+        (("experiments", "compare", "ffff", "eeee"), "no record has"),
+    ],
+)
+def test_mistakes_are_one_sentence(files: Path, words: tuple[str, ...], said: str) -> None:
+    (files / "broken.py").write_text("nothing_here\n")
+    done = onrecord(*words)
+    assert done.returncode not in (0, 1), done.stdout
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
+
+
+def test_no_experiments_yet() -> None:
+    assert "No experiments yet" in onrecord("experiments", "list").stdout
+    assert json.loads(onrecord("experiments", "list", "--json").stdout) == []

@@ -13,7 +13,6 @@ from onrecord.evaluation.inference.verdicts import PairedComparison, Verdict, pa
 from onrecord.evaluation.scoring import Better
 from onrecord.evaluation.statistics import Interval
 
-
 Margin = float | dict[str, float] | None
 
 

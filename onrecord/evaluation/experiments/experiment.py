@@ -22,7 +22,7 @@ from onrecord.errors import LimitError, PausedError, ReplayError, ResumeError, U
 from onrecord.evaluation.dataset import Case, Dataset
 from onrecord.evaluation.experiments.application import Application
 from onrecord.evaluation.experiments.report import Report, Subject
-from onrecord.evaluation.experiments.stored import unfinished
+from onrecord.evaluation.experiments.stored import finished, unfinished
 from onrecord.evaluation.scoring import Scorer, Scorers
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Progress, Usage
@@ -43,7 +43,6 @@ class Answered(msgspec.Struct, frozen=True):
     seconds: float
     cost: int | None
     usage: Usage
-    record: str
     scores: dict[str, Score]
     scoring_cost: int | None
 
@@ -87,6 +86,7 @@ async def evaluate(
     flow = Flow(experiment.under(repeats, concurrent))
     run = await asyncio.to_thread(unfinished, asked) if resume else None
     if run is not None:
+        experiment.finished_before(await asyncio.to_thread(finished, run))
         try:
             await flow.resume(run)
         except ResumeError as error:
@@ -121,6 +121,12 @@ class _Experiment:
         self._seed = seed
         self._seconds = seconds
         self._trial = Recorded(self._recorded_trial(), "step")
+        self._ids: dict[tuple[str, int], str] = {}
+        """The ids of the trials' records; no part of what is on record of a trial."""
+
+    def finished_before(self, ids: dict[tuple[str, int], str]) -> None:
+        """The records of trials that an earlier attempt has finished."""
+        self._ids.update(ids)
 
     def check(self, repeats: int, concurrent: int) -> None:
         """Raises UsageError where there is nothing to do, or it cannot be done."""
@@ -177,7 +183,7 @@ class _Experiment:
                     answered = await self._trial(
                         case.id, repeat, case.input, case.expected, case.metadata
                     )
-                    trial = _trial(case, repeat, answered)
+                    trial = _trial(case, repeat, answered, self._ids.get((case.id, repeat), ""))
                     done[case.id, repeat] = trial, answered.scoring_cost
                     told.one_more(trial)
 
@@ -189,14 +195,16 @@ class _Experiment:
             case: str, repeat: int, input: Any, expected: Any, metadata: dict[str, Any]
         ) -> Answered:
             asked = Case(case, input, expected, metadata)
-            record = getattr(current(), "id", "")
+            here = current()
+            record = here.id if here is not None and here.home is not None else ""
+            self._ids[case, repeat] = record
             with recording() as watch:
                 output, error, seconds = await self._answer(input, repeat)
-            answered = Answered(output, error, seconds, watch.cost, watch.usage, record, {}, 0)
+            answered = Answered(output, error, seconds, watch.cost, watch.usage, {}, 0)
             if error is not None:
                 return answered
             seen = msgspec.structs.replace(
-                _trial(asked, repeat, answered), steps=tuple(watch.records)
+                _trial(asked, repeat, answered, record), steps=tuple(watch.records)
             )
             with recording() as judged:
                 scores = await self.scorers.scored(seen)
@@ -243,7 +251,7 @@ class _Told:
         self._report(Progress(f"{self._name}{failed}{cost}", self._done, self._total))
 
 
-def _trial(case: Case, repeat: int, answered: Answered) -> Trial:
+def _trial(case: Case, repeat: int, answered: Answered, record: str) -> Trial:
     return Trial(
         case=case.id,
         input=case.input,
@@ -255,7 +263,7 @@ def _trial(case: Case, repeat: int, answered: Answered) -> Trial:
         seconds=answered.seconds,
         cost=answered.cost,
         usage=answered.usage,
-        record=answered.record,
+        record=record,
         scores=answered.scores,
     )
 

@@ -291,4 +291,4 @@ def _interval(values: list[float], cases: list[str], seed: int, is_rate: bool) -
 
 
 _NONE = Score(None)
-_FEWEST, _DRAWN = 400, 200_000_000
+_FEWEST, _DRAWN = 200, 20_000_000

@@ -68,6 +68,12 @@ def opened(run: str) -> Report:
     )
 
 
+def finished(run: str) -> dict[tuple[str, int], str]:
+    """The ids of the records of an experiment's finished trials, by case and repeat."""
+    with reading() as store:
+        return {(each.case, each.repeat): each.record for each in _trials(store, run)}
+
+
 def unfinished(asked: dict[str, Any]) -> str | None:
     """The newest experiment of this question that has not ended well. Raises UsageError where
     nothing is recorded, StorageError."""
@@ -123,7 +129,8 @@ def _trial(record: Record) -> Trial | None:
         answered = msgspec.convert(record.output, _Kept)
     except msgspec.ValidationError:
         return None
-    return Trial(**msgspec.structs.asdict(asked), **msgspec.structs.asdict(answered))
+    fields = {**msgspec.structs.asdict(asked), **msgspec.structs.asdict(answered)}
+    return Trial(**fields, record=record.id)
 
 
 class _Asked(msgspec.Struct):
@@ -140,5 +147,4 @@ class _Kept(msgspec.Struct):
     seconds: float
     cost: int | None
     usage: Usage
-    record: str
     scores: dict[str, Score]

@@ -1,4 +1,4 @@
-"""Evaluation: published numbers again, sure differences, what an experiment costs beside its scorers.
+"""Evaluation: published numbers, sure differences, what an experiment costs beside its scorers.
 
     python -m benchmarks.evaluation [squad] [overhead] [same]
 
@@ -15,7 +15,6 @@ Goals: EM and F1 as published, all three systems within 3 s; a pair within 1 s; 
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import os
@@ -104,62 +103,11 @@ def overhead() -> None:
     answers = next(iter(systems.values()))
     some = [each for each in questions if each[1]][:ROWS]
     some += questions[: ROWS - len(some)]
-    cases = [Case(f"{at}-{id}", id, {"any_of": accepted}) for at, (id, accepted) in enumerate(some)]
-    five = [scorers.exact_match, scorers.squad_f1, scorers.rouge, scorers.chrf, scorers.meteor]
-
-    async def app(id: str) -> str:
-        return answers.get(id, "")
-
-    def loop() -> None:
-        for case in cases:
-            trial = Trial(
-                case=case.id, input=case.input, output=answers.get(case.input, ""),
-                expected=case.expected,
-            )  # fmt: skip
-            for scorer in five:
-                scorer(trial)
-
-    def experiment() -> None:
-        evaluate.run(app, Dataset(cases, name="squad"), five)
-
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="onrecord-bench-", dir="/var/tmp") as home:
-        os.environ["ONRECORD_HOME"] = home
-        loop()  # loads what is loaded late, and fills what is cached
-        ours, alone = [], []
-        for _ in range(ROUNDS):
-            alone.append(_seconds(loop))
-            ours.append(_seconds(experiment))
-    loops, experiments = statistics.median(alone), statistics.median(ours)
-    rows.append({"what": f"a loop over 5 scorers, {ROWS:,} rows, s", "figure": round(loops, 2)})
-    rows.append({"what": "the same as an experiment, recorded, s", "figure": round(experiments, 2)})
-    rows.append(
-        {"what": "more than the loop, %", "figure": round(100 * (experiments / loops - 1), 1)}
-    )
-    rows += _peers(cases, answers)
-    table(rows)
-    save("evaluation-overhead", rows)
-
-
-def _peers(cases: list[Any], answers: dict[str, str]) -> list[Row]:
-    """Ragas' metrics that ask no model, on a tenth of the rows: it takes long."""
-    try:
-        from datasets import Dataset as Table
-        from ragas import evaluate
-        from ragas.dataset_schema import EvaluationDataset, SingleTurnSample
-        from ragas.metrics import BleuScore, ChrfScore, ExactMatch, RougeScore, StringPresence
-    except ImportError as error:
-        print(f"Ragas is not installed and not measured: {error}")
-        return []
-    del Table
-    few = cases[: ROWS // 10]
-    samples = [
-        SingleTurnSample(
-            response=answers.get(case.input, "") or "-",
-            reference=(case.expected["any_of"] or ["-"])[0],
-        )
-        for case in few
+    cases = [
+        Case(str(at), f"Question {at}", {"any_of": accepted})
+        for at, (_, accepted) in enumerate(some)
     ]
+    said = {case.input: answers.get(id, "") for case, (id, _) in zip(cases, some, strict=True)}
     metrics = [ExactMatch(), StringPresence(), RougeScore(), ChrfScore(), BleuScore()]
     took = _seconds(
         lambda: evaluate(EvaluationDataset(samples), metrics=metrics, show_progress=False)
@@ -214,11 +162,7 @@ def _squad() -> tuple[list[tuple[str, list[str]]], dict[str, dict[str, str]]] | 
         return None
     lines = (folder / "questions.jsonl").read_text().splitlines()
     questions = [
-        (
-            each["id"],
-            [answer["text"] if isinstance(answer, dict) else answer for answer in each["answers"]],
-        )
-        for each in map(json.loads, lines)
+        (each["id"], list(dict.fromkeys(each["answers"]))) for each in map(json.loads, lines)
     ]
     systems = {
         path.stem: json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Scoring: scorers look at a trial, each for itself; what one of them does is on record.
+"""Scoring: scorers look at a trial, each for itself.
 
 A scorer is any callable that takes a Trial, plain or asynchronous, and gives
 
@@ -30,7 +30,7 @@ from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial, Value
 from onrecord.programs.functions import Code
 from onrecord.records.call import call
-from onrecord.records.record import content_key
+from onrecord.records.scope import recording
 
 Said = Value | Score | Mapping[str, Any] | None
 Scorer = Callable[[Trial], Said | Awaitable[Said]]
@@ -55,9 +55,8 @@ class Scorers:
                 "scorers are several, not one", cure=f"Write scorers=[{name_of(scorers)}]."
             )
         self.facts = tuple(map(_facts, scorers))
+        self._each = tuple(zip(scorers, self.facts, strict=True))
         names = [each.name for each in self.facts]
-        self._each = tuple(zip(scorers, names, strict=True))
-        self.version = content_key([(each.name, each.version) for each in self.facts])
         for name in names:
             if names.count(name) > 1:
                 raise UsageError(
@@ -69,25 +68,28 @@ class Scorers:
         """What they say of all trials together: "scorer.key" and an interval. One that fails says
         nothing, and the log has why."""
         found: dict[str, Interval] = {}
-        for scorer, name in self._each:
+        for scorer, facts in self._each:
             if (over := getattr(scorer, "overall", None)) is None:
                 continue
             try:
-                found |= {f"{name}.{key}": each for key, each in over(trials).items()}
+                found |= {f"{facts.name}.{key}": each for key, each in over(trials).items()}
             except Exception as error:  # as of one trial: whatever a scorer does ends nothing
-                _log.warning("scorer %s, over all trials: %s", name, error)
+                _log.warning("scorer %s, over all trials: %s", facts.name, error)
         return found
 
-    async def scored(self, trial: Trial) -> dict[str, Score]:
-        """What they say, on one record. A scorer that fails is a score with an error; a limit that
-        is reached ends the experiment: LimitError."""
+    async def scored(self, trial: Trial) -> tuple[dict[str, Score], int | None]:
+        """What they say, and what that cost, in integer micro-dollars (None where it is not known).
+
+        A scorer that fails is a score with an error; a limit that is reached ends the experiment:
+        LimitError. What an asynchronous one does is on record; a plain one only computes.
+        """
         scores: dict[str, Score] = {}
-        with call("score", "scores", {"case": trial.case}, version=self.version) as this:
-            for scorer, name in self._each:
-                for key, score in (await _said(scorer, name, trial)).items():
-                    scores[key] = score
-            this.output = scores
-        return scores
+        cost: int | None = 0
+        for scorer, facts in self._each:
+            said, took = await _said(scorer, facts, trial)
+            scores |= said
+            cost = None if cost is None or took is None else cost + took
+        return scores, cost
 
 
 def name_of(scorer: Any) -> str:
@@ -126,14 +128,31 @@ class Accepting:
         return max(self._metric(trial.answer, each) for each in accepted)
 
 
-async def _said(scorer: Scorer, name: str, trial: Trial) -> dict[str, Score]:
+async def _said(scorer: Scorer, facts: Facts, trial: Trial) -> tuple[dict[str, Score], int | None]:
     try:
         said = scorer(trial)
-        return _scores(name, await said if inspect.isawaitable(said) else said)
+        if not inspect.isawaitable(said):
+            return _scores(facts.name, said), 0
+        with recording() as watch:
+            scores = await _recorded(said, facts, trial)
+        return scores, watch.cost
     except LimitError:
         raise
     except Exception as error:  # whatever a scorer does, it is one score
-        return {name: Score(None, error=f"{type(error).__name__}: {error}")}
+        return {facts.name: Score(None, error=f"{type(error).__name__}: {error}")}, 0
+
+
+async def _recorded(said: Awaitable[Said], facts: Facts, trial: Trial) -> dict[str, Score]:
+    asked = {"case": trial.case, "repeat": trial.repeat}
+    with call("score", facts.name, asked, version=facts.version) as this:
+        try:
+            this.output = scores = _scores(facts.name, await said)
+        except LimitError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            this.output = scores = {facts.name: Score(None, error=why)}
+        return scores
 
 
 def _scores(name: str, said: Any) -> dict[str, Score]:

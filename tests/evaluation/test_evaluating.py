@@ -266,6 +266,7 @@ def test_what_it_took_is_the_applications_and_not_the_judges() -> None:
     store = on.Store.open()
     judged = store.records(Query(run=report.run, kinds=("score",)), 10)
     assert [r.output["judge"]["value"] for r in judged] == [True, True]
+    assert {r.name for r in judged} == {"judge"}
     store.close()
 
 

@@ -3,7 +3,7 @@
     flow evaluate             what was evaluated, on what; its output is the report's measures
       step trial              one case, answered once: the answer, what it took, its scores
         …                     the application's own records
-        score scores          what the scorers said; what a judge asked is inside
+        score NAME            what an asynchronous scorer said: what a judge asked is inside
 
 An experiment that was interrupted goes on from its records: what has finished is not asked again.
 """
@@ -206,9 +206,8 @@ class _Experiment:
             seen = msgspec.structs.replace(
                 _trial(asked, repeat, answered, record), steps=tuple(watch.records)
             )
-            with recording() as judged:
-                scores = await self.scorers.scored(seen)
-            return msgspec.structs.replace(answered, scores=scores, scoring_cost=judged.cost)
+            scores, cost = await self.scorers.scored(seen)
+            return msgspec.structs.replace(answered, scores=scores, scoring_cost=cost)
 
         return trial
 

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from onrecord.errors import LimitError, UsageError
+from onrecord.errors import LimitError, ReplayError, ResumeError, UsageError
 from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial, Value
 from onrecord.programs.functions import Code
@@ -136,7 +136,7 @@ async def _said(scorer: Scorer, facts: Facts, trial: Trial) -> tuple[dict[str, S
         with recording() as watch:
             scores = await _recorded(said, facts, trial)
         return scores, watch.cost
-    except LimitError:
+    except _NOT_ITS_OWN:
         raise
     except Exception as error:  # whatever a scorer does, it is one score
         return {facts.name: Score(None, error=f"{type(error).__name__}: {error}")}, 0
@@ -147,7 +147,7 @@ async def _recorded(said: Awaitable[Said], facts: Facts, trial: Trial) -> dict[s
     with call("score", facts.name, asked, version=facts.version) as this:
         try:
             this.output = scores = _scores(facts.name, await said)
-        except LimitError:
+        except _NOT_ITS_OWN:
             raise
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
@@ -202,4 +202,6 @@ def _check_takes_a_trial(scorer: Any, name: str) -> None:
         raise UsageError(f"'{name}' cannot be called with a trial", cure=cure) from None
 
 
+_NOT_ITS_OWN = (LimitError, ReplayError, ResumeError)
+"""What ends an experiment, whoever meets it."""
 _log = logging.getLogger("onrecord")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onrecord.errors import LimitError as LimitError
+    from onrecord.errors import ModelError as ModelError
     from onrecord.errors import OnrecordError as OnrecordError
     from onrecord.errors import PausedError as PausedError
     from onrecord.evaluation import scorers as scorers
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "onrecord.errors": ["OnrecordError", "PausedError"],
+    "onrecord.errors": ["LimitError", "ModelError", "OnrecordError", "PausedError"],
     "onrecord.evaluation": ["scorers"],
     "onrecord.evaluation.dataset": ["Case", "Dataset"],
     "onrecord.evaluation.experiments.changes": ["compare"],

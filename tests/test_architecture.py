@@ -18,6 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 # Lowest first. Folders on one rung never import each other.
 LADDER = [
     {
+        "arguments",
         "errors",
         "messages",
         "settings",
@@ -43,7 +44,7 @@ LADDER = [
 RUNG = {name: number for number, names in enumerate(LADDER) for name in names}
 
 PUBLIC = """
-    Case Citation Cited Collection Completion Dataset Document Limits Message OnrecordError
+    Case Citation Cited Collection Completion Dataset Document LimitError Limits Message ModelError OnrecordError
     Partial Passage PausedError Progress Query Question Report Result Score Scripted Settings
     Store TextDelta ToolCall Trial Usage __version__ ask budget cached calibrate_similarity
     cascade compare context embedder evaluate fallback flow judge limited model pause prompt

@@ -166,12 +166,13 @@ def labelled() -> list[tuple[Article, Tone]]:
 def read(path: Path) -> Article:
     """A text file; its first line is the title."""
     try:
-        title, _, text = path.read_text(encoding="utf-8").strip().partition("\n")
+        title, _, text = path.read_text(encoding="utf-8-sig").strip().partition("\n")
     except UnicodeDecodeError:
         sys.exit(f"error: {path}: this is no text in UTF-8")
+    title = title.lstrip("# ")
     if not title:
-        sys.exit(f"error: {path}: there is nothing in it")
-    return Article(title.lstrip("# "), text.strip() or title)
+        sys.exit(f"error: {path}: there is no title in it")
+    return Article(title, text.strip() or title)
 
 
 def arguments() -> argparse.Namespace:

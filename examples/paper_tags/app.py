@@ -13,11 +13,9 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import onrecord as on
 from onrecord.evaluation.comparing import compare_models
-from onrecord.evaluation.scorers import exact_match
 from onrecord.models.model import Model, Request
 
 HERE = Path(__file__).parent
@@ -47,10 +45,10 @@ async def tags_careful(abstract: str) -> Tags:
 PROMPTS = [tags_plain, tags_careful]
 
 
-def tag_f1(prediction: Any, expected: Any) -> float:
+def tag_f1(trial: on.Trial) -> float:
     """Precision and recall of the names in one number, whatever their order; 1.0 for no name where
     there is none."""
-    found, wanted = set(prediction["models"]), set(expected["models"])
+    found, wanted = set(trial.output["models"]), set(trial.expected["models"])
     if not found and not wanted:
         return 1.0
     return 2 * len(found & wanted) / (len(found) + len(wanted))
@@ -107,7 +105,7 @@ def main() -> None:
         models,
         on.Dataset.read(options.data),
         ask=PROMPTS,
-        scorers=[tag_f1, exact_match],
+        scorers=[tag_f1, on.scorers.exact_match],
         concurrent=options.concurrent,
         resume=options.resume,
     )

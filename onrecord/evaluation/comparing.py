@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from onrecord.arguments import several
 from onrecord.calling import Operation
 from onrecord.errors import LoadError, ModelError, UsageError
 from onrecord.evaluation.asking import Asking, asking
@@ -68,7 +69,7 @@ async def compare_models(
     not fit; LimitError where a budget around ends, and then what was answered is on record.
     """
     askings = _askings(ask)
-    answering = [model_named(each) for each in models]
+    answering = [model_named(each) for each in several(models, "models")]
     scoring = _check(answering, askings, dataset, scorers, concurrent)
     versions = [await asyncio.to_thread(_version, each) for each in answering]
     contestants = [
@@ -194,9 +195,9 @@ class _Work:
         for outcome, case in zip(outcomes, self._dataset, strict=True):
             if case.expected is None:
                 continue
-            said = {}
+            said: dict[str, Score] = {}
             if outcome.error is None:
-                said = await self._scorers.scored(_trial(outcome, case))
+                said, _ = await self._scorers.scored(_trial(outcome, case))
             for name, values in scores.items():
                 values.append(_number(name, said, case) if outcome.error is None else 0.0)
         return {name: tuple(values) for name, values in scores.items()}
@@ -339,6 +340,12 @@ def _check(
     scorers: Sequence[Scorer],
     concurrent: int,
 ) -> Scorers:
+    scorers = several(scorers, "scorers")
+    if not isinstance(dataset, Dataset):
+        raise UsageError(
+            f"models are compared on a Dataset, not on {dataset!r:.80}",
+            cure='Write on.Dataset.read("cases.jsonl") or on.Dataset([on.Case(...)]).',
+        )
     if not models or not askings or not scorers:
         raise UsageError(
             "there is nothing to compare", cure="Give models, what to ask them, and scorers."
@@ -349,8 +356,8 @@ def _check(
             where=dataset.name,
             cure="Write some into it, a JSON object with 'input' and 'expected' a line.",
         )
-    if concurrent < 1:
-        raise UsageError(f"concurrent={concurrent} asks nobody", cure="Give at least 1.")
+    if isinstance(concurrent, bool) or not isinstance(concurrent, int) or concurrent < 1:
+        raise UsageError(f"concurrent={concurrent!r} asks nobody", cure="Give at least 1.")
     for noun, names in (
         ("models", [each.name for each in models]),
         ("prompts", [each.name for each in askings]),
@@ -383,8 +390,18 @@ def _summary(compared: Comparison) -> dict[str, Any]:
 
 def _askings(ask: Ask | Sequence[Ask]) -> list[Asking]:
     if isinstance(ask, Sequence) and not isinstance(ask, str):
-        return [asking(each) for each in ask]
-    return [asking(ask)]
+        return [_asking(each) for each in ask]
+    return [_asking(ask)]
+
+
+def _asking(ask: Ask) -> Asking:
+    found = asking(ask)
+    if not callable(getattr(found, "ask", None)):
+        raise UsageError(
+            f"{ask!r:.80} does not say what to ask",
+            cure='Write ask="…{input}…", or give a prompt.',
+        )
+    return found
 
 
 def _version(model: Model) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from onrecord.evaluation.statistics import Interval, paired_bootstrap
+from onrecord.evaluation.statistics import Interval, Verdict, paired_comparison
 from onrecord.messages import Usage
 from onrecord.records.record import plain
 from onrecord.records.views.drawing import padded, wide
@@ -91,19 +91,17 @@ class ModelResult(msgspec.Struct, frozen=True, dict=True):
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """How far one model is from the best one, on the same cases."""
+    """How far one model is from the best one, on the same cases.
+
+    `verdict`: "worse", "better", or "inconclusive" where these cases do not tell, because the
+    interval holds 0 or they are too few (`onrecord.evaluation.statistics.verdict`).
+    """
 
     model: str
     ask: str
     scorer: str
     interval: Interval
-
-    @property
-    def verdict(self) -> str:
-        """In words: "worse", "better", or "within noise"."""
-        if self.interval.within_noise:
-            return "within noise"
-        return "worse" if self.interval.mean < 0 else "better"
+    verdict: Verdict
 
 
 class Comparison(msgspec.Struct, frozen=True, dict=True):
@@ -144,15 +142,18 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
             return ()
         level = 1 - 0.05 / len(others)
         return tuple(
-            Difference(
-                each.model,
-                each.ask,
-                scorer,
-                paired_bootstrap(each.scores[scorer], best.scores[scorer], level=level),
-            )
-            for each in others
-            for scorer in self.scorers
+            _difference(each, best, scorer, level) for each in others for scorer in self.scorers
         )
+
+    @property
+    def ties(self) -> tuple[ModelResult, ...]:
+        """The models that are as good as the best one by the first scorer, where there are any; it
+        is among them."""
+        if (best := self.best) is None:
+            return ()
+        scorer = self.scorers[0]
+        equal = [each for each in self.results if each.quality.get(scorer) == best.quality[scorer]]
+        return tuple(equal) if len(equal) > 1 else ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -212,11 +213,14 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def heading(self) -> str:
-        """What stands above the table of differences; empty where no model is best."""
+        """What stands above the table of differences; empty where no model answered."""
         if self.best is None:
             return ""
         cases = f"case{'s' * (self.scored != 1)}"
-        return f"best: {self.label(self.best)}. Beside it, on the same {self.scored:,} {cases}:"
+        name = self.label(self.best)
+        if self.ties:  # the notes name all of them
+            return f"no single one is best. Beside {name}, on the same {self.scored:,} {cases}:"
+        return f"best: {name}. Beside it, on the same {self.scored:,} {cases}:"
 
     @property
     def summary(self) -> str:
@@ -225,8 +229,9 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
         return f"{count}. Every request: onrecord records show {self.run}"
 
     def document(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON; costs in dollars."""
-        best = self.best
+        """Everything as plain values, for JSON; costs in dollars. `best` is None where several are
+        equally good."""
+        best = None if self.ties else self.best
         found: dict[str, Any] = plain(
             {
                 "dataset": {"name": self.dataset, "version": self.version, "cases": self.cases},
@@ -252,6 +257,11 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
         return found
 
 
+def _difference(one: ModelResult, best: ModelResult, scorer: str, level: float) -> Difference:
+    found = paired_comparison(one.scores[scorer], best.scores[scorer], level=level)
+    return Difference(one.model, one.ask, scorer, found.difference, found.verdict)
+
+
 def _notes(comparison: Comparison) -> Iterator[str]:
     yield from _on_scores(comparison)
     local = [each for each in comparison.results if each.memory is not None]
@@ -275,12 +285,12 @@ def _on_scores(comparison: Comparison) -> Iterator[str]:
             f"{comparison.scored} cases are few: intervals of fewer than {_FEW} are rough, and a "
             "p95 of them is about the slowest answer"
         )
-    if (best := comparison.best) is not None:
-        scorer = comparison.scorers[0]
-        equal = [each for each in results if each.quality.get(scorer) == best.quality[scorer]]
-        if len(equal) > 1:
-            names = ", ".join(map(comparison.label, equal))
-            yield f"{names} are equally good by {_head(scorer)}; the first is taken for the best"
+    if comparison.ties:
+        names = ", ".join(map(comparison.label, comparison.ties))
+        yield (
+            f"{names} are equally good by {_head(comparison.scorers[0])}; the first is taken for "
+            "the best"
+        )
 
 
 def _on_result(name: str, each: ModelResult) -> Iterator[str]:

@@ -3,7 +3,7 @@
     f1 >= 0.8 and not worse(baseline, margin=0.02)
     low(exact_match) > 0.7 and error == 0 and p95 < 2 and cost <= 1.50
 
-    NAME                  a measure's mean; `error` is the rate of failures
+    NAME                  a measure's mean, quoted where it has blanks; `error`: the failures' rate
     low(NAME)             the lower end of its interval; high(NAME) the upper one
     p50, p95              seconds within which so many trials were answered
     cost, cases, trials   US dollars; how many
@@ -146,7 +146,7 @@ class _Deciding:
                 if interval is None:
                     raise _Unknown(f"'{self._name(measure)}' has no interval")
                 return interval.low if end == "low" else interval.high
-            case ast.Name() | ast.Attribute():
+            case ast.Name() | ast.Attribute() | ast.Constant(str()):
                 return self._measured(node)
         raise self._error(node, "is no number that a gate knows")
 

@@ -122,6 +122,29 @@ def test_equally_good_models_are_said_to_be_equal() -> None:
     )
 
 
+def test_where_nobody_gets_anything_right_nobody_is_best() -> None:
+    compared = compare_models.run([Speaking(f"mine:{n}", lambda _: "no") for n in "abc"], CASES)
+    assert "best:" not in compared.text() and compared.document()["best"] is None
+    assert "no single one is best. Beside mine:a, on the same 30 cases:" in compared.text()
+
+
+def test_an_interval_without_width_on_few_cases_is_no_verdict() -> None:
+    def nearly(text: str) -> str:
+        return f"{text} and more words"
+
+    models = [Speaking("mine:right", str), Speaking("mine:nearly", nearly)]
+    (by_f1, _) = compare_models.run(models, CASES[:3]).differences
+    assert by_f1.interval.low == by_f1.interval.high < 0
+    assert by_f1.verdict == "inconclusive"
+    (by_f1, _) = compare_models.run(models, CASES).differences
+    assert by_f1.verdict == "worse"
+
+
+def test_a_comparison_needs_a_dataset() -> None:
+    with pytest.raises(UsageError, match="models are compared on a Dataset, not on 5"):
+        compare_models.run(["scripted:echo"], 5)  # type: ignore[arg-type]  # that is the test
+
+
 def test_a_model_that_never_answers_has_no_quality() -> None:
     broken = Speaking("mine:broken", lambda _: ModelError("no key"))
     compared = compare_models.run([broken, Speaking("mine:bad", lambda _: "no")], CASES)
@@ -149,7 +172,7 @@ def test_prompts_and_models_are_compared_in_every_pair() -> None:
         "double_kindly · scripted:6",
     ]
     assert all(each.quality["exact_match"] == 0.5 for each in compared.results)
-    assert {each.verdict for each in compared.differences} == {"within noise"}
+    assert {each.verdict for each in compared.differences} == {"inconclusive"}
     assert "2 cases are few" in compared.notes[0]
 
 
@@ -162,12 +185,28 @@ def test_a_task_by_labels() -> None:
 
 
 def test_scorers_of_ones_own() -> None:
-    def is_short(prediction: Any, expected: Any) -> float:
-        return float(len(prediction) <= 6)
+    async def is_short(trial: on.Trial) -> bool:
+        return len(trial.output) <= 6
 
-    compared = compare_models.run([Speaking("mine:a", str)], CASES, scorers=[is_short])
-    assert compared.results[0].quality == {"is_short": pytest.approx(1 / 3)}
+    compared = compare_models.run(
+        [Speaking("mine:a", str)], CASES, scorers=[is_short, on.scorers.contains("word")]
+    )
+    assert compared.results[0].quality == {"is_short": pytest.approx(1 / 3), "contains": 1.0}
     assert compared.table()[0][1] == "is short"
+
+
+@pytest.mark.parametrize(
+    ("scorer", "said"),
+    [
+        (lambda prediction, expected: 1.0, "cannot be called with a trial.*Accepting"),
+        (on.scorers.latency, "of the scorer 'latency' more is not better"),
+        (on.scorers.refusal, "'refusal' gives no number for case '0'"),
+        (on.scorers.mrr, "'mrr' gives no number for case '0': the case does not say"),
+    ],
+)
+def test_scorers_that_cannot_say_which_is_best(scorer: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        compare_models.run([Speaking("mine:a", str)], CASES, scorers=[scorer])
 
 
 def test_cases_that_expect_nothing() -> None:
@@ -303,6 +342,12 @@ def test_inputs_in_words() -> None:
         (["scripted:echo"], {"concurrent": 0}, "asks nobody"),
         (["scripted:echo"], {"scorers": []}, "nothing to compare"),
         (["auto"], {}, "'auto' is a choice"),
+        ("scripted:echo", {}, "models are several, not one"),
+        (on.Scripted("x"), {}, "models are several, not Scripted"),
+        (["scripted:echo"], {"scorers": "exact"}, "scorers are several, not one"),
+        (["scripted:echo"], {"scorers": ["exact"]}, "'exact' is no scorer"),
+        (["scripted:echo"], {"ask": 5}, "5 does not say what to ask"),
+        (["scripted:echo"], {"concurrent": "2"}, "concurrent='2' asks nobody"),
     ],
 )
 def test_what_is_refused(models: Any, options: Any, message: str) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onrecord.errors import MissingExtraError, UsageError
-from onrecord.evaluation import metrics, scorers
+from onrecord.evaluation import metrics
 from onrecord.evaluation.measuring import checking
 from onrecord.evaluation.metrics import (
     contains,
@@ -32,7 +32,6 @@ def test_the_face_holds_names_only_and_each_says_what_it_is() -> None:
     assert sorted(metrics.__all__) == list(metrics.__all__)
     for name in metrics.__all__:
         assert getattr(metrics, name).__doc__, name
-    assert scorers.token_f1 is metrics.token_f1
 
 
 def test_no_package_of_the_extra_is_loaded_before_it_is_used() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onrecord.evaluation.scorers import exact_match, normalised, token_f1
+from onrecord.evaluation.metrics import exact_match, normalised, token_f1
 
 WORDS = st.text("ab .,C+-5", max_size=12)
 VALUES = st.recursive(

@@ -554,3 +554,9 @@ def test_a_chat_template_sees_the_calls_of_tools(
     ]
     assert any('call days_of {"kind": "leave", "n": 1}' in text for text in texts)
     assert sum("call" in text for text in texts) == 1
+
+
+@pytest.mark.parametrize("query", [5, "flow"])
+def test_what_is_no_query_is_refused(query: Any) -> None:
+    with pytest.raises(UsageError, match="does not say which records"):
+        rows(query)

@@ -136,9 +136,10 @@ def test_every_article_has_its_time_and_cost() -> None:
 
 
 def test_articles_of_ones_own_and_a_finished_run_again(project: Path) -> None:
-    (project / "news.txt").write_text("# A good day\n\nWe won. All are happy.\n")
+    words = "\ufeff# A good day\n\nWe won. All are happy.\n"  # as some editors begin a file
+    (project / "news.txt").write_text(words)
     first = ran("article_desk", "news.txt")
-    assert "A good day\n  We won.\n  positive" in first.stdout, first.stderr
+    assert "\nA good day\n  We won.\n  positive" in first.stdout, first.stderr
     run = first.stdout.split()[-1]
     again = ran("article_desk", "--resume", run)
     assert "A good day\n  We won.\n  positive" in again.stdout, again.stderr
@@ -179,14 +180,17 @@ def test_an_article_that_fails_keeps_its_line_and_the_others_go_on(project: Path
     ("arguments", "said"),
     [
         (["binary.txt"], "error: binary.txt: this is no text in UTF-8\n"),
-        (["empty.txt"], "error: empty.txt: there is nothing in it\n"),
+        (["empty.txt"], "error: empty.txt: there is no title in it\n"),
+        (["marks.txt"], "error: marks.txt: there is no title in it\n"),
         (["gone.txt"], "error: gone.txt: No such file or directory\n"),
         (["--concurrent", "0"], "--concurrent is at least 1\n"),
+        (["--concurrent", "-1"], "--concurrent is at least 1\n"),
     ],
 )
 def test_mistakes_at_the_desk(arguments: list[str], said: str, project: Path) -> None:
     (project / "binary.txt").write_bytes(b"\xff\xfe\x00\xd0")
     (project / "empty.txt").write_text(" \n")
+    (project / "marks.txt").write_text("#\n\n")
     done = ran("article_desk", *arguments)
     assert done.returncode in (1, 2) and done.stderr.endswith(said)
     assert "Traceback" not in done.stderr

@@ -19,7 +19,7 @@ from onrecord.programs.tasks.task import Task
 from onrecord.prompts.prompt import Prompt
 from onrecord.prompts.schemas import codec_of
 from onrecord.prompts.structured import Unfit
-from onrecord.records.record import content_key, plain
+from onrecord.records.record import content_key, pack, plain, unpacked
 
 
 class Application:
@@ -57,7 +57,7 @@ class Application:
         """Its output as a plain JSON value; of an object that has a `value`, that stands in it."""
         args, kwargs = self._arguments(input, seed)
         given = await self._call(*args, **kwargs)
-        output = plain(given)
+        output = unpacked(pack(given))  # as it will be read again: lists, no tuples
         if isinstance(given, msgspec.Struct) and isinstance(output, dict) and "value" not in output:
             value = getattr(given, "value", None)
             if value is not None:

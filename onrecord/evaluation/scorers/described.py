@@ -1,17 +1,22 @@
 """What makes a function or an object a scorer that tells its name, its version and which way is up.
 
-@described(of=[metrics.squad_em])      a function is a scorer as it is
-class Contains(Described)              what it has to know first, it is made with
-rouge = Adjustable(Rouge)              a scorer as it is; called with options, another one
+    @described(of=[metrics.squad_em])      a function is a scorer as it is
+    class Contains(Described)              one with options
+    rouge = Adjustable(Rouge)              called with options; where none is needed, also as it is
+
+`best`, `drawn` and `spoken` are what several of them have in common.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, overload
 
+from onrecord.errors import UsageError
 from onrecord.evaluation.scoring import Better
+from onrecord.evaluation.statistics import Interval, bootstrap
 from onrecord.evaluation.trial import Trial
 from onrecord.programs.functions import Code
 from onrecord.records.record import content_key, plain
@@ -93,8 +98,9 @@ def described(
 
 
 class Adjustable(Generic[P]):
-    """A scorer with options that all have defaults: it is one as it is, and called with options it
-    gives another one. `rouge` and `rouge(stem=True)` are both scorers."""
+    """A scorer with options: called with options it gives a scorer, and where all of them have
+    defaults it is one as it is. `rouge` and `rouge(stem=True)` are both scorers; of `hit(5)`, `hit`
+    alone is none, and says so."""
 
     def __init__(self, make: Callable[P, Described]) -> None:
         self.__doc__ = make.__doc__
@@ -112,7 +118,18 @@ class Adjustable(Generic[P]):
 
     @functools.cached_property
     def _plain(self) -> Described:
+        """The scorer without options. Raises UsageError where it cannot be without."""
         make: Any = self._make
+        needed = [
+            name
+            for name, each in inspect.signature(make).parameters.items()
+            if each.default is inspect.Parameter.empty
+        ]
+        if needed:
+            raise UsageError(
+                f"the scorer {make.__name__} has to know its {needed[0]} first",
+                cure='Call it, as in hit(5), regex("[0-9]+"), perplexity("hf:OWNER/MODEL").',
+            )
         made: Described = make()
         return made
 
@@ -142,7 +159,7 @@ class Adjustable(Generic[P]):
         return getattr(self._plain, "overall", None)
 
     def __repr__(self) -> str:
-        return f"<scorer {self.name}>"
+        return f"<scorer {getattr(self._make, '__name__', 'without a name')}>"
 
 
 def best(trial: Trial, metric: Callable[[Any, Any], Any]) -> Any:
@@ -155,6 +172,15 @@ def best(trial: Trial, metric: Callable[[Any, Any], Any]) -> Any:
     if not accepted:
         return trial.refused
     return max(metric(trial.answer, each) for each in accepted)
+
+
+def drawn(
+    rows: Sequence[float], statistic: Callable[[Any], float], cases: Sequence[str]
+) -> Interval:
+    """The bootstrap interval of a statistic of rows, whole cases together where some are repeated:
+    2,000 resamples, for these statistics are slower than means."""
+    repeated = len(set(cases)) < len(cases)
+    return bootstrap(rows, statistic, resamples=2_000, clusters=cases if repeated else None)
 
 
 def spoken(value: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics
 from onrecord.evaluation.measuring.classification import Confusion
-from onrecord.evaluation.scorers.described import Described
-from onrecord.evaluation.statistics import Interval, bootstrap
+from onrecord.evaluation.scorers.described import Described, drawn
+from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial
 
 Label = str | int | bool | None
@@ -57,7 +57,7 @@ class Classification(Described):
         codes = counts.codes(given, wanted)
 
         def average(statistic: Any) -> Interval:
-            return bootstrap(codes, statistic, resamples=_RESAMPLES, clusters=cases)
+            return drawn(codes, statistic, cases)
 
         return {"macro_f1": average(counts.macro_f1), "micro_f1": average(counts.micro_f1)}
 
@@ -146,4 +146,3 @@ def _shown(label: Any) -> str:
 
 
 _NONE: Any = object()
-_RESAMPLES = 2_000

@@ -11,9 +11,9 @@ import msgspec
 
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics
-from onrecord.evaluation.scorers.described import Described, spoken
+from onrecord.evaluation.scorers.described import Described, drawn, spoken
 from onrecord.evaluation.scoring import Better
-from onrecord.evaluation.statistics import Interval, bootstrap
+from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Usage
 from onrecord.models.transformers.likelihood import HFLikelihood, Likelihood, named
@@ -81,21 +81,21 @@ class Perplexity(Described):
             return {}
         sums = np.array(rows)
 
-        def drawn(chosen: Any) -> Any:
+        def summed(chosen: Any) -> Any:
             return sums[chosen.astype(np.int64)].sum(axis=0)
 
         def by_token(chosen: Any) -> float:
-            nats, tokens, _ = drawn(chosen)
+            nats, tokens, _ = summed(chosen)
             return float(np.exp(nats / tokens))
 
         def by_byte(chosen: Any) -> float:
-            nats, _, size = drawn(chosen)
+            nats, _, size = summed(chosen)
             return float(nats / np.log(2) / size) if size else 0.0
 
         places = range(len(rows))
         return {
-            "corpus_by_token": bootstrap(places, by_token, resamples=2_000, clusters=cases),
-            "corpus_bits_per_byte": bootstrap(places, by_byte, resamples=2_000, clusters=cases),
+            "corpus_by_token": drawn(places, by_token, cases),
+            "corpus_bits_per_byte": drawn(places, by_byte, cases),
         }
 
     def _text(self, trial: Trial) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from onrecord.evaluation import metrics
 from onrecord.evaluation.measuring.checking import needed
-from onrecord.evaluation.scorers.described import Described, spoken
-from onrecord.evaluation.statistics import Interval, bootstrap
+from onrecord.evaluation.scorers.described import Described, drawn, spoken
+from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Trial
 from onrecord.models.model import Embedder
 
@@ -80,7 +80,7 @@ class Bleu(Described):
             whole = counts[chosen.astype(np.int64)].sum(axis=0).tolist()
             return float(package.BLEU.compute_bleu(whole[:4], whole[4:8], *whole[8:]).score)
 
-        return {"corpus": bootstrap(range(len(rows)), corpus, resamples=_RESAMPLES, clusters=cases)}
+        return {"corpus": drawn(range(len(rows)), corpus, cases)}
 
 
 class ChrF(Described):
@@ -150,6 +150,3 @@ class Parent(Described):
         wanted = [spoken(each) for each in trial.accepted]
         said = metrics.parent(spoken(trial.answer), wanted, pairs, order=self._order)
         return {"precision": said.precision, "recall": said.recall, "f1": said.f1}
-
-
-_RESAMPLES = 2_000

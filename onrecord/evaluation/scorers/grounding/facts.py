@@ -23,13 +23,15 @@ class Facts(NamedTuple):
 def facts_of(text: str) -> Facts:
     """The facts of a sentence or two."""
     digits = _as_digits(text)
+    numbers = frozenset(numbers_in(digits))
     counted: set[tuple[float, str]] = set()
     for number in _NUMBER.finditer(digits):
         value = numbers_in(number[0])
-        following = words(digits[number.end() : number.end() + 40])[:2]
-        counted.update((value[0], stem(word)) for word in following if value)
+        if value and value[0] in numbers:  # no part of a word, a version, a span of years
+            following = words(digits[number.end() : number.end() + 40])[:2]
+            counted.update((value[0], stem(word)) for word in following)
     return Facts(
-        frozenset(numbers_in(digits)),
+        numbers,
         frozenset(counted),
         frozenset(_names(text)),
         bool(len(_DENIALS.findall(text)) % 2),

@@ -92,6 +92,14 @@ class Sources:
         whole = sum(map(self._weight, claim))
         return sum(self._weight(stem) for stem in claim & by) / whole if whole else 1.0
 
+    def strangers(self, facts: Facts) -> list[str]:
+        """The names of a claim that no source has, in order."""
+        return sorted(
+            name
+            for name in facts.names
+            if any(len(word) > 1 and word not in self.words for word in words(name))
+        )
+
     def _weight(self, stem: str) -> float:
         return rarity(self._counts[stem], self._texts)
 
@@ -158,7 +166,7 @@ def _says(near: Near) -> bool:
 def _lacks(facts: Facts, window: Window, sources: Sources) -> list[str]:
     """The numbers of a claim that a window lacks, and the names that no source has."""
     numbers = [f"{each:g}" for each in sorted(facts.numbers - window.facts.numbers)]
-    return [*numbers, *sorted(name for name in facts.names if not set(words(name)) & sources.words)]
+    return [*numbers, *sources.strangers(facts)]
 
 
 def _against(stems: frozenset[str], facts: Facts, near: Near, sources: Sources) -> str:
@@ -176,11 +184,11 @@ def _against(stems: frozenset[str], facts: Facts, near: Near, sources: Sources) 
     rest = stems - {pair[0]} if pair else stems
     if pair and sources.covered(rest, window.stems) >= REST:
         return f"the opposite: {shown}"
-    strangers = [name for name in facts.names if not set(words(name)) & sources.words]
+    strangers = sources.strangers(facts)
     named = window.facts.names - facts.names
     rest = stems - frozenset(stem for name in strangers for stem in content(name))
     if strangers and named and rest and sources.covered(rest, window.stems) >= REST:
-        return f"{', '.join(sorted(named))} and not {', '.join(sorted(strangers))}: {shown}"
+        return f"{', '.join(sorted(named))} and not {', '.join(strangers)}: {shown}"
     alone = len(window.sentences) == 1
     if alone and facts.denies != window.facts.denies and near.covered >= REST:
         return f"one of the two denies it: {shown}"

@@ -1,0 +1,100 @@
+"""Group-wise gaps: does a measure differ between the groups that cases speak of?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import msgspec
+
+from onrecord.errors import UsageError
+from onrecord.evaluation.experiments.report import Report, number
+from onrecord.evaluation.statistics import Interval, bootstrap, unpaired_bootstrap
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """How far apart groups are in one measure.
+
+    `groups`: the mean of each, with its interval at `level`. `highest`, `lowest`: the two that are
+    farthest apart, and `difference` the first minus the second: its interval is widened
+    (Bonferroni) for the choice among all pairs, so that it is no artefact of having looked for the
+    largest. `trials`: how many of each group counted.
+    """
+
+    measure: str
+    by: str
+    groups: dict[str, Interval]
+    highest: str
+    lowest: str
+    difference: Interval
+    trials: dict[str, int]
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether no difference at all is inside the interval."""
+        return self.difference.within_noise
+
+    def __str__(self) -> str:
+        said = self.difference
+        noise = "; it may be noise" if self.within_noise else ""
+        return (
+            f"{self.measure} by {self.by}: {self.highest} {self.groups[self.highest].mean:.3g},"
+            f" {self.lowest} {self.groups[self.lowest].mean:.3g}; the gap is {said.mean:.3g}"
+            f" [{said.low:.3g}, {said.high:.3g}]{noise}"
+        )
+
+
+def gaps(
+    report: Report, measure: str, by: str, *, level: float = 0.95, seed: int = 0, least: int = 2
+) -> Gap:
+    """The largest gap of a measure between the groups that the cases' metadata name under `by`.
+
+    Cases without it, and groups of fewer than `least` cases, are left out. The cases of groups are
+    taken as independent; repeats of a case are kept together in the groups' own intervals, and
+    count as their mean in the difference. Raises UsageError for an unknown measure, one of labels,
+    or fewer than two groups.
+    """
+    facts = report.measure(measure)
+    if facts.labels:
+        raise UsageError(f"'{measure}' counts labels: there is no mean to compare")
+    values = _values(report, measure, by)
+    kept = {group: cases for group, cases in sorted(values.items()) if len(cases) >= least}
+    if len(kept) < 2:
+        raise UsageError(
+            f"there are {len(kept)} groups with {least} cases and more under '{by}'",
+            cure="Name a field of the cases' metadata in which they differ.",
+        )
+    groups = {
+        group: bootstrap(
+            [value for each in cases.values() for value in each],
+            clusters=[case for case, each in cases.items() for _ in each],
+            level=level,
+            seed=seed,
+        )
+        for group, cases in kept.items()
+    }
+    highest = max(groups, key=lambda group: groups[group].mean)
+    lowest = min(groups, key=lambda group: groups[group].mean)
+    if highest == lowest:  # all are equal
+        highest, lowest = list(groups)[:2]
+    pairs = len(list(combinations(groups, 2)))
+    difference = unpaired_bootstrap(
+        *([sum(each) / len(each) for each in kept[group].values()] for group in (highest, lowest)),
+        level=1 - (1 - level) / pairs,
+        seed=seed,
+    )
+    trials = {group: sum(map(len, cases.values())) for group, cases in kept.items()}
+    return Gap(measure, by, groups, highest, lowest, difference, trials)
+
+
+def _values(report: Report, measure: str, by: str) -> dict[str, dict[str, list[float]]]:
+    """The numbers of each case, by group."""
+    scorers = [each for each in report.scorers if f"{measure}.".startswith(f"{each.name}.")]
+    worst = scorers[0].worst if scorers else None
+    found: dict[str, dict[str, list[float]]] = {}
+    for trial in report:
+        group: Any = trial.metadata.get(by)
+        value = number(trial, measure, worst)
+        if group is not None and value is not None:
+            found.setdefault(str(group), {}).setdefault(trial.case, []).append(value)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -16,7 +17,7 @@ from onrecord.records.scope import recording
 from onrecord.records.views.wording import dollars, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from onrecord.programs.tasks.results import Evidence
     from onrecord.programs.tasks.task import Task
@@ -48,6 +49,7 @@ def told_of(
     window: Annotated[
         int | None, typer.Option(help="How many tokens of a text one request may hold.")
     ] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="How long an answer may get.")] = None,
 ) -> dict[str, Any]:
     """The options that most tasks have, those that were given."""
     return _given(locals())
@@ -146,11 +148,24 @@ def task(
     """
     from onrecord.programs.tasks.task import task as made
 
-    asked = made(name, **told, **wanted)
-    if rows is None:
-        _once(asked, _text(input), json)
-    else:
-        _over(asked, input, rows, json)
+    with _spelled():
+        asked = made(name, **told, **wanted)
+        if rows is None:
+            _once(asked, _text(input), json)
+        else:
+            _over(asked, input, rows, json)
+
+
+@contextmanager
+def _spelled() -> Iterator[None]:
+    """A mistake in an option is told with the names that options have here."""
+    from onrecord.programs.tasks.spelling import OptionError, Spelled
+
+    try:
+        yield
+    except OptionError as error:
+        spelled = {name: Spelled(*each) for name, each in _SPELLINGS.items()}
+        raise error.spelled(spelled) from None
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
@@ -256,7 +271,8 @@ def _like_path(input: str) -> bool:
 
     if any(letter.isspace() for letter in input) or len(input) > 255 or "://" in input:
         return False
-    return can_load(Path(input)) or input.startswith(("/", "./", "../", "~"))
+    begins = input.startswith(("/", "./", "../", "~"))
+    return can_load(Path(input)) or begins or input.endswith("/")
 
 
 def _loaded(path: Path) -> str:
@@ -329,5 +345,26 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
+# How each option of a task is written here, and an example of what follows it.
+_SPELLINGS = {
+    "candidates": ("--candidate", " TEXT"),
+    "column": ("--column", " text"),
+    "described": ("--label", " 'a=what it is for'"),
+    "embedder": ("--embedder", " hf:NAME"),
+    "examples": ("--examples", " FILE"),
+    "fields": ("--fields", " name,date"),
+    "instruction": ("--instruction", " TEXT"),
+    "labels": ("--labels", " a,b"),
+    "long": ("--long", " refine"),
+    "max_tokens": ("--max-tokens", " 500"),
+    "model": ("--model", " hf:NAME"),
+    "out": ("--out", " results.jsonl"),
+    "question": ("--question", " TEXT"),
+    "sentences": ("--sentences", " 3"),
+    "source": ("--source", " English"),
+    "together": ("--together", " 4"),
+    "to": ("--to", " German"),
+    "window": ("--window", " 1000"),
+}
 MOST_SCORES = 10
 MOST_EVIDENCE = 10

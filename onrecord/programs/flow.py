@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast, overload
 from onrecord.calling import Operation
 from onrecord.errors import ReplayError, ResumeError, StorageError, UsageError
 from onrecord.messages import Question
-from onrecord.programs.functions import Code, asynchronous, binder
+from onrecord.programs.functions import Code, asynchronous, binder, waited_for
 from onrecord.programs.past import Past
 from onrecord.programs.pausing import Attempt, missing_setting, once, under_way
 from onrecord.programs.restoring import Unrestorable, is_plain, restored
@@ -49,7 +49,7 @@ class Recorded(Operation[P, R]):
         self.name = function.__name__
         self.idempotent = idempotent
         self.signature = inspect.signature(function)
-        self._bind = binder(self.signature)
+        self._bind = binder(self.signature, self.name)
         self._code = Code(function)
 
     @property
@@ -68,7 +68,8 @@ class Recorded(Operation[P, R]):
             known = this.recall()
             if known is not None or not self.idempotent:
                 return await self._carefully(this, known, args, kwargs)
-            this.output = result = await self._function(*args, **kwargs)
+            result = await self._function(*args, **kwargs)
+            this.output = result = waited_for(result, self.name)
             if code.is_loose and not is_plain(result):
                 this.remember_type(type(result).__name__)
             return result
@@ -95,11 +96,13 @@ class Recorded(Operation[P, R]):
                 return cast("R", value)
         this.source = None
         if self.idempotent:
-            this.output = result = await self._function(*args, **kwargs)
+            result = await self._function(*args, **kwargs)
+            this.output = result = waited_for(result, self.name)
         else:
             self._check_kept(this)
             with once(self.name):
-                this.output = result = await self._function(*args, **kwargs)
+                result = await self._function(*args, **kwargs)
+                this.output = result = waited_for(result, self.name)
         if self._code.is_loose and not is_plain(result):
             this.remember_type(type(result).__name__)
         return result
@@ -264,7 +267,8 @@ class Flow(Recorded[P, R]):
             if code.kept_in is not this.home:
                 self._keep_source(this)
             try:
-                this.output = result = await self._function(*args, **kwargs)
+                result = await self._function(*args, **kwargs)
+                this.output = result = waited_for(result, self.name)
                 attempt.settle()
             except (Exception, PauseSignal, BaseExceptionGroup) as error:
                 this.output = None

@@ -10,14 +10,16 @@ import operator
 import types
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
+from onrecord.calling import Operation
 from onrecord.errors import UsageError
 from onrecord.programs.restoring import hints, is_loose
 from onrecord.programs.versions import code_hash, rebound, source_of
 from onrecord.records.outlining import hashed, without_secrets
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
@@ -31,10 +33,10 @@ def asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
     async def threaded(*args: P.args, **kwargs: P.kwargs) -> Any:
         value = await asyncio.to_thread(function, *args, **kwargs)
         if inspect.iscoroutine(value):
-            value.close()
+            called = _close(value)
             raise UsageError(
                 f"the plain function '{function.__name__}' returned an asynchronous call that "
-                "nobody waited for",
+                f"nobody waited for, {called}(...)",
                 cure="Call it with .run(...), or make the function asynchronous and await it.",
             )
         return value
@@ -42,18 +44,44 @@ def asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
     return threaded
 
 
+def waited_for(value: R, name: str) -> R:
+    """What an asynchronous function gave. Raises UsageError where that is a call whose `await` was
+    forgotten: nobody could make it later."""
+    if isinstance(value, types.CoroutineType):
+        called = _close(value)
+        raise UsageError(
+            f"'{name}' returned the asynchronous call {called}(...), which nobody waited for",
+            cure=f"Write `await {called}(...)`.",
+        )
+    return value
+
+
+def _close(coroutine: types.CoroutineType[Any, Any, Any]) -> str:
+    """The name of the function that a call is of; the call is never made."""
+    frame = coroutine.cr_frame
+    called = frame.f_locals.get("self") if frame is not None else None
+    coroutine.close()
+    whose = called if isinstance(called, Operation) else coroutine
+    return str(getattr(whose, "__name__", "it"))
+
+
 Bind = Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]
 
 
-def binder(signature: inspect.Signature) -> Bind:
+def binder(signature: inspect.Signature, name: str = "") -> Bind:
     """From the arguments of a call to all of them by name, defaults included.
 
     What `signature.bind` and `apply_defaults` give, ten times as fast where there is neither
-    `*args` nor `**kwargs`.
+    `*args` nor `**kwargs`. `name`: the function's, said in the TypeError.
     """
 
     def slowly(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            if not name:
+                raise
+            raise TypeError(f"{name}() {error}") from None
         bound.apply_defaults()
         return bound.arguments
 

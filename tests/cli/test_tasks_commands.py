@@ -115,6 +115,7 @@ def test_a_batch_goes_on_where_it_stopped(project: Path) -> None:
         (["summarize", ""], 2, "the text is empty"),
         (["summarize", "gone.pdf"], 3, "there is no such file"),
         (["summarize", "."], 3, "this is a folder"),
+        (["summarize", "folder/"], 3, "there is no such file"),
         (["summarize", "long.txt", "--batch", "-o", "."], 2, "the output is a folder"),
         (["summarize", "-", "--batch", "-o", "y"], 2, "reads a file and no standard input"),
         (["classify", "x", "--label", "a=one", "--label", "a=two"], 2, "named twice"),
@@ -122,7 +123,15 @@ def test_a_batch_goes_on_where_it_stopped(project: Path) -> None:
         (["summarize", "empty.txt"], 3, "empty"),
         (["summarize", "binary.txt"], 3, "binary.txt"),
         (["summarize", "long.txt"], 2, "5,000,000 characters"),
-        (["summarize", "x", "--long", "all"], 2, "neither 'map-reduce' nor 'refine'"),
+        (["summarize", "x", "--long", "all"], 2, "--long may be 'map-reduce' or 'refine'"),
+        (["summarize", "x", "--window", "3"], 2, "--window may be 16 or more"),
+        (["summarize", "x", "--sentences", "0"], 2, "--sentences may be 1 to 100"),
+        (["summarize", "long.txt", "--batch", "-o", "y", "--together", "0"], 2, "--together may"),
+        (
+            ["summarize", "x", "--max-tokens", "0"],
+            2,
+            "0 is too small. --max-tokens may be 1 or more.",
+        ),
         (["summarize", "x", "--out", "y"], 2, "belong to --batch"),
         (["summarize", "long.txt", "--batch"], 2, "--out results.jsonl"),
         (["sentiment", "x", "--examples", "one.csv"], 2, "all examples have the label 'a'"),
@@ -187,3 +196,41 @@ def test_standard_input_that_is_no_text() -> None:
 def test_help_has_an_example() -> None:
     shown = task("--help").stdout
     assert "onrecord task summarize" in shown and "--batch" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cure"),
+    [
+        (["classify", "x", "--labels", ""], "Name the labels: --labels a,b."),
+        (["classify", "x"], "Name them: --labels a,b, or --label 'a=what it is for'."),
+        (["sentiment", "x"], "(--model hf:NAME), or give examples (--examples FILE)."),
+        (["extract", "x"], "Say --fields name,date, or into (in Python alone)."),
+        (["extract", "x", "--fields", "name"], "Name a model that writes: --model hf:NAME."),
+        (["translate", "x"], "Name it: --to German."),
+        (["generate", "x"], "Name one: --model hf:NAME."),
+        (["answer", "x"], "Ask one: --question TEXT."),
+        (["similar", "x"], "Give something: --candidate TEXT."),
+        (["similar", "x", "--labels", "a,b"], "It has --candidate, --model, --embedder"),
+    ],
+)
+def test_the_cure_of_a_mistake_names_the_options_of_the_command(
+    arguments: list[str], cure: str
+) -> None:
+    done = task(*arguments)
+    assert done.returncode == 2 and cure in done.stderr and "=[" not in done.stderr
+
+
+def test_an_answer_may_be_bounded(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tests.models import tiny_models
+
+    name = f"hf:{tiny_models.causal(tmp_path / 'tiny')}"
+    done = task("generate", "a pump", "--model", name, "--max-tokens", 3, "--json")
+    said = json.loads(done.stdout)
+    assert said["model"] == name and "cut off at its longest" in said["note"]
+    shown = subprocess.run(
+        [sys.executable, "-m", "onrecord", "records", "show", "@1", "--json"],
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert '"max_tokens": 3' in shown

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import onrecord as on
+from onrecord.errors import UsageError
 from onrecord.programs import functions, versions
 from onrecord.programs.flow import Recorded
 from onrecord.programs.functions import binder
@@ -92,6 +94,42 @@ def test_wrong_arguments_are_python_errors_and_leave_no_record() -> None:
     with on.recording() as run, pytest.raises(TypeError, match="unexpected keyword"):
         add.run(1, z=2)  # type: ignore[call-arg]  # the mistake under test
     assert run.records == []
+
+
+def test_a_missing_argument_is_said_with_the_function_it_is_missing_of() -> None:
+    with pytest.raises(TypeError, match=r"^add\(\) missing a required argument: 'x'$"):
+        add.run()  # type: ignore[call-arg]  # the mistake under test
+    with pytest.raises(TypeError, match=r"^twice\(\) "):
+        twice.run(y=1)  # type: ignore[call-arg]  # the mistake under test
+
+
+@on.flow
+async def forgetful(x: int) -> int:
+    return add(x)  # type: ignore[return-value]  # the mistake under test
+
+
+@on.step(idempotent=False)
+async def forgetful_step(x: int) -> int:
+    return asyncio.sleep(x)  # type: ignore[return-value]  # the mistake under test
+
+
+@on.flow
+def plainly(x: int) -> int:
+    return add(x)  # type: ignore[return-value]  # the mistake under test
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_forgotten_await_is_said_with_the_call_it_is_forgotten_of() -> None:
+    with on.recording() as run, pytest.raises(UsageError, match=r"Write `await add\(\.\.\.\)`"):
+        forgetful.run(1)
+    assert [(each.name, each.state, each.output) for each in run.records] == [
+        ("forgetful", "failed", None)
+    ]
+    with pytest.raises(UsageError, match=r"'forgetful_step' returned .* call sleep\("):
+        forgetful_step.run(1)
+    with pytest.raises(UsageError, match=r"'plainly' returned .* nobody waited for, add\("):
+        plainly.run(1)
+    gc.collect()
 
 
 def none() -> None: ...

@@ -18,6 +18,7 @@ from onrecord.programs.flow import flow
 from onrecord.programs.tasks.heads import read, reader_of
 from onrecord.programs.tasks.long_inputs import room
 from onrecord.programs.tasks.results import AnswerResult, Evidence
+from onrecord.programs.tasks.spelling import OptionError
 from onrecord.programs.tasks.texts import checked, vectors_of
 from onrecord.programs.tasks.ways import Embedded, Headed, way_of
 from onrecord.retrieval.document import Chunk, Document
@@ -40,18 +41,19 @@ class Answering(msgspec.Struct, frozen=True, kw_only=True):
     model: str | Model | None = None
     embedder: str | Embedder | None = None
     window: int | None = None
+    max_tokens: int | None = None
 
     @flow
     async def answer(self, text: str, question: str | None = None) -> AnswerResult:
         """The answer to a question (default: the task's). Raises UsageError, ModelError."""
         asked = self.question if question is None else question
-        if not asked.strip():
-            raise UsageError("there is no question", cure="Ask one: question='…'.")
+        if isinstance(asked, str) and not asked.strip():
+            raise OptionError("there is no question", cure="Ask one: {question}.")
         checked(text)
         checked(asked, "question")
         if (reader := await reader_of(self.model)) is not None:
             return await self._marked(reader, text, asked)
-        way = await way_of(self.model, self.embedder)
+        way = await way_of(self.model, self.embedder, self.max_tokens)
         if isinstance(way, Headed):
             raise UsageError("this model labels texts and answers nothing", where=way.name)
         if isinstance(way, Embedded):
@@ -77,7 +79,7 @@ class Answering(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(
                 "a model that was fine-tuned to mark answers reads all of the text",
                 where=reader.name,
-                cure="Leave window= out.",
+                cure="Leave the window out.",
             )
         found = await read(reader, question, text)
         sure = round(found.confidence, 6)

@@ -2,14 +2,15 @@
 
 The output is JSON Lines, a line for each row of the input:
 
-    {"row": 1, "begins": "The pump …", "result": {…}, "task": "classify", "key": "…"}
+    {"row": 1, "begins": "The pump …", "input": {"id": 7}, "result": {…}, "task": …, "key": …}
     {"row": 2, "begins": "", "error": "line 2: not JSON: …", "task": "classify", "key": "…"}
 
-`key` is the hash of the task, its options and the row's text: a file of another task, or of another
-input, is not gone on with. A line is written with one call, so that a process that is killed leaves
-whole lines and at most one that is torn, which is cut off. Rows that are done before an earlier one
-wait in a file beside it (`.NAME.ahead`); so all that was answered is kept, and only what was under
-way is asked again. A loss of power may cost the latest lines.
+`input` holds the other columns of a table, as they are there. `key` is the hash of the task, its
+options and the row: a file of another task, or of another input, is not gone on with. A line is
+written with one call, so that a process that is killed leaves whole lines and at most one that is
+torn, which is cut off. Rows that are done before an earlier one wait in a file beside it
+(`.NAME.ahead`); so all that was answered is kept, and only what was under way is asked again. A
+loss of power may cost the latest lines.
 """
 
 from __future__ import annotations
@@ -26,20 +27,18 @@ import msgspec
 
 from onrecord.errors import (
     LimitError,
-    LoadError,
     OnrecordError,
     ReplayError,
     StorageError,
     UsageError,
 )
 from onrecord.messages import Progress
+from onrecord.programs.tasks.rows import Row, rows_of
+from onrecord.programs.tasks.spelling import OptionError
 from onrecord.programs.tasks.texts import checked
 from onrecord.progress import shown
 from onrecord.records.record import content_key, plain
 from onrecord.records.scope import recording
-from onrecord.retrieval.document import Document
-from onrecord.retrieval.loading.encoding import open_text
-from onrecord.retrieval.loading.load import ROWS, load_rows
 
 
 class BatchReport(msgspec.Struct, frozen=True):
@@ -54,14 +53,6 @@ class BatchReport(msgspec.Struct, frozen=True):
     already: int
     seconds: float
     cost: int | None
-
-
-class Row(msgspec.Struct, frozen=True):
-    """A row of the input; `problem` says why it has no text."""
-
-    number: int
-    text: str
-    problem: str = ""
 
 
 Do = Callable[[str], Awaitable[Any]]
@@ -90,7 +81,7 @@ class Batch:
         StorageError, LoadError for a file that cannot be read."""
         started = time.monotonic()
         if together < 1:
-            raise UsageError(f"together={together} is out of range", cure="Give 1 or more.")
+            raise OptionError(f"{together} is too small", cure="{together:alone} may be 1 or more.")
         if self._out.resolve() == self._path.resolve():
             raise UsageError(
                 "the output would be written over the input",
@@ -159,6 +150,8 @@ class Batch:
 
     async def _done(self, row: Row, key: str, do: Do) -> dict[str, Any]:
         said: dict[str, Any] = {"row": row.number, "begins": row.text[:BEGINS]}
+        if row.beside:
+            said["input"] = row.beside
         problem = row.problem
         if not problem:
             try:
@@ -186,7 +179,8 @@ class Batch:
                 self._cost = None if self._cost is None or here is None else self._cost + here
 
     def _key(self, row: Row) -> str:
-        return content_key(self._task, self._asked, row.number, row.text, row.problem)
+        beside = [row.beside] if row.beside else []
+        return content_key(self._task, self._asked, row.number, row.text, row.problem, *beside)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -247,7 +241,10 @@ class Batch:
         if isinstance(task, str) and task != self._task:
             what = f"it is the output of the task '{task}'"
         elif isinstance(task, str):
-            what = "it was made with other options, or of another input"
+            what = (
+                "it was made with other options, of another input, or by another version of "
+                "Onrecord"
+            )
         return UsageError(
             f"the output cannot be gone on with: {what} (line {number})",
             where=str(self._out),
@@ -283,35 +280,6 @@ class Batch:
             if said is not None and "error" not in said and line.endswith(b"\n"):
                 self._keep_ahead(line)
         self._out.unlink()
-
-
-def rows_of(path: Path, column: str | None) -> Iterator[Row]:
-    """The rows of a file: of CSV, TSV, JSON and JSON Lines the field `column` (default: one called
-    text, content or body, else all fields), of any other text file its lines that are not blank.
-
-    Raises LoadError for a file that is no text, UsageError for a field that it has not.
-    """
-    if not path.is_file():
-        raise LoadError("there is no such file", where=str(path), cure="Check how it is written.")
-    if path.suffix.lower() in ROWS:
-        for number, loaded in enumerate(load_rows(path, column), 1):
-            if isinstance(loaded, Document):
-                yield Row(number, loaded.text)
-            else:
-                yield Row(number, "", loaded.reason)
-        return
-    if column is not None:
-        raise UsageError(
-            "a text file has lines and no columns",
-            where=str(path),
-            cure=f"Leave the column out, or give one of {', '.join(ROWS)}.",
-        )
-    number = 0
-    with open_text(path) as file:
-        for line in file:
-            if line.strip():
-                number += 1
-                yield Row(number, line.strip())
 
 
 def _encoded(said: dict[str, Any]) -> bytes:

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from onrecord.errors import UsageError
 from onrecord.messages import Message, text_message
 from onrecord.models.calling import complete
 from onrecord.models.model import Embedder, Model, Parameters, Request
 from onrecord.programs.flow import flow
 from onrecord.programs.tasks.results import TextResult
+from onrecord.programs.tasks.spelling import OptionError
 from onrecord.programs.tasks.texts import Examples, checked, examples_of, settle_examples
 from onrecord.programs.tasks.ways import Generating, way_of
 from onrecord.prompts.template import parameters
@@ -26,6 +26,7 @@ class Writing(msgspec.Struct, frozen=True, kw_only=True):
     embedder: str | Embedder | None = None
     instruction: str = ""
     examples: Examples = None
+    max_tokens: int | None = None
     parameters: Parameters | Mapping[str, Any] = Parameters()
 
     def __post_init__(self) -> None:
@@ -36,11 +37,11 @@ class Writing(msgspec.Struct, frozen=True, kw_only=True):
     async def generate(self, text: str) -> TextResult:
         """What the model writes. Raises UsageError, ModelError."""
         checked(text)
-        way = await way_of(self.model, self.embedder)
+        way = await way_of(self.model, self.embedder, self.max_tokens)
         if not isinstance(way, Generating):
-            raise UsageError(
+            raise OptionError(
                 f"generate needs a model that writes, and {way.name} does not",
-                cure="Name one: model='hf:NAME' or 'openai:NAME'.",
+                cure="Name one: {model}.",
             )
         messages: list[Message] = []
         if self.instruction:

@@ -17,6 +17,7 @@ from onrecord.programs.tasks.fine_tuned import by_head
 from onrecord.programs.tasks.labels import Label, Labels, labels_of, ranked
 from onrecord.programs.tasks.long_inputs import Span, cut, map_parts, room
 from onrecord.programs.tasks.results import Evidence, LabelResult, dropped, joined, quoted
+from onrecord.programs.tasks.spelling import OptionError
 from onrecord.programs.tasks.texts import (
     Example,
     Examples,
@@ -47,6 +48,7 @@ class Classifying(msgspec.Struct, frozen=True, kw_only=True):
     examples: Examples = None
     instruction: str = ""
     window: int | None = None
+    max_tokens: int | None = None
 
     def __post_init__(self) -> None:
         settle_examples(self)
@@ -104,13 +106,13 @@ class Feeling(Classifying, frozen=True, kw_only=True):
 
 async def labelled(asked: Classifying, text: str) -> LabelResult:
     """The label of a text in the way that the model asks for."""
-    way = await way_of(asked.model, asked.embedder)
+    way = await way_of(asked.model, asked.embedder, asked.max_tokens)
     if isinstance(way, Headed):
         if asked.examples is not None:
             raise UsageError(
                 "a model that was fine-tuned to label texts takes no examples",
                 where=way.name,
-                cure="Leave examples= or model= out.",
+                cure="Leave the examples or the model out.",
             )
         return await by_head(labels_of(asked.labels), way, text)
     if isinstance(way, Generating):
@@ -118,9 +120,9 @@ async def labelled(asked: Classifying, text: str) -> LabelResult:
     if asked.examples is not None:
         return await _by_examples(asked, way, text)
     if isinstance(asked, Feeling):
-        raise UsageError(
+        raise OptionError(
             "sentiment needs a model or examples: comparing meanings does not tell it",
-            cure="Name a model (model='hf:NAME'), or give examples=[(text, label), …].",
+            cure="Name a model ({model}), or give examples ({examples}).",
         )
     return await _by_description(asked, way, text)
 
@@ -269,9 +271,8 @@ def _prompt_of(names: tuple[str, ...]) -> Prompt[..., Any]:
 def _wanted(asked: Classifying) -> tuple[Label, ...]:
     labels = asked.known()
     if not labels:
-        raise UsageError(
-            "there are no labels to choose from",
-            cure="Name them: labels=['a', 'b'], or labels={'a': 'what it is for', …}.",
+        raise OptionError(
+            "there are no labels to choose from", cure="Name them: {labels}, or {described}."
         )
     return labels
 

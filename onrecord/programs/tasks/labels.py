@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from onrecord.errors import UsageError
+from onrecord.programs.tasks.spelling import OptionError
 
 Labels = Sequence[str] | Mapping[str, str]
 
@@ -29,8 +30,8 @@ def labels_of(given: Labels | Iterable[str]) -> tuple[Label, ...]:
     pairs = given.items() if isinstance(given, Mapping) else [(each, "") for each in given]
     labels = tuple(Label(name, words or "") for name, words in pairs)
     names = [label.name for label in labels]
-    if any(not isinstance(name, str) or not name.strip() for name in names):
-        raise UsageError("a label is empty, or no text", cure="Name the labels: labels=['a', 'b'].")
+    if not all(name.strip() for name in names):
+        raise OptionError("a label is empty", cure="Name the labels: {labels}.")
     if len(set(names)) < len(names):
         raise UsageError("a label is named twice", cure="Name each label once.")
     if len(names) == 1:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 from onrecord.calling import emit, listening, overhearing
-from onrecord.errors import OutputError, UsageError
+from onrecord.errors import OutputError
 from onrecord.messages import Progress
 from onrecord.models.model import Embedder
 from onrecord.models.names import embedder as embedder_of
@@ -27,15 +27,6 @@ Span = tuple[int, int]
 T = TypeVar("T")
 
 
-def check_long(long: str) -> None:
-    """Raises UsageError for a strategy that there is not."""
-    if long not in ("map-reduce", "refine"):
-        raise UsageError(
-            f"long='{long}' is neither 'map-reduce' nor 'refine'",
-            cure="Choose how a text is done that is longer than the model reads.",
-        )
-
-
 def room(way: Generating, asked: int | None, *, alone: bool = False) -> int:
     """How many tokens of text one request may hold.
 
@@ -44,8 +35,6 @@ def room(way: Generating, asked: int | None, *, alone: bool = False) -> int:
     with it, and the answer takes no room (an encoder-decoder model, asked as it was trained).
     """
     if asked is not None:
-        if asked < LEAST:
-            raise UsageError(f"window={asked} is out of range", cure=f"Give {LEAST} or more.")
         return asked
     if way.window is None:
         return UNKNOWN

@@ -16,10 +16,12 @@ from onrecord.programs.tasks.texts import Examples
 
 
 class ByWhom(TypedDict, total=False):
-    """Who does a task: a model, or without one that writes an embedder."""
+    """Who does a task: a model, or without one that writes an embedder; and how long an answer of
+    the model may get (default: what the model says)."""
 
     model: str | Model | None
     embedder: str | Embedder | None
+    max_tokens: int | None
 
 
 class Told(ByWhom, total=False):
@@ -66,6 +68,7 @@ class ToExtract(Told, total=False):
 
     into: Any
     fields: str | Sequence[str]
+    window: int | None
 
 
 class ToGenerate(Told, total=False):

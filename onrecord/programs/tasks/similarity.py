@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from onrecord.errors import OutputError, UsageError
+from onrecord.errors import OutputError
 from onrecord.models.model import Embedder, Model
 from onrecord.programs.flow import flow
+from onrecord.programs.tasks.checking import check_option
 from onrecord.programs.tasks.results import SimilarResult
+from onrecord.programs.tasks.spelling import OptionError
 from onrecord.programs.tasks.texts import checked, doubts, vectors_of
 from onrecord.programs.tasks.ways import Embedded, Headed, way_of
 from onrecord.prompts.prompt import prompt
@@ -25,6 +27,7 @@ class Comparing(msgspec.Struct, frozen=True, kw_only=True):
     model: str | Model | None = None
     embedder: str | Embedder | None = None
     instruction: str = ""
+    max_tokens: int | None = None
 
     @flow
     async def similar(
@@ -32,19 +35,20 @@ class Comparing(msgspec.Struct, frozen=True, kw_only=True):
     ) -> SimilarResult:
         """How similar each candidate is, and which is most. Raises UsageError, ModelError."""
         given = self.candidates if candidates is None else candidates
+        check_option("candidates", given, str | Sequence[str])
         among = [given] if isinstance(given, str) else list(given)
         if not among:
-            raise UsageError(
-                "there is nothing to compare the text with", cure="Give candidates=['…', '…']."
+            raise OptionError(
+                "there is nothing to compare the text with", cure="Give something: {candidates}."
             )
         for each in (text, *among):
             checked(each, "text" if each is text else "candidate")
-        way, note = await way_of(self.model, self.embedder), ""
+        way, note = await way_of(self.model, self.embedder, self.max_tokens), ""
         if isinstance(way, Headed):
-            raise UsageError(
+            raise OptionError(
                 "this model labels texts and compares none",
                 where=way.name,
-                cure="Name one that writes, or an encoder as the embedder: embedder='hf:NAME'.",
+                cure="Name one that writes, or an encoder as the embedder: {embedder}.",
             )
         if isinstance(way, Embedded):
             vectors = await vectors_of(way.embedder, [text, *among], "texts")

@@ -15,7 +15,6 @@ from onrecord.programs.tasks.centrality import central, centrality
 from onrecord.programs.tasks.long_inputs import (
     Long,
     Span,
-    check_long,
     cut,
     map_reduce,
     refine,
@@ -23,6 +22,7 @@ from onrecord.programs.tasks.long_inputs import (
 )
 from onrecord.programs.tasks.prefixes import prefix_of, written
 from onrecord.programs.tasks.results import Evidence, TextResult, joined
+from onrecord.programs.tasks.spelling import OptionError
 from onrecord.programs.tasks.texts import (
     Example,
     Examples,
@@ -54,20 +54,20 @@ class Summarizing(msgspec.Struct, frozen=True, kw_only=True):
     examples: Examples = None
     long: Long = "map-reduce"
     window: int | None = None
+    max_tokens: int | None = None
     prefix: str | None = None
 
     def __post_init__(self) -> None:
-        check_long(self.long)
         settle_examples(self)
         if not 1 <= self.sentences <= MOST:
-            raise UsageError(
-                f"sentences={self.sentences} is out of range", cure=f"Ask for 1 to {MOST}."
+            raise OptionError(
+                f"{self.sentences} is out of range", cure=f"{{sentences:alone}} may be 1 to {MOST}."
             )
 
     @flow
     async def summarize(self, text: str) -> TextResult:
         """The summary of a text. Raises UsageError, ModelError."""
-        way = await way_of(self.model, self.embedder)
+        way = await way_of(self.model, self.embedder, self.max_tokens)
         if isinstance(way, Headed):
             raise UsageError(
                 "this model labels texts and cannot summarize one",

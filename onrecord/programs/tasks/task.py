@@ -7,9 +7,9 @@ name        without a model               a model that writes       hf: fine-tun
 summarize   the most central sentences    prompt, few-shot          text to text (T5, BART)
 classify    descriptions, or examples     prompt, few-shot          heads, entailment models
 sentiment   examples only                 prompt, few-shot          heads
-answer      the best quotation            prompt                    –
+answer      the best quotation            prompt                    heads that mark answers
 similar     cosines                       prompt                    encoders (embedder=)
-extract     patterns (dates, mails, …)    prompt, few-shot          –
+extract     patterns (dates, mails, …)    prompt, few-shot          heads that mark entities
 translate   –                             prompt, few-shot          text to text (T5, Marian)
 generate    –                             what you write            –
 """
@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar, Unpack, cast, overload
 
 from onrecord.calling import Operation, Stream
-from onrecord.errors import UnknownNameError, UsageError
+from onrecord.errors import UnknownNameError
 from onrecord.programs.flow import Flow
 from onrecord.programs.tasks.answering_texts import Answering
 from onrecord.programs.tasks.batch import Batch, BatchReport
+from onrecord.programs.tasks.checking import check_option, check_options
 from onrecord.programs.tasks.extracting import Extracting
 from onrecord.programs.tasks.generating import Writing
 from onrecord.programs.tasks.labelling import Classifying, Feeling
@@ -46,6 +47,7 @@ from onrecord.programs.tasks.results import (
     ValueResult,
 )
 from onrecord.programs.tasks.similarity import Comparing
+from onrecord.programs.tasks.spelling import OptionError
 from onrecord.programs.tasks.summarizing import Summarizing
 from onrecord.programs.tasks.translating import Translating
 from onrecord.records.record import plain
@@ -96,6 +98,10 @@ class Task(Generic[P, R]):
         rows at the same time. Raises UsageError where `out` is not this batch's, LimitError,
         StorageError, LoadError.
         """
+        check_option("path", path, str | Path)
+        check_option("out", out, str | Path)
+        check_option("column", column, str | None)
+        check_option("together", together, int)
         batch = Batch(self.name, _described(self.options), Path(path), Path(out))
         do = cast("Any", self.flow)
         return await batch.perform(do, column=column, together=together, retry=retry)
@@ -152,18 +158,21 @@ def task(name: str, **options: Any) -> Task[..., Any]:
     Raises UnknownNameError for another name, UsageError for an option that the task has not, or
     that does not fit.
     """
-    family = _FAMILIES.get(name)
-    if family is None:
+    if not isinstance(name, str) or name not in _FAMILIES:
         raise UnknownNameError(
-            f"there is no task '{name}'", cure=f"{_close(name, NAMES)}There are {', '.join(NAMES)}."
+            f"there is no task {name!r}",
+            cure=f"{_close(str(name), NAMES)}There are {', '.join(NAMES)}.",
         )
-    known = family.options.__struct_fields__
+    family = _FAMILIES[name]
+    known = options_of(name)
     for option in options:
         if option not in known:
-            raise UsageError(
+            listed = ", ".join(f"{{{each}:alone}}" for each in known)
+            raise OptionError(
                 f"the task '{name}' has no option '{option}'",
-                cure=f"{_close(option, known)}It has {', '.join(known)}.",
+                cure=f"{_close(option, known)}It has {listed}.",
             )
+    check_options(options, family.options)
     made = family.options(**options)
     return Task(name, made, getattr(made, family.flow))
 

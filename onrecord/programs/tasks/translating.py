@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from onrecord.errors import UsageError
 from onrecord.models.model import Embedder, Model
 from onrecord.programs.flow import flow
 from onrecord.programs.tasks.long_inputs import cut, map_parts, room
 from onrecord.programs.tasks.prefixes import prefix_of, written
 from onrecord.programs.tasks.results import TextResult
+from onrecord.programs.tasks.spelling import OptionError
 from onrecord.programs.tasks.texts import Example, Examples, checked, examples_of, settle_examples
 from onrecord.programs.tasks.ways import Generating, way_of
 from onrecord.prompts.prompt import prompt
@@ -31,24 +31,23 @@ class Translating(msgspec.Struct, frozen=True, kw_only=True):
     instruction: str = ""
     examples: Examples = None
     window: int | None = None
+    max_tokens: int | None = None
     prefix: str | None = None
 
     def __post_init__(self) -> None:
         settle_examples(self)
         if not self.to.strip() and self.prefix is None:
-            raise UsageError(
-                "translate does not know into which language", cure="Name it: to='German'."
-            )
+            raise OptionError("translate does not know into which language", cure="Name it: {to}.")
 
     @flow
     async def translate(self, text: str) -> TextResult:
         """The translation of a text. Raises UsageError, ModelError."""
         checked(text)
-        way = await way_of(self.model, self.embedder)
+        way = await way_of(self.model, self.embedder, self.max_tokens)
         if not isinstance(way, Generating):
-            raise UsageError(
+            raise OptionError(
                 f"translate needs a model that writes, and {way.name} does not",
-                cure="Name one: model='hf:NAME' or 'openai:NAME'.",
+                cure="Name one: {model}.",
             )
         most = room(way, self.window, alone=way.trained is not None)
         spans = await cut(text, most, way.count)

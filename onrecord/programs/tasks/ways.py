@@ -19,6 +19,8 @@ import msgspec
 from onrecord.errors import UsageError
 from onrecord.models.model import Embedder, Model
 from onrecord.models.names import choose, embedder, model
+from onrecord.programs.tasks.bounded import Bounded
+from onrecord.programs.tasks.spelling import OptionError
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Generating(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """The model's."""
-        return self.model.name
+        return (self.model.wrapped[0] if isinstance(self.model, Bounded) else self.model).name
 
 
 class Headed(msgspec.Struct, frozen=True):
@@ -76,11 +78,21 @@ class Headed(msgspec.Struct, frozen=True):
 Way = Embedded | Generating | Headed
 
 
-async def way_of(asked: str | Model | None, vectors: str | Embedder | None) -> Way:
-    """The way of a model, or of its name (default: the settings').
+async def way_of(
+    asked: str | Model | None, vectors: str | Embedder | None, max_tokens: int | None = None
+) -> Way:
+    """The way of a model, or of its name (default: the settings'). `max_tokens`: how long an answer
+    of one that writes may get.
 
     Raises UnknownNameError, UsageError for an encoder, and what loading an hf: model's files does.
     """
+    way = await _found(asked, vectors)
+    if max_tokens is None or not isinstance(way, Generating):
+        return way
+    return msgspec.structs.replace(way, model=Bounded(way.model, max_tokens))
+
+
+async def _found(asked: str | Model | None, vectors: str | Embedder | None) -> Way:
     settings = Settings.load()
     asked = settings.model if asked is None else asked
     if asked == "auto":
@@ -122,10 +134,10 @@ def _local(asked: str | Model, encoder: Embedder) -> Way:
                 cure=cure,
             )
     if kinds and all(map(_only_reads, kinds)):
-        raise UsageError(
+        raise OptionError(
             "this model is an encoder: it neither writes nor labels",
             where=source.where,
-            cure=f"Name it as the embedder of a task (embedder='hf:{source.name}').",
+            cure="Name it as the embedder of a task ({embedder}).",
         )
     words = source.load_tokenizer()
     window = context_of(config, words)

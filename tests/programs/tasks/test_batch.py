@@ -221,7 +221,7 @@ def test_another_output_is_not_gone_on_with(project: Path) -> None:
     before = out.read_bytes()
     with pytest.raises(UsageError, match="the output of the task 'generate'"):
         on.task("extract", fields="dates").over.run(path, out)
-    with pytest.raises(UsageError, match="other options, or of another input"):
+    with pytest.raises(UsageError, match="with other options, of another input"):
         on.task("generate", model="scripted:demo").over.run(path, out)
     texts(path, 2)  # fewer rows than lines
     with pytest.raises(UsageError, match=r"line 3"):
@@ -230,6 +230,67 @@ def test_another_output_is_not_gone_on_with(project: Path) -> None:
     out.write_text("# notes\n")
     with pytest.raises(UsageError, match="no output of a task"):
         on.task("generate", model="scripted:echo").over.run(path, out)
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.jsonl"])
+def test_the_other_columns_of_a_row_stay_with_its_result(name: str, project: Path) -> None:
+    path, out = project / name, project / "out.jsonl"
+    if name == "in.csv":
+        rows = [{"ID": "007", "title": "A day", "review": "so good", "result": "kept"}] * 2
+        path.write_text("ID,title,review,result\n007,A day,so good,kept\n007,A day,,kept\n")
+        rows[1] = {**rows[1], "review": ""}
+    else:
+        rows = [
+            {"ID": 7, "review": "so good", "tags": ["a", {"b": None}], "huge": 10**30},
+            {"ID": None, "review": "", "when": "3 March 2024", "odd": "\ud800"},
+        ]
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    task = on.task("generate", model="scripted:echo")
+    report = task.over.run(path, out, column="review")
+    assert (report.done, report.failed) == (1, 1)
+    good, bad = lines_of(out)
+    assert good["result"]["text"] == "so good" and "no review" in bad["error"]
+    assert list(good)[:3] == ["row", "begins", "input"]
+    del rows[0]["review"]
+    if name == "in.csv":
+        assert [good["input"], bad["input"]] == rows
+    else:
+        assert good["input"] == {**rows[0], "huge": str(10**30)}
+        assert bad["input"] == {**rows[1], "odd": "\ufffd"}
+    assert task.over.run(path, out, column="review").already == 2
+
+
+def test_a_row_without_a_column_of_text_keeps_all_of_them(project: Path) -> None:
+    path, out = project / "in.csv", project / "out.jsonl"
+    path.write_text("town,rain\nLagos,12\n")
+    on.task("generate", model="scripted:echo").over.run(path, out)
+    (line,) = lines_of(out)
+    assert line["result"]["text"] == "town: Lagos\nrain: 12"
+    assert line["input"] == {"town": "Lagos", "rain": "12"}
+
+
+def test_lines_of_a_text_have_no_columns(project: Path) -> None:
+    out = project / "out.jsonl"
+    on.task("generate", model="scripted:echo").over.run(texts(project / "in.txt", 1), out)
+    assert list(lines_of(out)[0]) == ["row", "begins", "result", "task", "key"]
+
+
+def test_an_output_without_the_columns_or_with_other_ones_is_not_gone_on_with(
+    project: Path,
+) -> None:
+    path, out = project / "in.csv", project / "out.jsonl"
+    path.write_text("id,text\n1,one\n2,two\n")
+    task = on.task("generate", model="scripted:echo")
+    task.over.run(path, out)
+    path.write_text("id,text\n1,one\n3,two\n")
+    with pytest.raises(UsageError, match=r"of another input, .* \(line 2\)"):
+        task.over.run(path, out)
+    lines = [
+        {name: each for name, each in line.items() if name != "input"} for line in lines_of(out)
+    ]
+    out.write_text("".join(f"{json.dumps({**line, 'key': 'older'})}\n" for line in lines))
+    with pytest.raises(UsageError, match="by another version of Onrecord"):
+        task.over.run(path, out)
 
 
 def test_two_processes_do_not_write_one_file(project: Path) -> None:

@@ -95,13 +95,14 @@ def test_the_settings_model_may_be_one(folders: Path, monkeypatch: pytest.Monkey
     [
         ("answer", "tagger", {"question": "who?"}, "marks entities and answers nothing"),
         ("answer", "classifier", {"question": "who?"}, "labels texts and answers nothing"),
-        ("answer", "reader", {"question": "who?", "window": 300}, r"reads all .* Leave window="),
+        ("answer", "reader", {"question": "who?", "window": 300}, r"reads all .* Leave the window"),
         ("extract", "reader", {"fields": "PER"}, "Ask it with the task 'answer'"),
         ("extract", "classifier", {"fields": "PER"}, "labels texts and extracts nothing"),
-        ("extract", "classifier", {}, "a type or the names of fields"),
+        ("extract", "classifier", {}, "does not know what to take out"),
         ("extract", "tagger", {"fields": "PER,name"}, "finds PER, LOC, ARTICLE, and not 'name'"),
         ("extract", "tagger", {"into": dict[str, str]}, "takes no into"),
         ("extract", "tagger", {"instruction": "Be quick."}, "takes no instruction"),
+        ("extract", "tagger", {"fields": "PER", "window": 300}, "takes no window"),
         ("extract", "tagger", {"examples": [("x", "y")]}, "takes no examples"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_short_text_is_one_request_and_a_window_is_checked() -> None:
     model = on.Scripted(by_words)
     result = on.task("classify", labels=LABELS, model=model, window=60).run(BILLS)
     assert (len(model.requests), result.scores) == (1, {})
-    with pytest.raises(UsageError, match="window=3 is out of range"):
+    with pytest.raises(UsageError, match=r"3 is too small\. window may be 16 or more"):
         on.task("classify", labels=LABELS, model=model, window=3).run(BILLS)
 
 

@@ -12,7 +12,7 @@ import pytest
 import onrecord as on
 from onrecord.errors import UnknownNameError, UsageError
 from onrecord.programs.tasks.checking import check_option
-from onrecord.programs.tasks.spelling import OptionError, Spelled
+from onrecord.programs.tasks.spelling import IN_PYTHON, OptionError, Spelled
 
 
 @pytest.mark.parametrize("name", [3, None, ["summarize"], b"summarize"])
@@ -24,27 +24,53 @@ def test_a_name_that_is_no_text(name: Any) -> None:
 @pytest.mark.parametrize(
     ("task", "options", "said"),
     [
-        ("classify", {"examples": 5}, "examples is 5"),
-        ("classify", {"labels": [1, 2]}, r"labels is \[1, 2\], and may be a list of texts or a mapping"),
-        ("classify", {"labels": {"a": 5, "b": 6}}, "labels is {'a': 5, 'b': 6}, and may be"),
-        ("classify", {"labels": {"a", "b"}}, "labels is {.*}, and may be"),
-        ("classify", {"labels": None}, "labels is None"),
-        ("summarize", {"sentences": "2"}, "sentences is '2', and may be a whole number"),
-        ("summarize", {"sentences": True}, "sentences is True, and may be a whole number"),
-        ("summarize", {"sentences": 2.0}, r"sentences is 2\.0"),
-        ("summarize", {"window": "big"}, "window is 'big', and may be a whole number or None"),
-        ("summarize", {"long": 5}, "long is 5, and may be 'map-reduce' or 'refine'"),
-        ("summarize", {"prefix": 5}, "prefix is 5"),
-        ("summarize", {"instruction": ["a"]}, r"instruction is \['a'\], and may be a text"),
-        ("answer", {"question": 5}, "question is 5, and may be a text"),
-        ("translate", {"to": 5}, "to is 5, and may be a text"),
-        ("similar", {"embedder": 5}, "embedder is 5, and may be a text, an embedder or None"),
-        ("similar", {"embedder": on.Scripted("x")}, "embedder is .*, and may be"),
-        ("summarize", {"model": 5}, "model is 5, and may be a text, a model or None"),
-        ("summarize", {"model": Path("x")}, "model is .*, and may be"),
-        ("similar", {"candidates": 5}, "candidates is 5, and may be a text or a list of texts"),
-        ("extract", {"fields": 5}, "fields is 5"),
-        ("generate", {"parameters": 5}, "parameters is 5, and may be Parameters or a mapping"),
+        ("classify", {"examples": 5}, "5 does not fit. examples may be"),
+        (
+            "classify",
+            {"labels": [1, 2]},
+            r"\[1, 2\] does not fit. labels may be a list of texts or",
+        ),
+        ("classify", {"labels": {"a": 5, "b": 6}}, "{'a': 5, 'b': 6} does not fit. labels may be"),
+        ("classify", {"labels": {"a", "b"}}, "{.*} does not fit. labels may be"),
+        ("classify", {"labels": None}, "None does not fit. labels may be"),
+        ("summarize", {"sentences": "2"}, "'2' does not fit. sentences may be a whole number"),
+        ("summarize", {"sentences": True}, "True does not fit. sentences may be a whole number"),
+        ("summarize", {"sentences": 2.0}, r"2\.0 does not fit. sentences may be"),
+        (
+            "summarize",
+            {"window": "big"},
+            "'big' does not fit. window may be a whole number or None",
+        ),
+        (
+            "summarize",
+            {"window": 15},
+            "15 is too small. window may be 16 or more",
+        ),
+        (
+            "classify",
+            {"max_tokens": 0},
+            "0 is too small. max_tokens may be 1 or more",
+        ),
+        ("summarize", {"long": 5}, "5 does not fit. long may be 'map-reduce' or 'refine'"),
+        ("summarize", {"prefix": 5}, "5 does not fit. prefix may be"),
+        ("summarize", {"instruction": ["a"]}, r"\['a'\] does not fit. instruction may be a text"),
+        ("answer", {"question": 5}, "5 does not fit. question may be a text"),
+        ("translate", {"to": 5}, "5 does not fit. to may be a text"),
+        ("similar", {"embedder": 5}, "5 does not fit. embedder may be a text, an embedder or None"),
+        ("similar", {"embedder": on.Scripted("x")}, ".* does not fit. embedder may be"),
+        ("summarize", {"model": 5}, "5 does not fit. model may be a text, a model or None"),
+        ("summarize", {"model": Path("x")}, ".* does not fit. model may be"),
+        (
+            "similar",
+            {"candidates": 5},
+            "5 does not fit. candidates may be a text or a list of texts",
+        ),
+        ("extract", {"fields": 5}, "5 does not fit. fields may be"),
+        (
+            "generate",
+            {"parameters": 5},
+            "5 does not fit. parameters may be Parameters or a mapping",
+        ),
     ],
 )
 def test_an_option_of_another_type_is_one_sentence(
@@ -57,15 +83,15 @@ def test_an_option_of_another_type_is_one_sentence(
 def test_options_of_a_call_and_of_a_batch_are_checked_as_well(project: Path) -> None:
     with pytest.raises(UsageError, match="the question is no text but int"):
         on.task("answer").run("A pump.", 5)
-    with pytest.raises(UsageError, match="candidates is 5"):
+    with pytest.raises(UsageError, match="candidates may be a text or a list"):
         on.task("similar").run("A pump.", 5)
     task, path, out = on.task("generate", model="scripted:echo"), "in.txt", "out.jsonl"
     (project / path).write_text("a line\n")
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"path": 5}, "path is 5"),
-        ({"out": None}, "out is None"),
-        ({"together": "4"}, "together is '4', and may be a whole number"),
-        ({"column": 1}, "column is 1, and may be a text or None"),
+        ({"path": 5}, "5 does not fit. path may be"),
+        ({"out": None}, "None does not fit. out may be"),
+        ({"together": "4"}, "'4' does not fit. together may be a whole number"),
+        ({"column": 1}, "1 does not fit. column may be a text or None"),
     ]
     for options, said in wrong:
         with pytest.raises(UsageError, match=said):
@@ -91,3 +117,9 @@ def test_a_sentence_about_an_option_is_spelled_for_who_reads_it() -> None:
     assert isinstance(error, UsageError)
     elsewhere = error.spelled({"to": Spelled("--to", " German")})
     assert "Name it: --to German, not labels (in Python alone)." in str(elsewhere)
+
+
+def test_every_option_has_a_spelling() -> None:
+    from onrecord.programs.tasks.task import NAMES, options_of
+
+    assert {option for name in NAMES for option in options_of(name)} <= set(IN_PYTHON)

@@ -112,7 +112,9 @@ def _startup(result: Any) -> Iterable[Cells]:
 
 def _columns(*keys: str) -> Callable[[Any], Iterable[Cells]]:
     """The rows of a result as they are, of each these columns."""
-    return lambda result: (tuple(_shown(row[key]) for key in keys) for row in result["rows"])
+    return lambda result: (
+        tuple(_shown(row.get(key, "")) for key in keys) for row in result["rows"]
+    )
 
 
 def _shown(value: object) -> object:
@@ -124,6 +126,7 @@ def _across(result: Any) -> Iterable[Cells]:
     yield from ((name, _shown(value)) for name, value in result["rows"][0].items())
 
 
+_JUDGES = ("rate", "TPR", "TNR", "double", "which", "carried", "uncorrected", "width double", "width carried")
 _MICROSECONDS = ("what", "p50 us", "p99 us", "p99.9 us", "mean us", "calls")
 _HEAD = """# Measured
 
@@ -260,6 +263,38 @@ _SECTIONS: dict[str, tuple[str, str, Cells, _Table] | tuple[str, str, Cells, _Ta
         ("name", "tokens/s", "x pipeline", "same words"),
         _columns("name", "tokens/s", "x pipeline", "same words"),
         "models",
+    ),
+    "evaluation-squad": (
+        "Published systems, and how sure their differences are",
+        "SQuAD 2.0 dev, 11,873 questions: EM and F1 of three published systems, and each pair compared with 10,000 resamples. "
+        "How much narrower an interval gets by pairing depends on how alike the systems are; the last column is how many times "
+        "the cases an unpaired comparison needs for the same width.",
+        ("what", "figure", "unpaired / paired width", "as many cases"),
+        _columns("what", "figure", "unpaired / paired width", "as many cases"),
+        "evaluation",
+    ),
+    "evaluation-overhead": (
+        "An experiment beside its scorers",
+        "Five scorers without a model (exact match, SQuAD F1, ROUGE, chrF, METEOR) on answers of a few words: a loop over them, "
+        "and the same as an experiment, every trial on record, with its measures and intervals.",
+        ("what", "figure"),
+        _columns("what", "figure"),
+        "evaluation",
+    ),
+    "evaluation-same": (
+        "Answers of deterministic models",
+        "How many of 128 answers change with how many are asked at once, beside one at a time.",
+        ("what", "changed"),
+        _columns("what", "changed"),
+        "evaluation",
+    ),
+    "judges": (
+        "The rate of a calibrated judge",
+        "1,000 answers, 100 of them labelled, 1,000 draws a line: how often the 95 % interval holds the true rate, and how wide it is. "
+        "With labels of the answers themselves, with half of them as `Calibration.which` says, with labels from elsewhere, and "
+        "uncorrected.",
+        _JUDGES,
+        _columns(*_JUDGES),
     ),
 }
 

@@ -16,7 +16,9 @@ from msgspec.structs import astuple
 T = TypeVar("T")
 
 Role = Literal["system", "user", "assistant", "tool"]
-Finish = Literal["stop", "length", "tool_calls", "refused"]
+Finish = Literal["stop", "length", "tool_calls", "refused", "unknown"]
+"""Why an answer ended: it was whole, cut off by a limit, waits for tools, was declined; or nobody
+said, and it may be cut off."""
 
 
 class Text(msgspec.Struct, frozen=True, tag="text"):
@@ -77,7 +79,10 @@ class Message(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """The words of the message, its text parts joined."""
-        return "".join(part.text for part in self.parts if isinstance(part, Text))
+        parts = self.parts
+        if len(parts) == 1 and type(part := parts[0]) is Text:  # nearly always
+            return part.text
+        return "".join(part.text for part in parts if isinstance(part, Text))
 
 
 class Usage(msgspec.Struct, frozen=True):

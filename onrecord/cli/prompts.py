@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from onrecord.prompts.library import History, Version
+    from onrecord.prompts.prompt import Prompt
     from onrecord.records.views.drawing import Line
 
 app = typer.Typer(
@@ -129,7 +130,7 @@ def diff(
 @app.command(
     epilog=examples(
         "prompts render triage --input mail='My bill is wrong'",
-        "prompts render triage --inputs inputs.json --from app",
+        "prompts render triage --inputs inputs.json --from app.py",
     )
 )
 def render(
@@ -144,7 +145,7 @@ def render(
         Path | None, typer.Option(help="A JSON file with inputs, {name: value}; - reads them.")
     ] = None,
     source: Annotated[
-        str, typer.Option("--from", help="The module with the function: package.module.")
+        str, typer.Option("--from", help="Where the function is: app.py or package.module.")
     ] = "",
     json: AsJson = False,
 ) -> None:
@@ -153,13 +154,13 @@ def render(
     They are written from its file. What the function's types add (the form of the answer, marks
     around untrusted inputs) is there with --from, which imports the function.
     """
-    from onrecord.prompts.previewing import Preview, imported, preview
+    from onrecord.prompts.previewing import Preview, preview
 
     values = _values(input or [], inputs)
     if source:
         if version:
             raise UsageError("--from shows the current version", cure="Leave out --version.")
-        function = imported(source, name)
+        function = _function(source, name)
         shown = Preview(function.render(**function.inputs(values)))
     else:
         of, chosen = _chosen(name, version)
@@ -206,6 +207,21 @@ def _chosen(name: str, beginning: str) -> tuple[History, Version]:
 
     of = history(opened(), project(), name)
     return of, version(of, beginning)
+
+
+def _function(place: str, name: str) -> Prompt[..., Any]:
+    """The prompt function of a file or a module, "app.py" or "app.py:function". Its code is run, as
+    any import runs it. Raises UsageError."""
+    from onrecord.cli.objects import named
+    from onrecord.prompts.prompt import Prompt
+
+    whole = place if ":" in place else f"{place}:{name}"
+    function = named(whole)
+    if not isinstance(function, Prompt):
+        raise UsageError(f"{whole} is no prompt", cure="Decorate the function with @on.prompt.")
+    if function.name != name:
+        raise UsageError(f"the prompt {whole} is named '{function.name}' and not '{name}'")
+    return function
 
 
 def _values(pairs: Sequence[str], file: Path | None) -> dict[str, Any]:

@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from onrecord.prompts.library import History, Listed, Version
+    from onrecord.prompts.template import Template
     from onrecord.prompts.uses import Use
+    from onrecord.prompts.versions import Kept
 
 
 def row(each: Listed, root: Path) -> tuple[str, ...]:
     """A prompt as a line of the list."""
-    from onrecord.prompts.library import shortest
-
     file, uses = each.file, each.uses
     words = file.words if file is not None else uses[0].version
     return (
         each.name,
-        "(docstring)" if file is None else shortest(file.path, root),
+        _place(each, root),
         words[:8] or "?",
         _model(each) or "",
         f"{_versions(each):,}",
@@ -30,6 +30,14 @@ def row(each: Listed, root: Path) -> tuple[str, ...]:
         _moment(max((use.last_ns for use in uses), default=0)),
         _cost(uses),
     )
+
+
+def _place(each: Listed, root: Path) -> str:
+    from onrecord.prompts.library import shortest
+
+    if each.file is not None:
+        return shortest(each.file.path, root)
+    return "(Onrecord's own)" if each.built_in else "(docstring)"
 
 
 def listed_facts(each: Listed, root: Path) -> dict[str, Any]:
@@ -40,6 +48,7 @@ def listed_facts(each: Listed, root: Path) -> dict[str, Any]:
     return {
         "name": each.name,
         "file": None if file is None else shortest(file.path, root),
+        "built_in": each.built_in,
         "version": (file.words if file is not None else uses[0].version) or None,
         "model": _model(each),
         "versions": _versions(each),
@@ -100,8 +109,23 @@ def facts_of(of: History, chosen: Version) -> dict[str, Any]:
         "text": kept.text if kept else None,
         "docstring": kept.docstring if kept else "",
         "demos": kept.demos if kept else "",
-        "notes": template.parts.notes if template is not None else (),
+        "notes": _notes(template, kept),
     }
+
+
+def _notes(template: Template | None, kept: Kept | None) -> tuple[str, ...]:
+    """What there is to know of a text: what is not honoured, and arguments it does not show."""
+    from onrecord.errors import PromptError
+    from onrecord.prompts.unused import check_shown
+    from onrecord.prompts.versions import arguments_of
+
+    if template is None or kept is None:
+        return ()
+    try:
+        unshown = "" if template.is_empty else check_shown(template, arguments_of(kept))
+    except PromptError as error:
+        unshown = str(error)
+    return tuple(filter(None, (*template.parts.notes, unshown)))
 
 
 def described(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -27,7 +27,9 @@ class Contract:
                 where=original.__module__,
                 cure="Annotate its result: '-> str' for plain text.",
             )
-        self._outputs: dict[bool, Output] = {False: output_of(self._hints["return"])}
+        self._where = f"prompt {original.__name__}"
+        self._outputs: dict[bool, Output] = {}
+        self.output()
         self.arguments = tuple(self._signature.parameters)
         self.types = ", ".join(
             f"{name}: {inspect.formatannotation(self._hints.get(name, Any))}"
@@ -37,7 +39,10 @@ class Contract:
     def output(self, reasoning: bool = False) -> Output:
         """What the answer has to be, with the reasoning before it if it is asked for."""
         if reasoning not in self._outputs:
-            self._outputs[reasoning] = output_of(self._hints["return"], reasoning=reasoning)
+            try:
+                self._outputs[reasoning] = output_of(self._hints["return"], reasoning=reasoning)
+            except PromptError as error:
+                raise PromptError(error.what, where=self._where, cure=error.cure) from None
         return self._outputs[reasoning]
 
     def untrusted(self) -> dict[str, Untrusted]:

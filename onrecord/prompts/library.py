@@ -8,12 +8,14 @@ told by the hash of its words.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
+import onrecord
 from onrecord.errors import PromptError, UnknownNameError
 from onrecord.prompts.front_matter import guess
 from onrecord.prompts.git_history import Commit, Git, GitRefusal
@@ -63,11 +65,13 @@ class History(msgspec.Struct, frozen=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """A prompt and all calls of it; `uses` the last used version first."""
+    """A prompt and all calls of it; `uses` the last used version first. `built_in`: it is one of
+    Onrecord's own, which its tasks and judges ask with."""
 
     name: str
     file: PromptFile | None
     uses: tuple[Use, ...]
+    built_in: bool = False
 
 
 def project() -> Path:
@@ -101,9 +105,11 @@ def listed(store: Store, root: Path) -> list[Listed]:
     ]
     shown = {id(use) for each in found for use in each.uses}
     for name, of_name in used.items():
-        rest = tuple(use for use in of_name if id(use) not in shown)
-        if rest:
-            found.append(Listed(name, None, rest))
+        rest = [use for use in of_name if id(use) not in shown]
+        own = tuple(use for use in rest if use.version[:HALF] in _built_in())
+        others = tuple(use for use in rest if use not in own)
+        found += [Listed(name, None, others)] if others else []
+        found += [Listed(name, None, own, built_in=True)] if own else []
     return sorted(found, key=lambda each: (each.name, each.file is None))
 
 
@@ -222,6 +228,13 @@ def _paths(root: Path) -> Iterator[Path]:
             readme = path.stem.lower() == "readme"
             if path.suffix in SUFFIXES and path.stem and not name.startswith(".") and not readme:
                 yield path
+
+
+@functools.cache
+def _built_in() -> set[str]:
+    """The words of Onrecord's own prompts, as they are told in a version."""
+    there = (_file(path) for path in _paths(Path(onrecord.__file__).parent))
+    return {each.words for each in there if each.words}
 
 
 def _file(path: Path) -> PromptFile:

@@ -2,16 +2,13 @@
 model is called.
 
 Without the function, its types are not known: what they add, the instruction on the form of the
-answer above all, is not there, and neither are the marks around untrusted inputs. `imported` gives
-the function, whose own `render` shows everything.
+answer above all, is not there, and neither are the marks around untrusted inputs. The function's
+own `render` shows everything.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from onrecord.calling import run
@@ -22,7 +19,6 @@ from onrecord.prompts.fitting import as_written
 from onrecord.prompts.front_matter import guess
 from onrecord.prompts.library import History, Version, template_of
 from onrecord.prompts.passages import framed
-from onrecord.prompts.prompt import Prompt
 from onrecord.prompts.reading import demos_of, demos_path
 from onrecord.prompts.template import Template, shown
 
@@ -66,34 +62,6 @@ def preview(of: History, version: Version, inputs: Mapping[str, Any]) -> Preview
     return Preview(messages, tuple(notes))
 
 
-def imported(place: str, name: str) -> Prompt[..., Any]:
-    """The prompt function of a module: "package.module", or "package.module:function". Its code is
-    run, as any import runs it. Raises UsageError."""
-    module, _, attribute = place.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found = importlib.import_module(module)
-    except Exception as error:  # a module may fail in any way while it is loaded
-        raise UsageError(
-            f"the module '{module}' cannot be imported: {type(error).__name__}: {error}",
-            cure="Name it as Python does, from the working folder: package.module.",
-        ) from None
-    function: Any = found
-    for part in (attribute or name).split("."):
-        function = getattr(function, part, None)
-    if not isinstance(function, Prompt):
-        prompts = [key for key, value in vars(found).items() if isinstance(value, Prompt)]
-        raise UsageError(
-            f"'{attribute or name}' is no prompt of the module '{module}'",
-            cure=f"{guess(name, prompts)}There are {', '.join(prompts) or 'none'}.",
-        )
-    if function.name != name:
-        raise UsageError(f"the prompt '{place}' is named '{function.name}' and not '{name}'")
-    return function
-
-
 def _rendered(template: Template, values: Mapping[str, Any]) -> tuple[Message, ...]:
     try:
         return template.render(values)
@@ -129,5 +97,5 @@ def _laid_out(docstring: str, inputs: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 _WITHOUT_TYPES = (
-    "what the function's types add is not shown: --from MODULE imports it, and shows everything"
+    "what the function's types add is not shown: --from app.py imports it, and shows everything"
 )

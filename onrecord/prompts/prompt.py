@@ -1,6 +1,6 @@
 """`@prompt`: a typed function whose text lives in a file and whose answer a model gives.
 
-    @prompt(model="openai:gpt-5-mini")
+    @prompt(model="openai:gpt-6-luna")
     async def answer(question: str, passages: list[Passage]) -> Cited[str]:
         \"\"\"Answer only from the passages. Quote the words that support each claim.\"\"\"
 
@@ -20,23 +20,33 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
-import msgspec
-
 from onrecord.calling import Operation, run
 from onrecord.errors import PromptError
 from onrecord.messages import Message, text_message
 from onrecord.models.model import Model, Parameters, Request, Way
 from onrecord.models.names import choose, model
 from onrecord.prompts.contract import Contract
+from onrecord.prompts.decorating import (
+    changed,
+    check_choices,
+    check_function,
+    check_name,
+    checked_model,
+    checked_parameters,
+    checked_untrusted,
+    signature_of,
+    untrusted_by,
+)
 from onrecord.prompts.demos import Demo, Demos, put
 from onrecord.prompts.fitting import Fitting
 from onrecord.prompts.front_matter import FrontMatter
 from onrecord.prompts.passages import Passages, framed
 from onrecord.prompts.reading import Files, Reading
-from onrecord.prompts.structured import Output, Unfit
+from onrecord.prompts.structured import Output, Quoted, Unfit
 from onrecord.prompts.structuring import Asking, answered, structured, told, ways_of
 from onrecord.prompts.template import Template, parameters, shown
 from onrecord.prompts.untrusted import Defence, Fence, Fenced, Untrusted, defence
+from onrecord.prompts.unused import check_shown
 from onrecord.prompts.versions import Kept, version_of, written
 from onrecord.records.call import call
 from onrecord.records.record import plain
@@ -60,15 +70,18 @@ class Prompt(Operation[P, R]):
         reasoning: bool | None = None,
         untrusted: Untrusted | str | Sequence[str] = (),
     ) -> None:
+        check_function(function)
         super().__init__(function)
-        self.name = name or function.__name__
-        _check(self.name, repairs)
-        self._model = model
-        self._parameters = parameters
-        self._repairs = repairs
+        self.name = function.__name__ if name is None else name
+        check_name(self.name)
+        check_choices(repairs, reasoning)
         self._text = _Text(function, self.name)
+        self._model = checked_model(model)
+        self._parameters = checked_parameters(parameters, self._text.where)
+        self._repairs = repairs
         self._reasoning = reasoning
-        self._untrusted = untrusted
+        self._untrusted = checked_untrusted(untrusted)
+        self._made: dict[str, Model] = {}  # shared with its copies: what they remember stays
         self._read: tuple[object, Contract] | None = None
         self._planned: tuple[Contract, _Plan] | None = None
 
@@ -81,11 +94,26 @@ class Prompt(Operation[P, R]):
         """Plain JSON values as the arguments by name, defaults included. Raises PromptError."""
         return Fitting(self._contract, self._plan().output).inputs(values, self._text.where)
 
-    def using(self, model: str | Model) -> Prompt[P, R]:
-        """The same prompt, answered by another model."""
+    def using(self, model: str | Model | None = None, **parameters: Any) -> Prompt[P, R]:
+        """The same prompt, answered by another model, or in another way: `parameters` are those of
+        Parameters, by name. Raises UsageError."""
         other = copy.copy(self)
-        other._model = model
+        if model is not None:
+            other._model = checked_model(model)
+        if parameters:
+            given = checked_parameters(parameters, f"prompt {self.name}")
+            other._parameters = changed(self._parameters, given)
+            other._planned = None
         return other
+
+    def __repr__(self) -> str:
+        shown, model, version = f"{self.name}{signature_of(self._function)}", self._model, ""
+        with contextlib.suppress(Exception):  # a file that is broken is told of when it is called
+            plan = self._plan()
+            version = f"version {plan.version[:8]}"
+            model = model or plan.model
+        named = model if model is None or isinstance(model, str) else model.name
+        return f"<Prompt {', '.join(filter(None, [shown, named, version]))}>"
 
     def render(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Message, ...]:
         """Exactly the messages that this call would send first. Raises PromptError.
@@ -94,7 +122,7 @@ class Prompt(Operation[P, R]):
         says itself how it is told the form of its answer; of a name it is assumed that it reads it.
         """
         plan = self._plan()
-        inputs = self._contract.bind(args, kwargs)
+        inputs = self._bound(args, kwargs)
         demos = run(plan.demos.chosen(self.name, inputs)) if plan.demos else ()
         request, _ = self._request(plan, inputs, self._contract.passages(inputs), demos)
         answering, way = self._model, plan.way
@@ -104,11 +132,13 @@ class Prompt(Operation[P, R]):
 
     async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
         plan = self._plan()
-        inputs = self._contract.bind(args, kwargs)
+        inputs = self._bound(args, kwargs)
         passages = self._contract.passages(inputs)
         request, notes = self._request(plan, inputs, passages)
         template, output = plan.template, plan.output
         answering = await self._answering(template)
+        if answering.name == _QUOTES and not (self._model or plan.model):
+            self._refuse_to_write(output, passages)
         asked = (answering.name, answering.version, request.parameters)
         with call("step", self.name, inputs, version=plan.version, also=asked) as this:
             this.remember_source(plan.kept)
@@ -156,6 +186,23 @@ class Prompt(Operation[P, R]):
         messages = told(messages, sentence)
         return Request(messages, plan.parameters, inputs=inputs, fences=fences), fence.notes
 
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._contract.bind(args, kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}() {error}") from None
+
+    def _refuse_to_write(self, output: Output, passages: dict[str, Passages]) -> None:
+        """The model that answers where none is named writes nothing: it quotes passages."""
+        if not (isinstance(output, Quoted) and passages):
+            raise PromptError(
+                f"the prompt '{self.name}' has no model, and {_QUOTES}, which then answers, can"
+                " only quote passages",
+                where=self._text.where,
+                cure=f'Name one: @prompt(model="openai:NAME"), {self.name}.using("openai:NAME"), or'
+                " the variable ONRECORD_MODEL.",
+            )
+
     def _values(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {**inputs, **self._contract.passages(inputs)}
 
@@ -199,7 +246,7 @@ class Prompt(Operation[P, R]):
                 where=template.where,
                 cure="Text has no form to be held to: take it out, or return a type.",
             )
-        said = _untrusted(self._untrusted, front)
+        said = untrusted_by(self._untrusted, front)
         where = self._text.where
         if template is not None and not set(said.names) <= set(contract.arguments):
             where = template.where
@@ -213,19 +260,18 @@ class Prompt(Operation[P, R]):
         if guarded is not None:
             around.append(guarded)
         version = version_of(text, lines, around)
+        if template is not None and not template.is_empty:
+            self._text.note(check_shown(template, contract.arguments), version)
         kept = written(Kept(text, lines, docstring, f"{self.name}({contract.types})"))
         given = self._all_parameters(template)
-        return _Plan(files, template, demos, output, guarded, given, version, kept, front.output)
+        return _Plan(
+            files, template, demos, output, guarded, given, version, kept, front.output, front.model
+        )
 
     def _all_parameters(self, template: Template | None) -> Parameters:
-        where = self._text.where
         if template is None:
-            return parameters(self._parameters, where)
-        front = parameters(template.front.parameters, template.where)
-        changes = msgspec.structs.asdict(parameters(self._parameters, where))
-        default = msgspec.structs.asdict(Parameters())
-        given = {name: each for name, each in changes.items() if each != default[name]}
-        return msgspec.structs.replace(front, **given)
+            return self._parameters
+        return changed(parameters(template.front.parameters, template.where), self._parameters)
 
     def _allowed_repairs(self, template: Template | None) -> int:
         front = template.front.repairs if template else None
@@ -234,11 +280,21 @@ class Prompt(Operation[P, R]):
 
     async def _answering(self, template: Template | None) -> Model:
         named = self._model or (template.front.model if template else None) or Settings.load().model
+        if not isinstance(named, str):
+            return named
         if named != "auto":
-            return model(named)
+            return self._kept(model(named))
         choice = await choose(named)
         _log.warning("%s: %s", self.name, choice.reason)  # nothing falls back silently
         return choice.model
+
+    def _kept(self, fresh: Model) -> Model:
+        """The model that was made of this name before: it may have learned what its server takes.
+        Another environment makes another version of it, and then that one answers."""
+        known = self._made.get(fresh.name)
+        if known is None or known.version != fresh.version:
+            self._made[fresh.name] = known = fresh
+        return known
 
     @property
     def _contract(self) -> Contract:
@@ -283,12 +339,6 @@ def prompt(
     """
 
     def made(decorated: Callable[P, Awaitable[R]]) -> Prompt[P, R]:
-        if not inspect.iscoroutinefunction(decorated):
-            raise PromptError(
-                f"a prompt is an asynchronous function: "
-                f"{getattr(decorated, '__name__', decorated)!s}",
-                cure="Write 'async def'.",
-            )
         return Prompt(
             decorated,
             model=model,
@@ -314,6 +364,7 @@ class _Plan(NamedTuple):
     version: str
     kept: str
     way: Way | None
+    model: str | None
 
 
 class _Text:
@@ -325,35 +376,17 @@ class _Text:
         self.docstring = inspect.cleandoc(function.__doc__ or "").strip()
         self._reading = Reading((str(module.parent / "prompts"), "prompts"), name)
         self.places = self._reading.places
+        self._noted = ""
+
+    def note(self, words: str, version: str) -> None:
+        """Log what is odd about the text, once a version."""
+        if words and version != self._noted:
+            self._noted = version
+            _log.warning("%s", words)
 
     def files(self) -> Files:
         """The template and the demos that there are. Raises PromptError."""
         return self._reading.files()
-
-
-def _untrusted(said: Untrusted | str | Sequence[str], front: FrontMatter) -> Untrusted:
-    """What the decorator and the file say together."""
-    if not isinstance(said, Untrusted):
-        said = Untrusted((said,) if isinstance(said, str) else tuple(said))
-    more = (front.untrusted,) if isinstance(front.untrusted, str) else front.untrusted
-    return Untrusted(
-        tuple(dict.fromkeys((*said.names, *more))),
-        said.reminder or front.reminder,
-        said.max_chars or front.max_chars,
-    )
-
-
-def _check(name: str, repairs: int | None) -> None:
-    """Raises PromptError where a decorator's words cannot be meant."""
-    if name in (".", "..") or set(name) & set("/\\\0"):
-        raise PromptError(
-            f"'{name}' is no name of a prompt",
-            cure="It is that of its file in the folder prompts, and holds no '/'.",
-        )
-    if repairs is not None and repairs < 0:
-        raise PromptError(
-            f"repairs is {repairs}", cure="It is how often an answer may go back: 0 or more."
-        )
 
 
 def _block(name: str, value: object) -> str:
@@ -362,4 +395,5 @@ def _block(name: str, value: object) -> str:
 
 
 _REPAIRS = 1
+_QUOTES = "embedded:extractive"
 _log = logging.getLogger("onrecord")

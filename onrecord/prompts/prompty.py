@@ -2,7 +2,7 @@
 
     ---
     name: triage
-    model: {id: gpt-5-mini, provider: openai, options: {temperature: 0.2, maxOutputTokens: 200}}
+    model: {id: gpt-6-luna, provider: openai, options: {temperature: 0.2, maxOutputTokens: 200}}
     inputs:
       - {name: mail, kind: string, example: My parcel is late.}
     ---
@@ -146,8 +146,12 @@ class _Reader:
             raise self._remarks.refusal(
                 f"its sample '{name}' is not in the prompt's folder", "Put it there."
             )
+        if not path.is_file():
+            raise self._remarks.refusal(
+                f"its sample '{name}' is no file", "Write the values themselves, or name a file."
+            )
         try:
-            return json.loads(text_of(path))
+            return json.loads(text_of(path, "its sample"))
         except (ValueError, RecursionError):
             raise self._remarks.refusal(f"its sample '{name}' is no JSON", "") from None
 

@@ -15,6 +15,7 @@ from onrecord.prompts.template import Template, parameters, text_of
 
 SUFFIXES = (".md", prompty.SUFFIX)
 DEMOS = ".demos.jsonl"
+_THEM = "the file of the demos"
 
 
 class Files(NamedTuple):
@@ -66,7 +67,7 @@ class Reading:
         seen, (known, demos) = self._read
         if known is not template or demos is None or not stamp or seen[:1] != stamp[:1]:
             return False
-        return text_of(Path(str(stamp[0]))) == demos.source
+        return text_of(Path(str(stamp[0])), _THEM) == demos.source
 
     def _current(self) -> _Text:
         """The text as it is now, and where its demos are."""
@@ -171,7 +172,13 @@ def demos_of(
     if text is None:
         if said is None and not Path(beside).exists():
             return None
-        text = text_of(Path(beside))
+        if said is not None and not Path(beside).exists():
+            raise PromptError(
+                "the file of the demos is not there",
+                where=beside,
+                cure=f"{where} names it: write it, or take it out.",
+            )
+        text = text_of(Path(beside), _THEM)
     demos = read_lines(text, beside)
     if not demos:
         raise PromptError(

@@ -1,8 +1,10 @@
-"""Jinja2's sandbox with bounds: on the products and ranges of a template, and on its loops."""
+"""Jinja2's sandbox with bounds: on what one operator, method or filter makes, and on loops."""
 
 from __future__ import annotations
 
 import functools
+import inspect
+import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -10,8 +12,8 @@ import jinja2
 from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-LONGEST = 4_000_000
-"""Characters of a text, about a million tokens: more than any model reads."""
+from onrecord.prompts.sizes import Size, check_method, of_filters, of_operators
+
 TURNS = "turns of its loops"
 """The value of a template that its loops are counted by. No template can name it."""
 
@@ -32,18 +34,36 @@ class Turns:
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, with a bound on what one operator may make."""
+    """Jinja's sandbox, with a bound on what one operator or method may make."""
 
-    intercepted_binops = frozenset(["*", "**"])
+    intercepted_binops = frozenset(of_operators)
 
     def call_binop(
         self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
     ) -> Any:
-        """The product of two values. Raises OverflowError."""
-        sizes = [len(side) if hasattr(side, "__len__") else abs(side) for side in (left, right)]
-        if operator == "**" or sizes[0] * sizes[1] > LONGEST:
-            raise OverflowError(f"the result of '{operator}' may be too large for a prompt")
+        """What an operator makes of two values. Raises OverflowError."""
+        of_operators[operator](left, right)
         return super().call_binop(context, operator, left, right)
+
+    def call(
+        __self, __context: jinja2.runtime.Context, __obj: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """What a call gives; Jinja's names leave all others to the call. Raises OverflowError."""
+        if isinstance(__obj, types.BuiltinMethodType):
+            check_method(__obj.__self__, __obj.__name__, args, kwargs)
+        return super().call(__context, __obj, *args, **kwargs)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """Jinja's own `str.format`, after a look at its widths."""
+        formatted = super().wrap_str_format(value)
+        if formatted is None:
+            return None
+
+        def bounded(*args: Any, **kwargs: Any) -> str:
+            check_method(value.__self__, value.__name__, args, kwargs)
+            return formatted(*args, **kwargs)
+
+        return bounded
 
 
 @functools.cache
@@ -58,6 +78,8 @@ def environment(shown: Callable[[object], str]) -> Sandbox:
         finalize=shown,
     )
     del made.globals["lipsum"], made.filters["pprint"]  # neither makes words for a model
+    for name, size in of_filters.items():
+        made.filters[name] = _bounded(made.filters[name], size)
     made.filters[_COUNTED] = _counted
     return made
 
@@ -77,6 +99,22 @@ def counted(tree: nodes.Template) -> tuple[nodes.Template, bool]:
             environment=tree.environment,
         )
     return tree, bool(loops)
+
+
+def _bounded(filter: Callable[..., Any], size: Size) -> Callable[..., Any]:
+    """A filter that looks at the size of what it would make first."""
+    signature = inspect.signature(filter)
+    # What Jinja itself hands to some filters before the value.
+    first = 1 if hasattr(filter, "jinja_pass_arg") else 0
+
+    @functools.wraps(filter)
+    def bounded(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        size(*list(given.arguments.values())[first:])
+        return filter(*args, **kwargs)
+
+    return bounded
 
 
 @jinja2.pass_context

@@ -59,6 +59,8 @@ def _struct_codec(annotation: Any) -> Codec:
         reason = next(
             (line for line in str(error).splitlines() if line.endswith("not supported")), ""
         )
+        if repr(annotation) in reason:  # that says the same
+            reason = ""
         raise PromptError(
             f"no JSON schema can be made of the type {annotation!r}"
             + (f": {reason[0].lower()}{reason[1:]}" if reason else ""),

@@ -160,6 +160,7 @@ class Structured:
         self._codec = codec
         self._reasoning = reasoning
         self._key = "" if codec.schema.get("type") == "object" else "value"
+        self._may_be_word = "enum" in codec.schema or codec.schema.get("type") == "string"
         if reasoning:
             self._key = "answer"
         self.schema = codec.schema
@@ -180,7 +181,8 @@ class Structured:
             try:
                 return Reading(self._codec.validate(answer.strip()))
             except Unfit as error:
-                raise Unfit(f"There is no complete JSON in it. {error}") from None
+                said = f" {error}" if self._may_be_word else ""
+                raise Unfit(f"{_NO_JSON}{said}") from None
 
     def restore(self, recorded: Any) -> Any:
         """The value, validated as an answer is."""
@@ -257,7 +259,7 @@ def _first_fit(answer: str, validate: Callable[[object], Reading[Any]]) -> Readi
             return validate(found)
         except Unfit as error:
             problem = problem or str(error)
-    raise Unfit(problem or "There is no complete JSON in it.")
+    raise Unfit(problem or _NO_JSON)
 
 
 def json_values(text: str) -> Iterator[object]:
@@ -356,6 +358,7 @@ def _short(text: str) -> str:
     return line if len(line) <= 80 else line[:80] + "…"
 
 
+_NO_JSON = "There is no complete JSON in it."
 _INSTRUCTION = "Answer with JSON alone, without a code fence, that fits this JSON schema: "
 _REASONING = (
     'Think first: write down how you come to the answer, step by step, under "reasoning", before'

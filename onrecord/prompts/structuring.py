@@ -13,6 +13,7 @@ this process. Whatever the way, the words ask for the form too, and the answer i
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onrecord.calling import listening
-from onrecord.errors import ModelRefusedError, OutputError, PromptError
+from onrecord.errors import ModelRefusedError, OnrecordError, OutputError, PromptError
 from onrecord.messages import (
     Cited,
     Completion,
@@ -144,9 +145,10 @@ async def _answered_by(asking: Asking, model: Model, way: Way | None) -> Any:
     if best is not None:
         return best.value
     raise OutputError(
-        f"the answer does not fit its type: {problem}",
+        f"the answer does not fit its type: {problem.rstrip('.')}",
         where=f"prompt {asking.name}, {model.name}",
-        cure="The record holds the answer; a more able model or a simpler type may help.",
+        cure="A more able model or a simpler type may help; where calls are recorded, `onrecord"
+        " records show @1` shows the newest answer.",
     )
 
 
@@ -155,7 +157,7 @@ def _reading(asking: Asking, completion: Completion) -> Reading[Any]:
         return _declined(asking, completion)
     words = completion.text if asking.output.schema is None else _said(completion)
     if completion.finish != "length":
-        return asking.output.read(words, asking.passages)
+        return _read(asking, words)
     if not words.strip():
         raise OutputError(
             "the answer was cut off before its first word",
@@ -163,9 +165,29 @@ def _reading(asking: Asking, completion: Completion) -> Reading[Any]:
             cure="Raise max_tokens: thinking counts, too.",
         )
     try:
-        return asking.output.read(words, asking.passages)
+        reading = _read(asking, words)
     except Unfit as error:
         raise Unfit(f"It was cut off at the limit of tokens. {error}") from None
+    if asking.output.schema is None:  # any text fits; JSON that fits is whole
+        _log.warning(
+            "%s: the answer of %s was cut off at its limit of tokens. Raise max_tokens.",
+            asking.name,
+            completion.model,
+        )
+    return reading
+
+
+def _read(asking: Asking, words: str) -> Reading[Any]:
+    try:
+        return asking.output.read(words, asking.passages)
+    except (Unfit, OnrecordError):
+        raise
+    except Exception as error:  # of a validator of the type's own
+        error.add_note(
+            f"The return type of the prompt '{asking.name}' raised this for the answer"
+            f" {words!r:.200}."
+        )
+        raise
 
 
 def _said(completion: Completion) -> str:
@@ -221,6 +243,7 @@ def _remember(model: Model, output: Output, way: Way | None) -> None:
 # schema that another prompt's differs from.
 _refused: dict[tuple[str, str, str], tuple[Way | None, ...]] = {}
 _REMEMBERED = 1_000
+_log = logging.getLogger("onrecord")
 _ANSWER = "answer"
 _BY_TOOL = (
     "Give the answer by calling the tool `answer` once: its arguments are the answer. Write nothing"

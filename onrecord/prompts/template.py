@@ -1,7 +1,7 @@
 """The text of a prompt: a Markdown file with YAML front matter, rendered by a sandboxed Jinja2.
 
     ---
-    model: openai:gpt-5-mini
+    model: openai:gpt-6-luna
     parameters: {temperature: 0}
     ---
     # system
@@ -10,25 +10,26 @@
     {{ question }}
     {{ passages }}
 
-`# system`, `# user` and `# assistant` on a line of their own begin a message (not inside a fenced
-block); a file without them is one user message. Sections are cut before anything is rendered, so
-no value can begin a message of its own.
+`# system`, `# user` and `# assistant`, in any case, on a line of their own begin a message (not
+inside a fenced block); a file without them is one user message. Sections are cut before anything is
+rendered, so no value can begin a message of its own.
 
-The sandbox keeps a template from private attributes and changes to values, and bounds its ranges,
-products, the turns of its loops and its result. It does not bound the time and memory of one filter
-or method such as `center`: a prompt file is code of the application and no stranger's input. Values
-are never read as templates.
+The sandbox keeps a template from private attributes, other files and changes to values, and bounds
+the turns of its loops, its result, and what one operator, method or filter makes (sizes.py). It is
+no prison: a template can still take a lot of time, and a prompt file is code of the application and
+no stranger's input. Values are never read as templates.
 """
 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import msgspec
 
@@ -138,6 +139,7 @@ class Template:
         source = "\n" * (section.line - 1) + section.text
         try:
             tree, loops = counted(made.parse(source, filename=self.where))
+            _refuse_files(tree, self.where)
             code = made.compile(tree, filename=self.where)
         except (jinja2.TemplateSyntaxError, SyntaxError, RecursionError) as error:
             problem, line = "it is nested too deeply", section.line  # for Jinja, or for Python
@@ -179,7 +181,9 @@ class Template:
         unknown = _UNKNOWN.fullmatch(str(error))
         if unknown is None:
             whole = misuse(error, values)
-            reason = str(whole or error) or type(error).__name__
+            reason = " ".join(str(whole or error).split()) or type(error).__name__
+            if isinstance(error, MemoryError):
+                reason = "it takes more memory than there is"
             cure = whole.cure if whole is not None else _PUT
             return PromptError(f"the template cannot be rendered: {reason}", where=where, cure=cure)
         there = ", ".join(values) or "no arguments"
@@ -190,31 +194,31 @@ class Template:
         )
 
 
-def text_of(path: Path) -> str:
-    """The text of a prompt's file. Raises PromptError."""
+def text_of(path: Path, what: str = "the prompt") -> str:
+    """The text of a prompt's file, or of the file of its demos. Raises PromptError."""
     try:
         if not path.is_file():  # a pipe would be waited for
             raise PromptError(
-                "the prompt cannot be read: it is no file",
+                f"{what} cannot be read: {'it is' if path.exists() else 'there is'} no file",
                 where=str(path),
                 cure="Put a text file there, or nothing.",
             )
         if path.stat().st_size > _LONGEST:
             raise PromptError(
-                f"the prompt is longer than {_LONGEST:,} bytes",
+                f"{what} is longer than {_LONGEST:,} bytes",
                 where=str(path),
                 cure="Have long texts as its arguments.",
             )
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise PromptError(
-            f"the prompt is not UTF-8 at byte {error.start}",
+            f"{what} is not UTF-8 at byte {error.start}",
             where=str(path),
             cure="Save the file as UTF-8.",
         ) from None
     except OSError as error:
         raise PromptError(
-            f"the prompt cannot be read: {error.strerror}",
+            f"{what} cannot be read: {error.strerror}",
             where=str(path),
             cure="See to its path and its permissions.",
         ) from None
@@ -267,6 +271,7 @@ def parameters(values: Parameters | Mapping[str, Any] | None, where: str) -> Par
 def _sections(body: str, line: int, where: str) -> Iterator[Section]:
     lines = _lines(body)
     starts = list(_headings(lines))
+    _refuse_misspelt(lines, {role for _, role in starts}, line, where)
     if not starts:
         yield Section("user", body, line)
         return
@@ -288,13 +293,47 @@ def _lines(text: str) -> list[str]:
 
 
 def _headings(lines: list[str]) -> Iterator[tuple[int, Speaker]]:
+    for at, line in _unfenced(lines):
+        if match := _HEADING.fullmatch(line.rstrip()):
+            yield at, cast("Speaker", match["role"].lower())
+
+
+def _unfenced(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """The lines outside of fenced blocks, with their places."""
     fence = ""
     for at, line in enumerate(lines):
         mark = line.lstrip()[:3]
         if mark in ("```", "~~~") and fence in ("", mark):
             fence = "" if fence else mark
-        elif not fence and (match := _HEADING.fullmatch(line.rstrip())):
-            yield at, cast("Speaker", match["role"])
+        elif not fence:
+            yield at, line
+
+
+def _refuse_misspelt(lines: list[str], there: set[Speaker], first: int, where: str) -> None:
+    """A heading that is nearly that of a section the file does not have is meant to begin it."""
+    for at, line in _unfenced(lines):
+        match = _NEARLY.fullmatch(line.strip())
+        if match is None or (there and match["level"] != "#"):
+            continue
+        close = difflib.get_close_matches(match["word"].lower(), get_args(Speaker), 1, _ALIKE)
+        if close and close[0] not in there:
+            raise PromptError(
+                f"the heading '{line.strip()}' begins no section",
+                where=f"{where}:{first + at}",
+                cure=f"Did you mean '# {close[0]}'? There are # system, # user and # assistant.",
+            )
+
+
+def _refuse_files(tree: jinja2.nodes.Template, where: str) -> None:
+    from jinja2 import nodes
+
+    kinds = (nodes.Include, nodes.Extends, nodes.Import, nodes.FromImport)
+    for node in tree.find_all(kinds):
+        raise PromptError(
+            "a prompt's file cannot include, extend or import another one",
+            where=f"{where}:{node.lineno}",
+            cure="Write its text here, or have it as an argument.",
+        )
 
 
 def shown(value: object) -> str:
@@ -345,5 +384,7 @@ _PUT = "A template puts its arguments into words: have what else it needs as one
 _LONGEST = 4_000_000
 _FRONT_OPENS = re.compile(r"---[ \t]*\r?\n")
 _FRONT = re.compile(r"---[ \t]*\r?\n(?P<front>(?:.*\r?\n)*?)---[ \t]*(?:\r?\n|\Z)")
-_HEADING = re.compile(r"# (?P<role>system|user|assistant)[ \t]*")
+_HEADING = re.compile(r"# (?P<role>system|user|assistant)[ \t]*", re.IGNORECASE)
+_NEARLY = re.compile(r"(?P<level>#{1,6})[ \t]*(?P<word>[A-Za-z]+)[ \t]*:?")
+_ALIKE = 0.8  # usr, sytem, asistant
 _UNKNOWN = re.compile(r"'(?P<name>\w+)' is undefined")

@@ -51,10 +51,19 @@ class Untrusted(msgspec.Struct, frozen=True):
         self, *names: str, reminder: bool = False, max_chars: int | None = None
     ) -> Untrusted:
         """The arguments of these names. Without a name: the one that is annotated with it."""
-        if max_chars is not None and max_chars < 1:
+        if max_chars is not None and (type(max_chars) is not int or max_chars < 1):
             raise PromptError(
-                f"max_chars is {max_chars}", cure="It is the longest text that is shown: 1 or more."
+                f"max_chars is {max_chars!r}",
+                cure="It is the longest text that is shown: 1 or more.",
             )
+        if not isinstance(reminder, bool):
+            raise PromptError(f"reminder is {reminder!r}", cure="It is True or False.")
+        for name in names:
+            if not isinstance(name, str):
+                raise PromptError(
+                    f"{name!r:.80} is no name of an argument",
+                    cure="Write untrusted('email', 'links').",
+                )
         return Untrusted(names, reminder, max_chars)
 
 

@@ -7,6 +7,7 @@ form). The first half can be told from a file alone, by whoever never ran it.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 from typing import Any, NamedTuple
@@ -58,6 +59,18 @@ def read_kept(source: str) -> Kept | None:
     rest, _, docstring = rest.partition(f"\n{_DOCSTRING}\n")
     text, _, demos = rest.partition(f"\n{_DEMOS}\n")
     return Kept(text.rstrip("\n"), demos.rstrip("\n"), docstring.rstrip("\n"), match["types"])
+
+
+def arguments_of(kept: Kept) -> tuple[str, ...]:
+    """The arguments that a version's types name, as far as they can be read."""
+    inside, _, _ = kept.types.partition("(")[2].rpartition("return: ")
+    try:
+        (function,) = ast.parse(f"def _({inside}): 0").body
+    except (SyntaxError, ValueError, RecursionError):  # a type may be shown in any way
+        return ()
+    if not isinstance(function, ast.FunctionDef):
+        return ()
+    return tuple(each.arg for each in function.args.args)
 
 
 def _hash(value: list[Any]) -> str:

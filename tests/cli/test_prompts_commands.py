@@ -34,7 +34,7 @@ if __name__ == "__main__":
     bare.run("x")
 '''
 TEXT = """---
-model: openai:gpt-5-mini
+model: openai:gpt-6-luna
 parameters: {temperature: 0}
 description: Sorts mails.
 ---
@@ -68,7 +68,7 @@ def test_list(called: Path) -> None:
     assert heads.split()[:4] == ["prompt", "file", "version", "model"]
     assert bare.split()[:2] == ["bare", "(docstring)"] and bare.split()[-1] == "$0.00"
     assert triage.split()[:2] == ["triage", "prompts/triage.md"]
-    assert triage.split()[3:6] == ["openai:gpt-5-mini", "1", "1"]
+    assert triage.split()[3:6] == ["openai:gpt-6-luna", "1", "1"]
     first, second = printed("prompts", "list")["prompts"]
     assert (first["name"], first["file"], first["model"]) == ("bare", None, "scripted:echo")
     assert (second["calls"], second["failed"], second["versions"]) == (1, 0, 1)
@@ -97,7 +97,7 @@ def test_show(called: Path) -> None:
     done = onrecord("prompts", "show", "triage")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("triage  ")
-    assert "  model         openai:gpt-5-mini" in lines
+    assert "  model         openai:gpt-6-luna" in lines
     assert "  inputs        urgent, mail" in lines
     assert "  demos         1" in lines
     assert TEXT.strip() in done.stdout and DEMOS.strip() in done.stdout
@@ -105,6 +105,27 @@ def test_show(called: Path) -> None:
     assert facts["front"]["description"] == "Sorts mails." and facts["current"] is True
     assert facts["types"].startswith("triage(mail: str, urgent: bool")
     assert printed("prompts", "show", "bare")["text"] == "Say it."
+
+
+def test_show_says_which_arguments_the_text_does_not_show(app: Path) -> None:
+    (app / "prompts/triage.md").write_text("# user\n{{ mail }}\n")
+    subprocess.run([sys.executable, "app.py"], check=True, capture_output=True)
+    done = onrecord("prompts", "show", "triage")
+    assert "note: the text does not show 'urgent'" in done.stderr
+
+
+def test_prompts_of_onrecord_itself_are_told_from_docstrings(app: Path) -> None:
+    summarize = (
+        "import onrecord as on; model = on.Scripted('Short.', name='scripted:s');"
+        "on.task('summarize', model=model).run('A text. ' * 9)"
+    )
+    subprocess.run([sys.executable, "-c", summarize], check=True)
+    rows = [line for line in onrecord("prompts", "list").stdout.splitlines() if "summarize" in line]
+    assert rows and all("(Onrecord's own)" in row for row in rows)
+    assert {each["name"]: each["built_in"] for each in printed("prompts", "list")["prompts"]} == {
+        "summarize_text": True,
+        "triage": False,
+    }
 
 
 def test_render_without_the_function(app: Path) -> None:
@@ -115,7 +136,7 @@ def test_render_without_the_function(app: Path) -> None:
         "# system\nSort the mail, quickly.\n\n# user\nI was charged twice\n\n"
         "# assistant\nbilling\n\n# user\nMy bill = wrong\n\n"
     )
-    assert "--from MODULE imports it" in done.stderr
+    assert "--from app.py imports it" in done.stderr
     assert not (app / ".onrecord").exists()
 
 
@@ -126,8 +147,9 @@ def test_render_with_the_function_is_exact(app: Path) -> None:
     assert "quickly" in texts[0] and "JSON schema" in texts[0]
     assert texts[1].startswith("<untrusted-") and texts[2] == '{"value": "billing"}'
     assert shown["notes"] == []
-    same = ("prompts", "render", "triage", "--input", "mail=x", "--from", "app:triage")
-    assert onrecord(*same).returncode == 0
+    for place in ("app:triage", "app.py", "app.py:triage"):
+        same = ("prompts", "render", "triage", "--input", "mail=x", "--from", place)
+        assert onrecord(*same).returncode == 0
 
 
 def test_render_a_file_of_front_matter_alone(app: Path) -> None:
@@ -187,8 +209,13 @@ def test_diff_is_in_colour_where_a_person_looks_on(called: Path) -> None:
         ("'mail' has no name. Write --input name=text.", ("render", "triage", "-i", "mail")),
         ("the inputs cannot be read: ", ("render", "triage", "--inputs", "none.json")),
         ("the inputs are no JSON: ", ("render", "triage", "--inputs", "app.py")),
-        ("the module 'nothing' cannot be imported", ("render", "triage", "--from", "nothing")),
-        ("'triage' is no prompt of the module 'json'", ("render", "triage", "--from", "json")),
+        ("nothing cannot be loaded: ModuleNotFound", ("render", "triage", "--from", "nothing")),
+        ("there is no 'triage' in json", ("render", "triage", "--from", "json")),
+        ("there is no 'triage' in other.py", ("render", "triage", "--from", "other.py")),
+        ("json:dumps is no prompt. Decorate", ("render", "triage", "--from", "json:dumps")),
+        ("app.py:bare is named 'bare'", ("render", "triage", "--from", "app.py:bare")),
+        ("there is no file no.py", ("render", "triage", "--from", "no.py")),
+        ("exits.py cannot be loaded: SystemExit: 3", ("render", "triage", "--from", "exits.py")),
         ("input 'mial' is no argument", ("render", "triage", "-i", "mial=x", "--from", "app")),
         ("missing a required argument: 'mail'", ("render", "triage", "--from", "app")),
         ("input 'urgent' does not fit", ("render", "triage", "-i", "mail=x", "-i", "urgent=maybe",
@@ -196,6 +223,8 @@ def test_diff_is_in_colour_where_a_person_looks_on(called: Path) -> None:
     ],
 )  # fmt: skip
 def test_mistakes_are_one_sentence(app: Path, sentence: str, arguments: tuple[str, ...]) -> None:
+    (app / "exits.py").write_text("import sys\nsys.exit(3)")
+    (app / "other.py").write_text("x = 1")
     message = refused(2, sentence, "prompts", *arguments)
     assert len(message.strip().splitlines()) == 1
 
@@ -206,7 +235,9 @@ def test_mistakes_are_one_sentence(app: Path, sentence: str, arguments: tuple[st
         ("---\nmodle: x\n---\nHi", "unknown field 'modle'"),
         ("---\nparameters: {temprature: 1}\n---\nHi {{ mail }}", "Did you mean 'temperature'"),
         ("{% for a in [1] %}{{ self.x() }}", "the template does not parse"),
-        ("{% include 'triage.md' %}", "the template cannot be rendered"),
+        ("{% include 'triage.md' %}", "cannot include, extend or import another one"),
+        ("# usr\n{{ mail }}", "Did you mean '# user'?"),
+        ("---\ndemos: {file: no.jsonl}\n---\n{{ mail }}", "the file of the demos is not there"),
         ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "the template cannot be rendered"),
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
         ("{{ mail.__init__.__globals__ }}", "unsafe"),
@@ -230,7 +261,8 @@ def test_texts_that_cannot_be_used(app: Path, text: str, sentence: str) -> None:
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
         if not more:
             assert sentence in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+        lines = done.stderr.strip().splitlines()
+        assert len([line for line in lines if "does not show" not in line]) == 1
 
 
 def test_a_wrong_demo_line(app: Path) -> None:

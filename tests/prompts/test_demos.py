@@ -227,7 +227,10 @@ def test_a_wrong_line_is_one_sentence_with_its_number(line, message):
         ("demos: {select: best}", "Invalid enum value 'best'"),
         ("demos: {k: 0}", "whole numbers from 1"),
         ("demos: 3", "the front matter does not fit"),
-        ("demos: {file: none.jsonl}", "the prompt cannot be read: it is no file"),
+        (
+            "demos: {file: none.jsonl}",
+            "is not there (prompts/none.jsonl). prompts/triage.md names it",
+        ),
         ("demos: [{inputs: {mail: a}}]", "demo 1 has no output"),
         ("demos: [{inputs: {1: a}, output: other}]", "demo 1 has an input whose name is 1"),
         ('demos: {file: "a\\0b"}', "the character NUL in its name (prompts/triage.md)"),

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from onrecord.errors import ModelError, OutputError, PromptError
+import onrecord as on
+from onrecord.errors import ModelError, OutputError, PromptError, UsageError
 from onrecord.messages import (
     Cited,
     Completion,
@@ -162,9 +163,136 @@ def test_a_name_leads_into_no_other_folder(name):
         prompt(name=name)(plain.__wrapped__)
 
 
-def test_repairs_are_a_number_from_nought():
-    with pytest.raises(PromptError, match=r"repairs is -1\. It is how often"):
-        prompt(repairs=-1)(plain.__wrapped__)
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"repairs": -1}, r"repairs is -1\. It is how often an answer may go back: 0 or more"),
+        ({"repairs": "2"}, r"repairs is '2'\. It is how often"),
+        ({"repairs": True}, r"repairs is True\. It is how often"),
+        ({"reasoning": "yes"}, r"reasoning is 'yes'\. It is True or False"),
+        ({"parameters": 5}, r"parameters is 5 \(.*test_prompt\.py:\d+\)\. They have names"),
+        ({"parameters": {"temprature": 1}}, r"no parameter 'temprature' .*Did you mean 'temp"),
+        ({"untrusted": True}, r"untrusted is True\. It names arguments"),
+        ({"untrusted": 5}, r"untrusted is 5\. It names arguments"),
+        ({"untrusted": ["text", 5]}, r"untrusted is \['text', 5\]\. It names arguments"),
+        ({"model": 5}, r"5 is no model\."),
+        ({"model": Scripted}, r"Scripted is a class and no model\. Make one"),
+        ({"name": 5}, r"5 is no name of a prompt"),
+        ({"name": ""}, r"'' is no name of a prompt"),
+    ],
+)
+def test_what_a_decorator_cannot_mean_is_said_at_once(said, sentence):
+    with pytest.raises(UsageError, match=sentence) as caught:
+        prompt(**said)(plain.__wrapped__)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("said", [5, Scripted, plain])
+def test_using_takes_a_model(said):
+    with pytest.raises(UsageError, match=r"is no model|is a class and no model"):
+        plain.using(said)
+
+
+def test_using_changes_parameters_for_one_use():
+    model = Scripted("x")
+    warm = plain.using(model, temperature=1, max_tokens=9)
+    warm.run("hi")
+    warm.using(temperature=0.0).run("hi")
+    plain.using(model).run("hi")
+    assert [each.parameters for each in model.requests] == [
+        Parameters(temperature=1, max_tokens=9),
+        Parameters(temperature=0.0, max_tokens=9),
+        Parameters(),
+    ]
+    with pytest.raises(PromptError, match=r"no parameter 'temprature' \(prompt plain\)\. Did you"):
+        plain.using(temprature=1)
+
+
+def test_what_is_no_function_is_said_to_be_none():
+    with pytest.raises(PromptError, match=r"asynchronous function, and 5 is none\. Write @prompt"):
+        prompt(5)
+
+
+def test_a_missing_argument_names_the_prompt():
+    for call in (plain.render, plain.run):
+        with pytest.raises(TypeError, match=r"^plain\(\) missing a required argument"):
+            call()
+
+
+def test_without_a_model_it_is_said_how_to_name_one():
+    @prompt
+    async def greet(name: str) -> str:
+        """Greet."""
+
+    with pytest.raises(PromptError, match=r"'greet' has no model, .*can only quote") as caught:
+        greet.run("Ada")
+    cure = 'Name one: @prompt(model="openai:NAME"), greet.using("openai:NAME"), or the variable'
+    assert cure in str(caught.value)
+
+
+def test_a_prompt_is_shown_as_what_it_is():
+    said = "<Prompt plain(text: str, times: int = 2) -> str, "
+    assert repr(plain) == f"{said}scripted:demo, version {plain.version[:8]}>"
+    assert "scripted:test" in repr(plain.using(Scripted("x")))
+    write("---\nmodel: [\n---\nx")
+    assert repr(plain) == f"{said}scripted:demo>"
+    assert repr(prompt(unreadable)) == "<Prompt unreadable(x: 'Nowhere') -> str>"
+
+
+async def unreadable(x: "Nowhere") -> str:  # noqa: F821
+    """Do."""
+
+
+def test_what_a_model_has_learned_is_kept_while_its_settings_are(monkeypatch):
+    def answering(name):
+        return asyncio.run(plain.using(name)._answering(None))
+
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:1/v1")
+    first = answering("openai:x")
+    assert answering("openai:x") is first
+    assert answering("openai:y") is not first
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:2/v1")
+    other = answering("openai:x")
+    assert other is not first and ":2" in other.version
+
+
+# -- what the text does not show
+
+
+@pytest.mark.parametrize("text", ["# user\nSort {text}", "Sort { text }.", "{{ times }} {text}"])
+def test_a_brace_too_few_is_an_error(text):
+    write(text)
+    with pytest.raises(
+        PromptError, match=r"is sent as it stands .*plain\.md:\d\)\. Write {{ text }}"
+    ):
+        plain.render("hi")
+
+
+def test_a_text_that_shows_no_argument_is_an_error():
+    write("# user\nSort the mail.")
+    model = Scripted("x")
+    with pytest.raises(
+        PromptError, match=r"shows no argument of the prompt: text, times \(.*{{ text"
+    ):
+        plain.using(model).run("hi")
+    assert model.requests == []
+
+
+def test_an_argument_that_is_not_shown_is_logged_once_a_version(caplog):
+    write("# user\n{{ text }}")
+    for _ in range(3):
+        plain.render("hi")
+        plain.using("scripted:echo").run("hi")
+    (record,) = caplog.records
+    assert record.message.startswith("the text does not show 'times' (prompts/plain.md)")
+    write("# user\nSay {{ text }}")
+    plain.render("hi")
+    assert len(caplog.records) == 2
+
+
+def test_what_is_meant_as_it_stands_is_sent():
+    write('# user\n{{ text }} {text} as {"text": ...}, ${times} {% if times %}{% endif %}')
+    assert plain.render("hi")[-1].text == 'hi {text} as {"text": ...}, ${times}'
 
 
 def test_a_file_of_front_matter_alone_leaves_the_words_to_the_docstring():
@@ -316,6 +444,34 @@ def test_an_answer_that_was_cut_off_is_said_to_be():
     assert "cut off at the limit of tokens" in requests[1].messages[-1].text
     with pytest.raises(OutputError, match="Raise max_tokens"):
         plain.using(Scripted(completion("", "length"))).run("x")
+
+
+def test_a_text_that_was_cut_off_is_returned_with_a_warning(caplog):
+    half = completion("Once upon", "length")
+    with on.recording() as run:
+        assert plain.using(Scripted(half)).run("x") == "Once upon"
+    (record,) = caplog.records
+    assert record.name == "onrecord" and record.message == (
+        "plain: the answer of scripted:test was cut off at its limit of tokens. Raise max_tokens."
+    )
+    assert run.records[0].output["finish"] == "length"
+
+
+def test_json_that_is_whole_at_the_limit_is_taken_without_a_word(caplog):
+    assert ask(completion(wire(), "length"))[0].value == "25"
+    assert caplog.records == []
+
+
+def test_what_does_not_fit_is_said_without_noise():
+    @prompt
+    async def listed(text: str) -> list[str]:
+        """List."""
+
+    with pytest.raises(OutputError) as caught:
+        listed.using(Scripted("one, two")).run("x")
+    message = str(caught.value)
+    assert message.startswith("the answer does not fit its type: There is no complete JSON in it (")
+    assert "`onrecord records show @1`" in message and "Input should" not in message
 
 
 def test_an_answer_without_words_is_unfit():

@@ -20,7 +20,7 @@ description: Route a support mail.
 authors: [someone]
 model:
   api: chat
-  configuration: {type: openai, name: gpt-5-mini}
+  configuration: {type: openai, name: gpt-6-luna}
   parameters: {temperature: 0.2, max_tokens: 200, stop: END}
 inputs:
   mail: {type: string}
@@ -36,7 +36,7 @@ name: triage
 description: Route a support mail.
 metadata: {tags: [support]}
 model:
-  id: gpt-5-mini
+  id: gpt-6-luna
   provider: openai
   apiType: chat
   options: {temperature: 0.2, maxOutputTokens: 200, stopSequences: ["END"]}
@@ -73,7 +73,7 @@ def said(template, **values):
 @pytest.mark.parametrize("source", [V1, V2])
 def test_both_versions_say_the_same(source):
     template = parsed(source, "triage.prompty")
-    assert template.front.model == "openai:gpt-5-mini"
+    assert template.front.model == "openai:gpt-6-luna"
     assert template.front.description == "Route a support mail."
     assert parameters(template.front.parameters, "x") == Parameters(
         temperature=0.2, max_tokens=200, stop=("END",)
@@ -215,6 +215,12 @@ def test_any_text_is_a_prompt_or_a_prompt_error(front, body):
         assert error.where.startswith("p.prompty") and error.what
     else:
         assert all(section.text.strip() for section in template.sections)
+
+
+@pytest.mark.parametrize("name", ["", "missing.json", "."])
+def test_a_sample_that_is_no_file_is_refused_in_the_prompts_own_name(name):
+    with pytest.raises(PromptError, match=r"its sample '.*' is no file \(p\.prompty"):
+        file(f"sample: {json.dumps(name)}")
 
 
 @given(

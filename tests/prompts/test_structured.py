@@ -114,7 +114,7 @@ def test_a_type_without_schema_is_refused():
     with pytest.raises(PromptError, match="no JSON schema can be made of"):
         output_of(type("Nothing", (), {}))
     for odd in (Never, Iterator[int], list[type]):
-        with pytest.raises(PromptError, match="is not supported") as caught:
+        with pytest.raises(PromptError, match="no JSON schema can be made of") as caught:
             output_of(odd)
         assert "\n" not in str(caught.value)
 

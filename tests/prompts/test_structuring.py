@@ -414,3 +414,29 @@ def test_text_has_no_way():
     named("schema", "plain")
     with pytest.raises(PromptError, match=r"returns text \(.*plain\.md\)\. Text has no form"):
         plain.render("x")
+
+
+class Failing(pydantic.BaseModel):
+    n: int
+
+    @pydantic.field_validator("n")
+    @classmethod
+    def check(cls, n: int) -> int:
+        return 1 // n
+
+
+def test_an_error_of_a_validator_of_the_types_own_names_the_prompt():
+    with pytest.raises(ZeroDivisionError) as caught:
+        typed(Failing).using(Scripted('{"n": 0}')).run("x", [])
+    (note,) = caught.value.__notes__
+    assert note.startswith("The return type of the prompt 'asked' raised this for the answer '{")
+
+
+class Weird: ...
+
+
+def test_a_type_without_a_schema_is_one_sentence_that_names_the_prompt():
+    with pytest.raises(PromptError) as caught:
+        typed(Weird).render("x", [])
+    message = str(caught.value)
+    assert "\n" not in message and message.count("Weird") == 1 and "(prompt asked). Ret" in message

@@ -14,7 +14,7 @@ from onrecord.prompts.template import Template, parameters
 
 WHOLE = """\
 ---
-model: openai:gpt-5-mini
+model: openai:gpt-6-luna
 parameters: {temperature: 0, stop: [END]}
 repairs: 2
 ---
@@ -43,7 +43,7 @@ def error_of(source, **values):
 
 def test_a_file_has_front_matter_and_sections():
     template = Template(WHOLE, "p.md")
-    assert (template.front.model, template.front.repairs) == ("openai:gpt-5-mini", 2)
+    assert (template.front.model, template.front.repairs) == ("openai:gpt-6-luna", 2)
     assert parameters(template.front.parameters, "p.md") == Parameters(temperature=0, stop=("END",))
     assert said(WHOLE, question="Why?") == [
         ("system", "Be brief."),
@@ -56,6 +56,26 @@ def test_a_file_has_front_matter_and_sections():
 def test_a_file_without_sections_is_one_user_message():
     assert said("# Answering\n{{ q }}\n", q="x") == [("user", "# Answering\nx")]
     assert not Template("# Answering", "p.md").has_sections
+
+
+def test_the_case_of_a_heading_is_no_matter():
+    assert said("# System\na\n# USER\nb\n# Assistant\nc\n# user\nd") == [
+        ("system", "a"),
+        ("user", "b"),
+        ("assistant", "c"),
+        ("user", "d"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["# Users of the shop\nx", "# Tools\nx", "```\n# usr\n```", "# user\n# users\nx"]
+)
+def test_other_headings_are_words_of_the_text(text):
+    assert len(Template(text, "p.md").sections) == 1
+
+
+def test_a_sub_heading_in_a_section_is_one():
+    assert said("# system\n## Assistant\nIt is kind.\n# user\nx")[0][1].startswith("## Assistant")
 
 
 def test_a_heading_in_a_fence_begins_no_section():
@@ -93,7 +113,17 @@ def test_values_are_shown_as_words():
         ("{% for a in range(1000000) %}{% endfor %}", "p.md:1"),
         ("{{ 'a' * 100000000 }}", "too large"),
         ("{% for a in range(9999) %}{{ 'a' * 9999 }}{% endfor %}", "longer than 4,000,000"),
-        ("{% include 'x' %}", "p.md:1"),
+        ("a\n{% include 'x' %}", "cannot include, extend or import another one (p.md:2)"),
+        ("{% extends 'x' %}", "cannot include, extend or import"),
+        ("{% import 'x' as x %}", "cannot include, extend or import"),
+        ("{% from 'x' import y %}", "cannot include, extend or import"),
+        (
+            "a\n# usr\n{{ question }}",
+            "the heading '# usr' begins no section (p.md:2). Did you mean",
+        ),
+        ("#user\n{{ question }}", "Did you mean '# user'?"),
+        ("## System:\nx", "Did you mean '# system'?"),
+        ("# system\nx\n# usr\n{{ question }}", "the heading '# usr' begins no section (p.md:3)"),
         (
             "a\n{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
             "its loops go round more than 1,000,000 times (p.md:2). A template puts its arguments",
@@ -128,6 +158,71 @@ def test_aliases_are_values_as_long_as_they_are_few():
     lines += [f"- &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]" for at in range(1, 12)]
     bomb = "\n".join(lines)
     assert "repeat too much" in error_of(f"---\ndemos:\n{bomb}\n---\nx")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ q.ljust(1500000000) }}",
+        "{{ q.rjust(width) }}",
+        "{{ q.center(1500000000) }}",
+        "{{ q.zfill(1500000000) }}",
+        "{{ ('\t' * 1000000).expandtabs(1000) }}",
+        "{{ q.replace('', 'a' * 4000000) }}",
+        "{{ ('a' * 4000000).join(['b'] * 1000) }}",
+        "{{ ('a' * 100).translate({97: 'b' * 1000000}) }}",
+        "{{ (1).to_bytes(1500000000, 'big') }}",
+        "{{ '%9999999999d' % 1 }}",
+        "{{ '%.9999999999f' % 1 }}",
+        "{{ '%*d' % (width, 1) }}",
+        "{{ ('%4000000d' * 10) % ((1,) * 10) }}",
+        "{{ '{:9999999999}'.format(1) }}",
+        "{{ '{:{}}'.format(1, width) }}",
+        "{{ '{a:>99999999}'.format_map({'a': 1}) }}",
+        "{{ '%9999999999d' | format(1) }}",
+        "{{ q | center(width) }}",
+        "{{ [q] | map('center', width) | join }}",
+        "{{ q | indent(width, true) }}",
+        "{{ ('\n' * 1000000) | indent(1000, true, true) }}",
+        "{{ q | replace('', 'a' * 4000000) }}",
+        "{{ (['b'] * 1000) | join('a' * 4000000) }}",
+        "{{ [q] | batch(width, 'x') | list }}",
+        "{{ [q] | slice(width) | list }}",
+        "{{ q | tojson(width) }}",
+        "{{ ('a ' * 1000000) | wordwrap(1, wrapstring='b' * 1000) }}",
+        "{{ 1.5 | round(width) }}",
+        "{% set n = namespace(x='a' * 3000000) %}{% set n.x = n.x + n.x %}{{ n.x }}",
+    ],
+)
+def test_what_would_take_too_much_memory_is_refused_before_it_does(text):
+    message = error_of(text, q="quiet", width=1_500_000_000)
+    assert "too large for a prompt (p.md:" in message
+
+
+def test_what_is_not_too_large_is_made():
+    made = (
+        "{{ q.ljust(7) }}|{{ q.replace('q', 'Q') }}|{{ '%5d|%s' % (123, q) }}|"
+        "{{ ', '.join([q, q]) }}|{{ '{:>4}: 9999999999'.format(8) }}|"
+        "{{ '{a}'.format_map({'a': q}) }}|{{ q | center(9) }}|{{ 'a\nb' | indent }}|"
+        "{{ 5 | replace(5, 6) }}|{{ [1, 2] | join('-') }}|{{ ([1] + [2]) | length }}|{{ 7 % 4 }}|"
+        "{{ '%s' | format(q) }}|{{ 8000000000 | string }}|{{ 'a b' | wordwrap(1) }}|"
+        "{{ q | tojson }}|{{ 1.26 | round(1) }}|{{ [1, 2, 3] | batch(2) | list | length }}"
+    )
+    assert said(made, q="quiet")[0][1] == (
+        "quiet  |Quiet|  123|quiet|quiet, quiet|   8: 9999999999|quiet|  quiet  |a\n    b|6|1-2|2"
+        '|3|quiet|8000000000|a\nb|"quiet"|1.3|2'
+    )
+
+
+def test_too_little_memory_is_said_in_words():
+    class Large:
+        @property
+        def text(self):
+            raise MemoryError
+
+    assert "cannot be rendered: it takes more memory than there is (p.md:1)" in error_of(
+        "{{ q.text }}", q=Large()
+    )
 
 
 def test_a_loop_that_is_counted_is_the_loop_it_was():

@@ -143,6 +143,12 @@ def test_an_unknown_name_is_refused_in_words():
         prompt(named).render("a")
     with pytest.raises(PromptError, match="max_chars is 0"):
         untrusted(max_chars=0)
+    with pytest.raises(PromptError, match=r"max_chars is '8000'\. It is the longest text"):
+        untrusted("email", max_chars="8000")
+    with pytest.raises(PromptError, match=r"5 is no name of an argument"):
+        untrusted(5)
+    with pytest.raises(PromptError, match=r"reminder is 'yes'"):
+        untrusted("email", reminder="yes")
 
 
 def test_where_nothing_is_marked_nothing_is_said():
@@ -154,7 +160,7 @@ def test_where_nothing_is_marked_nothing_is_said():
     plain.using(model).run("a")
     assert model.requests[0].fences == ()
     assert "untrusted" not in "".join(message.text for message in model.requests[0].messages)
-    (message,) = asked("# user\nNothing of it.").render(Mail("a", []))
+    (message,) = asked("# user\nNothing of it.{% if email %}{% endif %}").render(Mail("a", []))
     assert message.text == "Nothing of it."
 
 

@@ -14,6 +14,7 @@ from onrecord.cli import (
     answers,
     audit,
     collections,
+    dataset,
     demo,
     evaluate,
     experiments,
@@ -56,6 +57,7 @@ app.command()(answers.ask)
 app.command()(tasks.task)
 app.command()(evaluate.evaluate)
 app.add_typer(experiments.app, name="experiments")
+app.add_typer(dataset.app, name="dataset")
 app.command()(audit.audit)
 models.app.command("compare")(models_compare.compare)
 models.app.command("tokens")(models_tokens.show_tokens)

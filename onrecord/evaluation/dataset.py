@@ -2,60 +2,37 @@
 
     Dataset.from_records(name="ask").save("leave")     -> .onrecord/datasets/leave.jsonl
     Dataset.read("leave")
+    Dataset.read("questions.csv", columns={"input": "question", "expected": "answer"})
+    Dataset.read("squad/validation")                    saved with `save_to_disk` of `datasets`
 
-A file is JSON Lines, one case a line; `datasets.load_dataset("json", ...)` reads it, too.
+What is saved is JSON Lines, one case a line; `datasets.load_dataset("json", ...)` reads it, too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import msgspec
-
-from onrecord.errors import LoadError, StorageError, UnknownNameError, UsageError
+from onrecord.errors import StorageError, UnknownNameError, UsageError
 from onrecord.evaluation import jsonl
-from onrecord.evaluation.picking import Feedback, Said, asked, newest_first
-from onrecord.records.call import RESUMED, type_note
+from onrecord.evaluation.datasets.case import Case as Case
+from onrecord.evaluation.datasets.case import Provenance as Provenance
+from onrecord.evaluation.datasets.case import provenance_of as provenance_of
+from onrecord.evaluation.datasets.formats import TABLES
+from onrecord.evaluation.datasets.problem import Places, Problem
+from onrecord.evaluation.picking import asked
 from onrecord.records.query import Query
-from onrecord.records.record import Record, content_key
+from onrecord.records.record import content_key
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
+    from onrecord.evaluation.datasets.columns import Columns
+    from onrecord.evaluation.datasets.splitting import Splits
     from onrecord.records.store import Store
-
-
-class Provenance(msgspec.Struct, frozen=True):
-    """The record that a case or a training row was made from; the fields are those of Record.
-
-    `feedback`: the id of the feedback that corrected the output, empty where none did.
-    """
-
-    record: str
-    run: str
-    key: str
-    name: str
-    version: str = ""
-    started_ns: int = 0
-    feedback: str = ""
-
-
-class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One input, and what is expected: plain JSON values; None expects nothing.
-
-    `id` is the case's own: of a case from records it is the hash of the call's name and input, so
-    that a later dataset has the same question under the same id.
-    """
-
-    id: str
-    input: Any
-    expected: Any = None
-    metadata: dict[str, Any] = {}
-    provenance: Provenance | None = None
 
 
 class Dataset:
@@ -70,6 +47,7 @@ class Dataset:
         self.cases = tuple(cases)
         self.name = name
         self.left_out = dict(left_out or {})
+        self._places: Places | None = None
         seen: set[str] = set()
         for case in self.cases:
             if case.id in seen:
@@ -92,31 +70,36 @@ class Dataset:
         wanted = asked(query, ("flow",), fields)
         outermost = not (query and query.kinds) and "kinds" not in fields
         if store is not None:
-            return _Gathering(store, wanted, outermost).dataset()
+            return cls._gathered(store, wanted, outermost)
         from onrecord.records.store import Store
 
         store = Store.open()
         try:
-            return _Gathering(store, wanted, outermost).dataset()
+            return cls._gathered(store, wanted, outermost)
         finally:
             store.close()
 
     @classmethod
-    def read(cls, place: str | Path) -> Dataset:
-        """The dataset of a file, or of a name that one was saved under.
+    def read(cls, place: str | Path, *, columns: Columns | None = None) -> Dataset:
+        """The dataset of a file or folder, or of a name that one was saved under.
 
-        A line needs an `input`; a case without an `id` gets one made from it. Raises LoadError with
-        the number of a line that is no case, UnknownNameError, StorageError.
+        JSON Lines, CSV or TSV with a header, Parquet (extra `parquet`), or a folder that
+        `save_to_disk` of `datasets` has made (the same extra). A case needs an `input`; one without
+        an `id` gets one made from it. `columns` says which columns are the input, what is expected,
+        the id, the metadata: {"input": "question", "expected": {"any_of": "answers"}}; without it
+        they are named so, and all others are metadata. Cells of a CSV file are text; a column whose
+        name ends in `:json` holds JSON. An empty cell, null and NaN are nothing.
+
+        Raises LoadError, which names the first row that is wrong and counts the others,
+        UnknownNameError, StorageError, MissingExtraError.
         """
-        path = _path(place)
-        if path != Path(place) and not path.exists():
-            raise UnknownNameError(
-                f"there is no dataset '{place}'",
-                where=str(path.parent),
-                cure=f"There are {', '.join(names()) or 'none yet'}; a file is named with its "
-                "ending (.jsonl) or folder.",
-            )
-        return cls(_cases(path), name=path.stem)
+        from onrecord.evaluation.datasets.reading import read
+
+        path = found(place)
+        cases, places = read(path, columns)
+        self = cls(cases, name=path.stem)
+        self._places = places
+        return self
 
     def save(self, place: str | Path) -> Path:
         """Write it to a file; a name alone means `.onrecord/datasets/NAME.jsonl`.
@@ -125,6 +108,12 @@ class Dataset:
         Raises StorageError, UsageError for a name that cannot be one.
         """
         path = _path(place)
+        if path.suffix.lower() in TABLES:
+            raise UsageError(
+                "datasets are saved as JSON Lines",
+                where=str(path),
+                cure=f"Name it {path.with_suffix('.jsonl').name}.",
+            )
         if path != Path(place):
             _make_folder(path.parent)
         jsonl.write(path, (jsonl.line(case) for case in self.cases))
@@ -141,7 +130,7 @@ class Dataset:
 
     def filter(self, keep: Callable[[Case], bool]) -> Dataset:
         """The cases that `keep` is true for."""
-        return Dataset(filter(keep, self.cases), name=self.name)
+        return self.part([at for at, case in enumerate(self.cases) if keep(case)])
 
     def where(self, filter: str) -> Dataset:
         """The cases whose metadata fit a filter, as in a search: `topic = "leave" and year > 2019`.
@@ -151,10 +140,67 @@ class Dataset:
         from onrecord.evaluation.datasets.slicing import fitting
 
         fits = fitting(filter, ((case.id, case.metadata) for case in self.cases))
-        part = [case for case, does in zip(self.cases, fits, strict=True) if does]
-        if not part:
+        chosen = [at for at, does in enumerate(fits) if does]
+        if not chosen:
             raise UsageError(f"no case fits the filter `{filter}`", where=self.name)
-        return Dataset(part, name=self.name)
+        return self.part(chosen)
+
+    def part(self, at: Sequence[int], *, name: str | None = None) -> Dataset:
+        """The cases at these indexes, each once."""
+        chosen = Dataset(
+            (self.cases[each] for each in at), name=self.name if name is None else name
+        )
+        chosen._places = self._places.chosen(at) if self._places is not None else None
+        return chosen
+
+    def split(
+        self,
+        shares: Mapping[str, float],
+        *,
+        seed: int = 0,
+        by: str | Sequence[str] = (),
+        near: float | None = 0.8,
+        exact: bool = False,
+    ) -> Splits:
+        """Cut it into parts whose cases have nothing to do with each other: {"train": 0.7, …}.
+
+        Together stay cases whose inputs are equal up to case, punctuation and spacing, or nearly
+        equal (`near`: from this Jaccard similarity of their character 4-grams on; None: only equal
+        ones), cases of one run, and cases with the same value in a metadata field of `by`. What
+        belongs together forms groups, and the hash of a group and the seed says where it goes: a
+        case stays where it is when others are added, and the shares are met on average only.
+        `exact` meets them as nearly as the groups allow, and moves cases when others are added.
+
+        Raises UsageError for shares that do not add up to 1, and a field that no case has.
+        """
+        from onrecord.evaluation.datasets.splitting import Cut, split
+
+        return split(self, shares, Cut(seed=seed, by=by, near=near, exact=exact))
+
+    def validate(
+        self, *, input: Any = None, expected: Any = None, metadata: Any = None
+    ) -> list[Problem]:
+        """All that is wrong with the cases, in their order, each with its row; [] where nothing is.
+
+        Each argument is a type (`str`, a pydantic model, a Struct, `list[str]`, …) or a JSON Schema
+        (extra `evaluation`) that every such part has to fit. Of a part without one it is asked that
+        it is the same kind of value everywhere: a case that differs from most is a problem. Several
+        acceptable answers (`{"any_of": […]}`) are looked at one by one, and an `expected` of None
+        is always right. Raises UsageError for a schema that is none, and MissingExtraError.
+        """
+        from onrecord.evaluation.datasets.validating import validate
+
+        places = self._places or Places.counted(len(self))
+        return validate(
+            self.cases, places, {"input": input, "expected": expected, "metadata": metadata}
+        )
+
+    @classmethod
+    def _gathered(cls, store: Store, query: Query, outermost: bool) -> Dataset:
+        from onrecord.evaluation.datasets.gathering import Gathering
+
+        gathering = Gathering(store, query, outermost)
+        return cls(gathering.cases(), left_out=gathering.left_out)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -168,7 +214,7 @@ class Dataset:
     def __getitem__(self, at: slice) -> Dataset: ...
     def __getitem__(self, at: int | slice) -> Case | Dataset:
         if isinstance(at, slice):
-            return Dataset(self.cases[at], name=self.name)
+            return self.part(range(*at.indices(len(self))))
         return self.cases[at]
 
     def __eq__(self, other: object) -> bool:
@@ -181,109 +227,27 @@ class Dataset:
         return f"<Dataset {name}{len(self):,} cases, version {self.version[:8]}>"
 
 
+def found(place: str | Path) -> Path:
+    """The file or folder of a dataset that can be read. Raises UnknownNameError, UsageError."""
+    path = _path(place)
+    if path == Path(place) or path.exists():
+        return path
+    if Path(place).is_dir():
+        return Path(place)
+    raise UnknownNameError(
+        f"there is no dataset '{place}'",
+        where=str(path.parent),
+        cure=f"There are {', '.join(names()) or 'none yet'}; a file is named with its ending "
+        "(.jsonl, .csv, .parquet) or folder.",
+    )
+
+
 def names() -> list[str]:
     """The names that datasets of this project were saved under."""
     return sorted(path.stem for path in _folder().glob("*.jsonl"))
 
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-
-
-class _Gathering:
-    """Cases from the records of a query, and the count of what makes none."""
-
-    def __init__(self, store: Store, query: Query, outermost: bool) -> None:
-        self._store = store
-        self._query = query
-        self._outermost = outermost
-        self._feedback = Feedback(store)
-        self._cases: dict[str, Case] = {}
-        self._left_out: dict[str, int] = {}
-        self._returns: dict[str, str | None] = {}  # types of objects, by version of the function
-
-    def dataset(self) -> Dataset:
-        for page in newest_first(self._store, self._query):
-            for record in page:
-                if not self._outermost or _is_outermost(record):
-                    self._take(record)
-        oldest_first = sorted(self._cases.values(), key=_made)
-        return Dataset(oldest_first, left_out=self._left_out)
-
-    def _take(self, record: Record) -> None:
-        said = self._feedback.on(record.id)
-        if said == Said() and _is_outermost(record):
-            said = self._feedback.on(record.run)  # on the run, however often it was resumed
-        if record.redacted and (not said.corrected or record.input is None):
-            return self._leave("redacted: the output on record is not what was given")
-        if not said.corrected and self._is_outline(record):
-            return self._leave("an object: the output on record only names it")
-        if said.rejected:
-            return self._leave("called bad by feedback, without a correction")
-        case = _case(record, said)
-        there = self._cases.get(case.id)
-        if there is not None:
-            self._leave("an equal question")
-            if not said.corrected or _corrected(there):
-                return
-        self._cases[case.id] = case
-
-    def _is_outline(self, record: Record) -> bool:
-        """Whether an output stands for an object that has no plain form: no other answer could
-        equal it."""
-        output = record.output
-        named = output.get("type") if isinstance(output, dict) else output
-        if not isinstance(named, str):
-            return False
-        if record.version not in self._returns:
-            self._returns[record.version] = self._store.source(type_note(record.version))
-        returned = self._returns[record.version]
-        return returned is not None and named in (returned, f"<{returned}>")
-
-    def _leave(self, reason: str) -> None:
-        self._left_out[reason] = self._left_out.get(reason, 0) + 1
-
-
-def _is_outermost(record: Record) -> bool:
-    """Whether a call began a run, or went on with one."""
-    return record.parent is None or (record.parent == record.run and RESUMED in record.tags)
-
-
-def _case(record: Record, said: Said) -> Case:
-    metadata: dict[str, Any] = {"name": record.name}
-    if record.release is not None:
-        metadata["release"] = record.release
-    if tags := [tag for tag in record.tags if tag != RESUMED or record.parent is None]:
-        metadata["tags"] = tags
-    if said.good is not None:
-        metadata["good"] = said.good
-    return Case(
-        id=content_key(record.kind, record.name, record.input),
-        input=record.input,
-        expected=said.correction if said.corrected else record.output,
-        metadata=metadata,
-        provenance=provenance_of(record, said.corrected),
-    )
-
-
-def provenance_of(record: Record, feedback: str = "") -> Provenance:
-    """Where something that was made from a record comes from."""
-    return Provenance(
-        record=record.id,
-        run=record.run,
-        key=record.key,
-        name=record.name,
-        version=record.version,
-        started_ns=record.started_ns,
-        feedback=feedback,
-    )
-
-
-def _made(case: Case) -> str:
-    return case.provenance.record if case.provenance else ""
-
-
-def _corrected(case: Case) -> bool:
-    return bool(case.provenance and case.provenance.feedback)
 
 
 def _folder() -> Path:
@@ -303,7 +267,7 @@ def _make_folder(folder: Path) -> None:
 
 def _path(place: str | Path) -> Path:
     """The file that a place means: a name alone is one of the project's datasets."""
-    if isinstance(place, Path) or "/" in place or place.endswith(".jsonl"):
+    if isinstance(place, Path) or "/" in place or place.lower().endswith((".jsonl", *TABLES)):
         return Path(place)
     if not _NAME.fullmatch(place):
         raise UsageError(
@@ -311,55 +275,3 @@ def _path(place: str | Path) -> Path:
             cure="Use letters, digits, '-', '_' and '.', or name a file: 'cases.jsonl'.",
         )
     return _folder() / f"{place}.jsonl"
-
-
-class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A case as people write it down."""
-
-    input: Any
-    id: str | int | None = None
-    expected: Any = None
-    metadata: dict[str, Any] = {}
-    provenance: Provenance | None = None
-
-
-def _cases(path: Path) -> Iterator[Case]:
-    at: dict[str, int] = {}
-    for number, text in jsonl.read(path):
-        try:
-            read = _decode(text)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise LoadError(
-                f"line {number} is no case: {_reason(error)}",
-                where=str(path),
-                cure="A case is a JSON object with 'input', and if you like 'id', 'expected' and "
-                "'metadata'.",
-            ) from None
-        id = _id(read, at)
-        if id in at:
-            raise LoadError(
-                f"line {number} has the id '{id}' of line {at[id]}",
-                where=str(path),
-                cure="Give each case an id of its own, or none at all.",
-            )
-        at[id] = number
-        yield Case(id, read.input, read.expected, read.metadata, read.provenance)
-
-
-def _id(read: _Line, taken: Mapping[str, int]) -> str:
-    if read.id is not None:
-        return str(read.id)
-    made = content_key(read.input)
-    count = 1
-    while made in taken:  # the same input may be asked twice, on purpose
-        count += 1
-        made = f"{content_key(read.input)}-{count}"
-    return made
-
-
-def _reason(error: Exception) -> str:
-    reason = str(error) or type(error).__name__
-    return reason.replace("Object", "it", 1) if reason.startswith("Object") else reason
-
-
-_decode = msgspec.json.Decoder(_Line).decode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import msgspec
 
 from onrecord.errors import UsageError
 from onrecord.records.exchange.verdict import Verdict
-from onrecord.records.query import Query
+from onrecord.records.query import Query, query_of
 from onrecord.records.record import Kind, Record
 
 if TYPE_CHECKING:
@@ -60,14 +59,10 @@ class Feedback:
 def asked(query: Query | None, kinds: tuple[Kind, ...], fields: dict[str, Any]) -> Query:
     """The query for calls that ended well. `fields`: of Query, as keywords; they win.
 
-    `kinds` holds where the query names none. Raises UsageError for a field that Query has not.
+    `kinds` holds where the query names none. Raises UsageError for what is no query, and for a
+    field that Query has not.
     """
-    for name in fields:
-        if name not in Query.__struct_fields__:
-            close = difflib.get_close_matches(name, Query.__struct_fields__, 1)
-            hint = f"Did you mean '{close[0]}'?" if close else ", ".join(Query.__struct_fields__)
-            raise UsageError(f"a query has no field '{name}'", cure=hint)
-    chosen = msgspec.structs.replace(query or Query(), **fields)
+    chosen = query_of(Query() if query is None else query, fields)
     states = chosen.states or ("done",)
     if states != ("done",):
         raise UsageError(

@@ -1,0 +1,95 @@
+"""`onrecord dataset`: show, validate, split, generate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from onrecord.cli.dataset import app
+from onrecord.errors import UsageError
+from onrecord.evaluation.dataset import Dataset
+from onrecord.retrieval.collection import Collection
+from onrecord.retrieval.document import Document
+
+
+def ran(*arguments: object, status: int = 0) -> str:
+    done = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)
+    assert done.exit_code == status, done.output
+    return done.stdout
+
+
+def printed(*arguments: object, status: int = 0) -> Any:
+    return json.loads(ran(*arguments, "--json", status=status))
+
+
+@pytest.fixture
+def table(project: Path) -> Path:
+    path = project / "c.csv"
+    rows = [f"q{n},What is rule {n}?,{n},{'leave' if n % 2 else 'pay'}" for n in range(10)]
+    path.write_text("\n".join(["id,question,answer,topic", *rows]))
+    return path
+
+
+COLUMNS = ("--input", "question", "--expected", "answer")
+
+
+def test_show(table: Path) -> None:
+    said = ran("show", table, *COLUMNS, "-n", 1, "--where", 'topic = "pay"')
+    assert said.startswith("c: 5 cases, version ")
+    assert "topic: 1 value: pay (5)" in said and "What is rule 0?" in said
+    told = printed("show", table, *COLUMNS, "--id", "id")
+    assert (told["cases"], told["expecting"], len(told["first"])) == (10, 10, 5)
+    assert told["metadata"]["topic"]["different"] == 2
+    several = printed(
+        "show", table, "--input", "question", "--input", "topic", "--expected", "answer", "--any-of"
+    )
+    assert several["first"][0]["input"] == {"question": "What is rule 0?", "topic": "pay"}
+    assert several["first"][0]["expected"] == {"any_of": ["0"]}
+
+
+def test_validate(table: Path, project: Path) -> None:
+    assert "10 cases, nothing wrong" in ran("validate", table, *COLUMNS)
+    with table.open("a") as file:
+        file.write("\nq3,again,1,pay\nx,,2,pay")
+    assert printed("validate", table, *COLUMNS, status=3)["problems"] == [
+        {"unit": "row", "number": 12, "reason": "has the id 'q3' of row 5", "case": ""},
+        {
+            "unit": "row",
+            "number": 13,
+            "reason": "is no case: nothing stands in 'question'",
+            "case": "",
+        },
+    ]
+    Path("s.json").write_text('{"type": "string", "maxLength": 1}')
+    Path("d.jsonl").write_text('{"input": "a"}\n{"input": "bb"}\n')
+    said = ran("validate", "d.jsonl", "--input-type", "s.json", status=3)
+    assert said.startswith("line 2 (case") and "too long" in said
+    with pytest.raises(UsageError, match="cannot be read"):
+        ran("validate", "d.jsonl", "--input-type", "missing.json")
+
+
+def test_split(table: Path, project: Path) -> None:
+    told = printed(
+        "split", table, *COLUMNS, "-p", "a=0.5", "-p", "b=0.5", "--by", "topic", "-o", "parts"
+    )
+    assert sum(told["sizes"].values()) == 10 and told["groups"] <= 2
+    assert sum(len(Dataset.read(path)) for path in told["files"].values()) == 10
+    said = ran("split", table, *COLUMNS, "-p", "a=0.5", "-p", "b=0.5", "--exact")
+    assert "groups, the largest of" in said
+    with pytest.raises(UsageError, match="'a' is no part"):
+        ran("split", table, *COLUMNS, "-p", "a")
+
+
+def test_generate(project: Path) -> None:
+    text = "# Leave\n\nEvery employee has 28 days of paid leave a year.\n\n"
+    text += "## Sick leave\n\nWho is ill for 3 days or more brings a note.\n"
+    Collection.open("handbook").add.run([Document("l", "Leave", text, "markdown")], source="test")
+    said = ran("generate", "handbook", "--count", 3, "-o", "questions")
+    assert said.splitlines()[0].endswith("1 without an answer.")
+    told = printed("generate", "handbook", "--count", 50, "-o", "q.jsonl")
+    assert told["cases"] == len(Dataset.read("q.jsonl")) < 50
+    assert told["left_out"]

@@ -1,8 +1,8 @@
 """An editor's desk: each article is summarized, then the summary's tone is judged.
 
 python examples/article_desk/app.py                              offline, with a double
-python examples/article_desk/app.py --model openai:gpt-5-mini
-python examples/article_desk/app.py --model openai:gpt-5-mini my/articles/*.txt
+python examples/article_desk/app.py --model openai:gpt-6-luna
+python examples/article_desk/app.py --model openai:gpt-6-luna my/articles/*.txt
 """
 
 from __future__ import annotations

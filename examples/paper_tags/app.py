@@ -1,8 +1,8 @@
 """Which models does a paper's abstract name? Two prompts, any models, side by side.
 
 python examples/paper_tags/app.py                                  offline, with two doubles
-python examples/paper_tags/app.py --model openai:gpt-5-mini --model hf:Qwen/Qwen3-0.6B
-python examples/paper_tags/app.py --abstract "We present Quillon-7B …" --model openai:gpt-5-mini
+python examples/paper_tags/app.py --model openai:gpt-6-luna --model hf:Qwen/Qwen3-0.6B
+python examples/paper_tags/app.py --abstract "We present Quillon-7B …" --model openai:gpt-6-luna
 """
 
 from __future__ import annotations

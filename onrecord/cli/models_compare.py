@@ -108,7 +108,7 @@ def compare(
     the words of both. p50 and p95: seconds of an answer while so many cases are asked at once.
     memory: what models in this process add to its peak; "-" for those elsewhere. An interrupt keeps
     what was answered. The exit status is 5 when no model answered anything. For example:
-    `onrecord models compare openai:gpt-5-mini hf:google/flan-t5-small --data cases.jsonl`
+    `onrecord models compare openai:gpt-6-luna hf:google/flan-t5-small --data cases.jsonl`
     """
     from onrecord.evaluation.comparing import compare_models
     from onrecord.evaluation.dataset import Dataset

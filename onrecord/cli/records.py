@@ -163,7 +163,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
         datasets.dataset,
         ("records dataset leave --name ask", "records dataset new.jsonl"),
     ),
-    ("rows", datasets.rows, ("records rows --out rows.jsonl --name openai:gpt-5-mini",)),
+    ("rows", datasets.rows, ("records rows --out rows.jsonl --name openai:gpt-6-luna",)),
     (
         "export",
         records_exchange.export,

@@ -1,6 +1,6 @@
 """`compare_models`: quality, latency, cost and memory of models, on the user's own cases.
 
-    compare_models.run(["openai:gpt-5-mini", "hf:google/flan-t5-small"], Dataset.read("leave"))
+    compare_models.run(["openai:gpt-6-luna", "hf:google/flan-t5-small"], Dataset.read("leave"))
 
 models, one after another -> their cases, `concurrent` at once -> one recorded step a case
 

@@ -7,6 +7,8 @@ asked -> what it took is settled, priced and recorded; a failure is settled and 
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -27,8 +29,9 @@ from onrecord.records.limits import Worst
 async def complete(model: Model, request: Request) -> Completion:
     """Ask a model, and record the question, the answer, the tokens and the cost.
 
-    Deltas go to whoever streams the call under way. Raises ModelError, and LimitError where the
-    call does not fit into a budget around it. Where a budget needs a bound of the answer and the
+    Deltas go to whoever streams the call under way, the answer's warnings to the log "onrecord",
+    each once of a model. Raises ModelError, and LimitError where the call does not fit into a
+    budget around it. Where a budget needs a bound of the answer and the
     request names none, the budget's is sent along, and is part of the question on record.
     """
     bound = longest_answer()
@@ -41,6 +44,7 @@ async def complete(model: Model, request: Request) -> Completion:
             return again
         if wraps(model):  # what it asks for is on records of its own
             this.output = completion = await _drained(model.stream(request), model)
+            _tell(completion)
             return completion
         prices = _prices(this)
         async with held(_worst(model, request, bound, prices)) as hold:
@@ -49,6 +53,7 @@ async def complete(model: Model, request: Request) -> Completion:
                 cost = cost_of(model, answer, prices)
                 bill.settle(answer.usage, cost)
         this.output = completion = msgspec.structs.replace(answer, cost=cost)
+        _tell(completion)
         return completion
 
 
@@ -131,6 +136,17 @@ async def _drained(events: AsyncIterator[Event], model: Model) -> Completion:
     return completion
 
 
+def _tell(completion: Completion) -> None:
+    """Whoever asked gets the value, and not the completion that its warnings stand on."""
+    for warning in completion.warnings:
+        _tell_once(completion.model, warning)
+
+
+@functools.lru_cache(maxsize=1000)
+def _tell_once(model: str, warning: str) -> None:
+    _log.warning("%s: %s", model, warning)
+
+
 def _prices(this: Call | Off) -> Prices:
     prices = this.settings.prices
     if prices:
@@ -186,6 +202,7 @@ def _most_tokens(request: Request) -> tuple[int, bool]:
     return most, media
 
 
+_log = logging.getLogger("onrecord")
 _UNLIMITED = Worst(None, 0)
 _AROUND = 16
 _TEMPLATE = 256

@@ -8,8 +8,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from onrecord.models.http import connections
-from onrecord.models.http.addresses import is_local
+from onrecord.models.http.addresses import behind, is_local
+from onrecord.models.http.server import check_address
 from onrecord.models.openai.api import OpenAIModel
+from onrecord.models.openai.server import OPENAI
 
 if TYPE_CHECKING:
     import httpx
@@ -21,7 +23,8 @@ async def find_local_server(seconds: float = 0.3) -> OpenAIModel | None:
     Looks at OPENAI_BASE_URL where that names this machine or its own network, then at the usual
     ports of 127.0.0.1, all at once, and waits no longer than `seconds`. A server is believed only
     if its list of models has the protocol's shape. OPENAI_API_KEY is sent to OPENAI_BASE_URL
-    alone: whoever else listens on a port is not handed a key.
+    alone: whoever else listens on a port is not handed a key. Raises ModelRefusedError where
+    OPENAI_BASE_URL is no address.
     """
     client = await connections.client()
     looks = [asyncio.create_task(_first_model(client, url, key)) for url, key in _addresses()]
@@ -40,7 +43,7 @@ async def _first_model(client: httpx.AsyncClient, url: str, key: str) -> OpenAIM
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        response = await client.get(f"{url}/models", headers=headers)
+        response = await client.get(behind(url, "models"), headers=headers)
         listed: object = response.json() if response.status_code == 200 else None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError):
         return None
@@ -49,8 +52,11 @@ async def _first_model(client: httpx.AsyncClient, url: str, key: str) -> OpenAIM
 
 
 def _addresses() -> list[tuple[str, str]]:
-    """Base URLs to look at, best first, each with the key to use there."""
-    named = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
+    """Base URLs to look at, best first, each with the key to use there. Raises ModelRefusedError
+    where the one in the environment is none."""
+    named = os.environ.get("OPENAI_BASE_URL", "")
+    if named:
+        check_address(named, OPENAI)
     usual = [(f"http://127.0.0.1:{port}/v1", "") for port in _PORTS]
     if not named or not is_local(named):
         return usual

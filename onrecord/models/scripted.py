@@ -6,7 +6,8 @@ import functools
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from onrecord.errors import ModelError, UnknownNameError
+from onrecord.arguments import takes
+from onrecord.errors import ModelError, UnknownNameError, UsageError
 from onrecord.messages import Completion, TextDelta, Usage, text_message
 from onrecord.models.http.failures import note
 from onrecord.models.model import Event, Request, pieces
@@ -18,12 +19,15 @@ class Scripted:
     """Answers from a script: a sequence of replies, one a request, or one reply for every request.
 
     A reply is a text, a Completion, an exception to raise, or a function of the request. Texts are
-    streamed word by word, and usage counts words. `requests` holds what was asked so far.
+    streamed word by word, and usage counts words. `requests` holds what was asked so far. Raises
+    UsageError for what is no reply.
     """
 
     def __init__(self, replies: Reply | Sequence[Reply], *, name: str = "scripted:test") -> None:
         endless = isinstance(replies, str) or not isinstance(replies, Sequence)
         self._replies: list[Reply] = [replies] if endless else list(replies)  # type: ignore[arg-type, list-item]  # mypy cannot follow a test kept in a name
+        for reply in self._replies:
+            _check(reply)
         self._endless = endless
         self.name = name
         self.requests: list[Request] = []
@@ -62,9 +66,30 @@ class Scripted:
         if isinstance(reply, Completion):
             return reply
         text = reply if isinstance(reply, str) else reply(request)
+        if not isinstance(text, str):
+            raise UsageError(
+                f"a function of the script gave {text!r:.80} and no text",
+                where=self.name,
+                cure="Let it return a str.",
+            )
         asked = sum(len(message.text.split()) for message in request.messages)
         usage = Usage(input=asked, output=len(text.split()))
         return Completion(text_message("assistant", text), self.name, usage, cost=0)
+
+
+def _check(reply: object) -> None:
+    if isinstance(reply, str | Completion | Exception):
+        return
+    if not callable(reply):
+        raise UsageError(
+            f"{reply!r:.80} is no reply of a script",
+            cure="Give texts, Completions, exceptions or functions of the request.",
+        )
+    if not takes(reply, 1):
+        raise UsageError(
+            f"{reply!r:.80} cannot be called with a request",
+            cure='A function of a script takes one: lambda request: "…".',
+        )
 
 
 def named(name: str) -> Scripted:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import msgspec
 
+from onrecord.arguments import closest
 from onrecord.errors import UsageError
 from onrecord.messages import Usage
 from onrecord.records.record import Kind, State, identity
 from onrecord.records.views.wording import shortened
 
 
-class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Spelled(msgspec.StructMeta):
+    """Says which field was meant where somebody names one that there is not."""
+
+    def __call__(cls, *args: Any, **fields: Any) -> Any:
+        check_fields(fields)
+        return super().__call__(*args, **fields)
+
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True, metaclass=_Spelled):
     """Which records. Everything is optional, and what is given must hold together.
 
     `run`: the id of a run. `kinds`, `states`: one of them. `name`, `release`, `session`, `user`,
@@ -79,6 +89,31 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise UsageError(
                     f"there is no {name[:-1]} {value!r}", cure=f"Choose from {', '.join(choices)}."
                 )
+
+
+def query_of(query: object, fields: Mapping[str, Any] = {}) -> Query:
+    """The query that somebody gave, with fields of it as keywords. Raises UsageError for what is
+    none."""
+    if not isinstance(query, Query):
+        hint = f'Write on.Query(kinds=("{query}",)).' if query in get_args(Kind) else ""
+        raise UsageError(
+            f"{shortened(repr(query), 80)} does not say which records",
+            cure=hint or "Give an on.Query(...), which says what they have in common.",
+        )
+    check_fields(fields)
+    return msgspec.structs.replace(query, **fields) if fields else query
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Raises UsageError for names that a query has no field of."""
+    names = Query.__struct_fields__
+    for name, value in fields.items():
+        if name not in names:
+            one_of = f"{name}s" in _SEVERAL
+            hint = f"Write {name}s=({value!r:.80},)." if one_of else closest(name, names).strip()
+            raise UsageError(
+                f"a query has no field '{name}'", cure=hint or f"It has {', '.join(names)}."
+            )
 
 
 class Total(msgspec.Struct, frozen=True):

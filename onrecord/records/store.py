@@ -29,7 +29,7 @@ from onrecord.records.folding.fold import Folding, folding_lock, waiting
 from onrecord.records.folding.inserting import take
 from onrecord.records.folding.losses import Damage
 from onrecord.records.folding.rows import known
-from onrecord.records.query import Query, Receipt, Total
+from onrecord.records.query import Query, Receipt, Total, query_of
 from onrecord.records.record import Kind, Record
 from onrecord.settings import Settings
 
@@ -68,8 +68,14 @@ class Store:
 
     @classmethod
     def open(cls, settings: Settings | None = None, *, fold: bool = True) -> Store:
-        """The store of the project that the working folder belongs to."""
-        settings = settings or Settings.load()
+        """The store of the project that the working folder belongs to; `settings` are another
+        project's. Raises UsageError, StorageError."""
+        settings = Settings.load() if settings is None else settings
+        if not isinstance(settings, Settings):
+            raise UsageError(
+                f"a store is opened by its settings, and {settings!r:.120} are none",
+                cure="Write Store.open(on.Settings.load(Path(folder))): the folder of the project.",
+            )
         return cls(
             settings.home,
             settings.store,
@@ -141,17 +147,20 @@ class Store:
         return found[0]
 
     def records(
-        self, query: Query = _EVERY, limit: int = 100, before: str | None = None
+        self, query: Query = _EVERY, limit: int = 100, before: str | None = None, **fields: Any
     ) -> list[Record]:
-        """The records of a query, newest first; `before` is the id of the last one seen.
+        """The records of a query, newest first; `before` is the id of the last one seen. `fields`
+        are those of the query, as keywords; they win.
 
-        Raises UsageError for a page that cannot be.
+        Raises UsageError for a page that cannot be, and for what is no query.
         """
+        query = query_of(query, fields)
         _check_page(limit, before)
         return self._read(lambda c: reading.select(c, query, limit=limit, before=before))
 
     def each(self, query: Query = _EVERY) -> Iterator[Record]:
         """All records of a query, oldest first, read a page at a time."""
+        query = query_of(query)
         last: str | None = None
         while page := self._page(query, last):
             yield from page
@@ -186,6 +195,7 @@ class Store:
 
     def totals(self, query: Query = _EVERY, by: Sequence[str] = ("model",)) -> list[Total]:
         """Calls, times, tokens and costs of a query's records, grouped; the dearest first."""
+        query = query_of(query)
         return self._read(lambda c: reading.totals(c, query, by))
 
     def source(self, version: str) -> str | None:
@@ -241,6 +251,7 @@ class Store:
 
         Raises UsageError for a query that names nothing: it would mean everything.
         """
+        query = query_of(query)
         self.fold()
         if self.full and query != _EVERY:
             self._database.make_room(self.waiting)
@@ -315,9 +326,10 @@ class Store:
 
 
 def _check_page(limit: int, before: str | None) -> None:
-    if not 0 < limit <= _LONGEST_PAGE:
+    whole = isinstance(limit, int) and not isinstance(limit, bool)
+    if not (whole and 0 < limit <= _LONGEST_PAGE):
         raise UsageError(
-            f"a page cannot have {limit} records", cure=f"From 1 to {_LONGEST_PAGE:,}."
+            f"a page cannot have {limit!r:.40} records", cure=f"From 1 to {_LONGEST_PAGE:,}."
         )
     if before is not None and not _ID.fullmatch(str(before)):
         raise UsageError(f"before={before!r} is no id", cure="Pass the id of the last record seen.")

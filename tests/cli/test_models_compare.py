@@ -50,7 +50,7 @@ def test_json() -> None:
     assert echo["cases"][0]["prediction"] == "Repeat: word 0"
     assert echo["quality"] == {"token_f1": pytest.approx(0.8), "exact_match": 0}
     assert echo["memory_bytes"] is None and echo["cost_usd"] == 0
-    assert {each["verdict"] for each in found["differences"]} == {"worse", "within noise"}
+    assert {each["verdict"] for each in found["differences"]} == {"worse", "inconclusive"}
 
 
 def test_resume_asks_only_the_rest() -> None:
@@ -78,9 +78,9 @@ def test_a_task_with_the_labels_that_are_expected(project: Path) -> None:
 
 def test_a_model_without_a_key_fails_in_words() -> None:
     environment = {name: value for name, value in os.environ.items() if "OPENAI" not in name}
-    done = onrecord(*COMPARE[:2], "openai:gpt-5-mini", *COMPARE[3:], env=environment)
+    done = onrecord(*COMPARE[:2], "openai:gpt-6-luna", *COMPARE[3:], env=environment)
     assert done.returncode == 0
-    assert re.search(r"openai:gpt-5-mini +– +– +– +– .* 24$", done.stdout, re.MULTILINE)
+    assert re.search(r"openai:gpt-6-luna +– +– +– +– .* 24$", done.stdout, re.MULTILINE)
     assert "24 of 24 cases without an answer. The first: there is no key" in done.stderr
 
 
@@ -126,7 +126,7 @@ def test_input_that_a_task_does_not_take(project: Path) -> None:
 def test_a_budget_ends_it_and_says_how_to_go_on() -> None:
     openai = {name: value for name, value in os.environ.items() if "OPENAI" not in name}
     openai["OPENAI_API_KEY"] = "sk-of-nobody"  # nothing is sent: the budget is asked first
-    command = (*COMPARE[:2], "scripted:echo", "openai:gpt-5-mini", *COMPARE[4:], "--usd", "0.00001")
+    command = (*COMPARE[:2], "scripted:echo", "openai:gpt-6-luna", *COMPARE[4:], "--usd", "0.00001")
     message = refused(7, "the call could take $", *command, env=openai)
     assert "the same command with --resume goes on" in message
 

@@ -147,9 +147,9 @@ def test_articles_of_ones_own_and_a_finished_run_again(project: Path) -> None:
 
 @pytest.mark.parametrize("example", FOLDERS)
 def test_a_mistake_is_one_sentence(example: str) -> None:
-    done = ran(example, "--model", "openal:gpt-5-mini")
+    done = ran(example, "--model", "openal:gpt-6-luna")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert done.stderr.startswith("error: there is no model 'openal:gpt-5-mini'")
+    assert done.stderr.startswith("error: there is no model 'openal:gpt-6-luna'")
 
 
 def test_a_real_model_that_writes_nonsense_is_compared_and_scores_nothing(

@@ -167,6 +167,7 @@ def test_an_answer_is_streamed_and_then_whole(pieces):
         ("tool_use", "tool_calls"),
         ("refusal", "refused"),
         ("something_new", "stop"),
+        (None, "unknown"),
     ],
 )
 def test_reasons_to_stop(reason, meant):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 import onrecord as on
@@ -319,3 +320,14 @@ async def test_a_store_that_cannot_be_used_costs_money_and_no_answer(
         assert (await complete(careful, asking("a"))).text == "echo a"
     assert len(model.requests) == 2
     assert caplog.text.count("without a look at the records") == 1
+
+
+@pytest.mark.parametrize("finish", ["length", "unknown"])
+async def test_an_answer_that_was_cut_off_is_not_given_again(finish: str) -> None:
+    cut = msgspec.structs.replace(paid("twenty-"), finish=finish)
+    model = Counting(cut, paid("twenty-eight days"))
+    careful = cached(model)
+    assert (await complete(careful, asking("How many?"))).text == "twenty-"
+    for _ in range(2):
+        assert (await complete(careful, asking("How many?"))).text == "twenty-eight days"
+    assert len(model.requests) == 2

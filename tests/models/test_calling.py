@@ -397,3 +397,23 @@ async def test_random_fences_do_not_make_an_equal_question_another_one(project: 
     keys = [record.key for record in run.records]
     assert keys[0] == keys[1] != keys[2]
     assert "f9e8d7" in str(run.records[1].input)
+
+
+async def test_a_warning_reaches_who_asks_for_the_value_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """`.run()` gives the value alone: nobody would see that every question went to both models."""
+
+    @on.prompt
+    async def greet(name: str) -> str:
+        """Greet the person."""
+
+    mute = on.Scripted("Hello.", name="scripted:without_logprobs")
+    small_first = on.cascade(mute, on.Scripted("Good day.", name="scripted:dear"), accept=0.5)
+    for _ in range(3):
+        assert await greet.using(small_first)("Ada") == "Good day."
+    told = [each.message for each in caplog.records if each.name == "onrecord"]
+    assert told == [
+        "scripted:dear: Escalated to scripted:dear: scripted:without_logprobs gave no"
+        " log-probabilities"
+    ]

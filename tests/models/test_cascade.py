@@ -297,6 +297,36 @@ async def test_calibration_is_on_record_and_tells_how_far_it_is() -> None:
     assert run.cost == 30 * 1100
 
 
+async def test_a_small_model_that_is_down_is_said_to_be() -> None:
+    down = on.Scripted(ModelUnavailableError("the server failed with status 500"))
+    with pytest.raises(ModelUnavailableError, match="failed with status 500"):
+        await on.cascade(down, large()).calibrate([("a", "b")] * 20, quality=0.5)
+
+
+async def test_one_that_is_never_sure_is_said_to_be_and_why() -> None:
+    mute = on.Scripted("yes", name="scripted:mute")
+    with pytest.raises(UsageError, match=r"scripted:mute gave no log-probabilities.*'agreement'"):
+        await on.cascade(mute, large()).calibrate([("a", "b")] * 20, quality=0.5)
+
+
+@pytest.mark.parametrize(
+    ("cases", "options", "said"),
+    [
+        (5, {}, "labelled cases are several, not 5"),
+        ("a question", {}, "labelled cases are several, not one"),
+        ([("a", "b")] * 20, {"concurrent": 0}, "concurrent=0 asks nobody"),
+    ],
+)
+async def test_what_cannot_be_calibrated_on(cases: Any, options: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        await on.cascade(small(), large()).calibrate(cases, quality=0.5, **options)
+
+
+def test_a_confidence_takes_a_request_and_an_answer() -> None:
+    with pytest.raises(UsageError, match=r"give a function of .request, completion."):
+        on.cascade(small(), large(), confidence=lambda request: 1)  # type: ignore[arg-type, misc]
+
+
 async def test_other_targets_need_no_other_answers() -> None:
     cases, first, second = questions(200)
     found = await on.cascade(first, second).calibrate(cases, quality=0.9)

@@ -115,6 +115,8 @@ async def test_its_version_is_that_of_its_models() -> None:
 async def test_one_model_has_nothing_to_fall_back_to() -> None:
     with pytest.raises(UsageError, match="needs a model to fall back to"):
         on.fallback("scripted:demo")
+    with pytest.raises(UsageError, match=r"Unpack it: on\.fallback\(\*models\)"):
+        on.fallback(["scripted:demo", "scripted:echo"])  # type: ignore[arg-type]  # that is the test
 
 
 async def test_a_typed_prompt_falls_back() -> None:

@@ -271,6 +271,9 @@ def test_a_short_size_is_near(count: int) -> None:
         (Filters(min_params="2B", max_params="1B"), "at least 2B and at most 1B"),
         (Filters(sort="like"), "Did you mean 'likes'"),  # type: ignore[arg-type]
         (Filters(limit=0), "limit cannot be 0"),
+        ("bart", "'bart' does not say which models. Write Filters"),
+        (Filters(languages="en"), "languages are several, not one: 'en'"),  # type: ignore[arg-type]
+        (Filters(limit="5"), "a filter does not fit: Expected `int`"),  # type: ignore[arg-type]
         (Filters(min_likes=-1), "min_likes cannot be -1"),
         (Filters(updated_since="yesterday-ish"), "is no point in time"),
         (Filters(base="a/b/c"), "cannot be the name of a model"),

@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+import onrecord as on
 from onrecord.errors import UnknownNameError, UsageError
 from onrecord.models import names
 from onrecord.models.names import choose, embedder, model
@@ -32,15 +33,87 @@ def test_a_name_becomes_a_model_and_a_model_stays_one():
             "zzz:zzz",
             "There are anthropic:NAME, embedded:extractive, hf:NAME, openai:NAME, scripted:NAME",
         ),
-        ("openai:", "there is no model 'openai:'"),
-        ("", "there is no model ''"),
+        ("openai:", "there is no model 'openai:'. Did you mean 'openai:NAME'?"),
+        ("openai", "there is no model 'openai'. Did you mean 'openai:NAME'?"),
+        ("anthropic", "Did you mean 'anthropic:NAME'?"),
+        ("hf", "Did you mean 'hf:NAME'?"),
+        ("./gpt", "Did you mean 'hf:./gpt'?"),
+        ("", "there is no model ''. There are anthropic:NAME"),
         (":", "there is no model ':'"),
         ("scripted:nobody", "scripted:demo"),
     ],
 )
-def test_an_unknown_name_is_answered_with_those_there_are(name, said):
+def test_an_unknown_name_is_answered_with_those_there_are(name, said, tmp_path, monkeypatch):
+    (tmp_path / "gpt").mkdir()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownNameError) as caught:
         model(name)
+    assert said in str(caught.value)
+
+
+@on.prompt
+async def greet(name: str) -> str:
+    """Greet the person."""
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (5, "5 is no model. Give a name such as 'openai:NAME'"),
+        (None, "None is no model"),
+        (Scripted, "Scripted is a class and no model. Make one: Scripted"),
+        (greet, "the function 'greet' is no model"),
+    ],
+)
+@pytest.mark.parametrize(
+    "take",
+    [
+        model,
+        on.cached,
+        on.retry,
+        on.limited,
+        lambda value: on.fallback("scripted:demo", value),
+        lambda value: on.cascade(value, "scripted:demo"),
+    ],
+)
+def test_what_is_no_model_is_refused_at_every_door(take, value, said):
+    with pytest.raises(UsageError) as caught:
+        take(value)
+    assert said in str(caught.value)
+
+
+def test_a_provider_alone_is_no_embedder_and_neither_is_a_model():
+    with pytest.raises(UnknownNameError, match="Did you mean 'openai:NAME'"):
+        embedder("openai")
+    with pytest.raises(UsageError, match=r"is no embedder.*`embed`"):
+        embedder(Scripted("x"))
+
+
+def test_options_go_to_the_provider():
+    here = model("openai:a", base_url="http://127.0.0.1:1/v1", key="sk-mine", timeout=7)
+    there = model("openai:a", base_url="http://127.0.0.1:2/v1")
+    assert (here.server.key, here.server.timeout) == ("sk-mine", 7)
+    assert (here.version, there.version) == ("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1")
+    assert embedder("openai:a", dimensions=3).dimensions == 3
+    assert model("anthropic:a", api_version="2023-06-01").server.api.key_header == "x-api-key"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        (
+            "openai:a",
+            {"base_ulr": "x"},
+            "openai: takes no option 'base_ulr'. Did you mean 'base_url'? It takes base_url, key,",
+        ),
+        ("scripted:demo", {"timeout": 3}, "scripted: takes no option 'timeout'. It takes none."),
+        ("embedded:extractive", {"key": "k"}, "embedded:extractive takes no option 'key'"),
+        (Scripted("x"), {"timeout": 3}, "a model that is made already takes no timeout"),
+    ],
+)
+def test_an_option_that_nobody_takes_is_refused(name, options, said):
+    with pytest.raises(UsageError) as caught:
+        model(name, **options)
     assert said in str(caught.value)
 
 

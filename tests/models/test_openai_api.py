@@ -20,6 +20,7 @@ from onrecord.errors import (
     ModelRefusedError,
     ModelUnavailableError,
     OnrecordError,
+    UsageError,
 )
 from onrecord.messages import (
     Completion,
@@ -125,6 +126,22 @@ def test_an_answer_is_streamed_and_then_whole(pieces):
 )
 def test_reasons_to_stop(said, meant):
     assert ask(stream(*words("x", finish=said)))[1].finish == meant
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        stream(*words("x", "y")[:-1]),
+        stream(*words("x", "y", finish=None)),
+        reply(200, {"choices": [{"message": {"content": "xy"}}]}),
+    ],
+)
+def test_an_answer_that_ends_without_a_reason_is_not_called_whole(answer):
+    completion = ask(answer)[1]
+    assert (completion.text, completion.finish) == ("xy", "unknown")
+    assert completion.warnings == (
+        "The server did not say why its answer ended: it may be cut off.",
+    )
 
 
 def test_a_refusal_is_marked_as_one():
@@ -278,6 +295,13 @@ def test_the_environment_names_server_and_key(monkeypatch):
 def test_a_bad_address_or_key_is_refused_in_words():
     with pytest.raises(ModelRefusedError, match="not an http URL"):
         OpenAIModel("m", base_url="localhost:8000")
+    with pytest.raises(ModelRefusedError, match=r"'localhost:8998/v1'\. Set OPENAI_BASE_URL"):
+        OpenAIModel("m", base_url="me:pass@localhost:8998/v1?key=x")
+    for port in (0, 65536, "x"):
+        with pytest.raises(ModelRefusedError, match="has no port from 1 to 65535"):
+            OpenAIModel("m", base_url=f"http://localhost:{port}/v1")
+    with pytest.raises(ModelRefusedError, match="is not a text: 5"):
+        OpenAIModel("m", base_url=5)
     with pytest.raises(ModelRefusedError, match="not an http URL"):
         OpenAIModel("m", base_url="http://[")
     for key in ("sk-a\nb", "sk-a ", " sk-a", "sk-ä"):
@@ -286,6 +310,48 @@ def test_a_bad_address_or_key_is_refused_in_words():
             asyncio.run(collect(model))
         assert "sk-" not in str(caught.value)
     assert "secret" not in repr(OpenAIModel("m", base_url="http://me:secret@host/v1"))
+
+
+@pytest.mark.parametrize("timeout", ["5", -1, 0, True, None, float("nan")])
+def test_a_time_out_that_is_none_is_refused(timeout):
+    with pytest.raises(UsageError, match="is no time to wait"):
+        OpenAIModel("m", timeout=timeout)
+
+
+def test_a_query_in_the_address_goes_with_every_request_and_is_never_shown(monkeypatch):
+    """Azure's servers, and gateways, want one."""
+    secret = "qs-abcdef"
+    refused = failed(404, f"no /v1/chat/completions?api-version=2024-10-21&api-key={secret}")
+    with serving(stream(*words("x")), refused, reply(200, f"{{{secret}")) as server:
+        address = f"{server.url}/?api-version=2024-10-21&api-key={secret}"
+        monkeypatch.setenv("OPENAI_BASE_URL", address)
+        model = OpenAIModel("m")
+        asyncio.run(collect(model))
+        path = "/v1/chat/completions?api-version=2024-10-21&api-key="
+        assert server.asked[0][0] == path + secret
+        told = [repr(model), model.version, repr(model.server)]
+        for _ in range(2):
+            with pytest.raises(ModelError) as caught:
+                asyncio.run(collect(model))
+            told.append(str(caught.value))
+        assert model.version == server.url
+        assert secret not in "".join(told) and "api-version=2024-10-21" in told[3]
+
+
+def test_the_query_goes_along_where_a_local_server_is_looked_for(monkeypatch):
+    def at(handler):
+        assert handler.path == "/v1/models?code=abcd"
+        models("mine")(handler)
+
+    with serving(at) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}?code=abcd")
+        assert found(monkeypatch).name == "openai:mine"
+
+
+def test_an_address_that_is_none_is_said_where_a_server_is_looked_for(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:99999/v1")
+    with pytest.raises(ModelRefusedError, match="no port"):
+        found(monkeypatch)
 
 
 def test_nobody_there():
@@ -305,7 +371,8 @@ def test_nobody_there():
         (failed(404, "model 'm' not found"), ModelRefusedError, "Check the model's name"),
         (reply(404, "<html>", "text/html"), ModelRefusedError, "OPENAI_BASE_URL"),
         (failed(400, "temperature is out of range"), ModelRefusedError, "temperature is out"),
-        (reply(429, {}, Retry_After="20"), ModelUnavailableError, "Try again in 20 seconds"),
+        (reply(429, {}, Retry_After="20"), ModelUnavailableError, "in 20 seconds, or use"),
+        (reply(429, {}, Retry_After="1"), ModelUnavailableError, "in 1 second, or use on.retry("),
         (reply(429, {}, Retry_After="Wed, 21 Oct"), ModelUnavailableError, "Try again later"),
         (failed(429, "pay", code="insufficient_quota"), ModelRefusedError, "quota"),
         (failed(500, "boom"), ModelUnavailableError, "status 500: boom"),
@@ -451,6 +518,7 @@ def test_a_slow_server_is_not_waited_for_forever():
     finally:
         stop.set()
     assert "no sign of life for 0.05 seconds" in said
+    assert "allow it more time: on.model(..., timeout=1)." in said
 
 
 # -- connections

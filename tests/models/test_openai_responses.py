@@ -229,6 +229,7 @@ def test_a_choice_that_there_is_not_is_refused():
         ((delta("No."), ended(whole(said("No.")))), (Text("No."),), "stop"),
         ((delta("No"), ended(whole(said("No"), incomplete_details={"reason": "max_output_tokens"}),
                              "incomplete")), (Text("No"),), "length"),
+        ((ended(whole(said("N"), status="incomplete"), "incomplete"),), (Text("N"),), "unknown"),
         ((ended(whole(incomplete_details={"reason": "content_filter"}), "incomplete"),),
             (), "refused"),
         ((delta("I cannot.", "refusal"), ended(whole(said("I cannot.", type="refusal")))),

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from onrecord.errors import ModelError, ModelUnavailableError, UnknownNameError
+from onrecord.errors import ModelError, ModelUnavailableError, UnknownNameError, UsageError
 from onrecord.messages import Completion, TextDelta, Usage, text_message
 from onrecord.models.model import Request
 from onrecord.models.scripted import Scripted, named
@@ -43,6 +43,25 @@ def test_a_reply_may_be_a_completion_or_an_error():
     assert ask(model) == whole
     with pytest.raises(ModelUnavailableError, match="down"):
         ask(model)
+
+
+@pytest.mark.parametrize(
+    ("replies", "said"),
+    [
+        (None, "None is no reply of a script"),
+        (5, "5 is no reply"),
+        (["x", 5], "5 is no reply"),
+        (lambda: "x", "cannot be called with a request"),
+    ],
+)
+def test_what_is_no_reply_is_refused_when_the_script_is_made(replies, said):
+    with pytest.raises(UsageError, match=said):
+        Scripted(replies)
+
+
+def test_a_function_that_gives_no_text_is_named():
+    with pytest.raises(UsageError, match="a function of the script gave 5 and no text"):
+        ask(Scripted(lambda request: 5))
 
 
 def test_the_version_follows_the_script():

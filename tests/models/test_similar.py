@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from onrecord.records.limits import Limits
 from onrecord.records.query import Query
 from onrecord.records.scope import context, recording
 from onrecord.records.store import Store
-from tests.models.test_cached import Counting, asking
+from tests.models.test_cached import Counting, asking, paid
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +79,23 @@ def test_a_similarity_without_enough_pairs_is_refused() -> None:
         calibrate_similarity.run(pairs, embedder=Letters())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        ([], "0 pairs that are the same and 0 that are not are too few"),
+        ([("a", "b")], "is no labelled pair. Give two questions and whether"),
+        ([(None, "b", True)], "is no labelled pair"),
+        ([("a", "b", "yes")], "is no labelled pair"),
+        ([{"a": 1}], "is no labelled pair"),
+        ("ab", "labelled pairs are several, not one"),
+        (5, "labelled pairs are several, not 5"),
+    ],
+)
+def test_what_is_no_pair_is_named(pairs: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        calibrate_similarity.run(pairs)
+
+
 async def test_a_similar_question_gets_the_answer_of_its_like(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -99,6 +118,20 @@ async def test_a_similar_question_gets_the_answer_of_its_like(
     with context(user="bob"):
         await complete(careful, asking("how many wolves are there then"))
     assert len(model.requests) == 4
+
+
+async def test_half_an_answer_is_given_to_no_similar_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    letters = Letters()
+    calibrated = await calibrate_similarity([*SAME, *OTHER], embedder=letters)  # type: ignore[arg-type]
+    monkeypatch.setattr("onrecord.models.wrappers.similar.embedder_named", lambda _: letters)
+    half = msgspec.structs.replace(paid("there are"), finish="length")
+    model = Counting(half, paid("there are two"))
+    careful = cached(model, similar=calibrated)
+    await complete(careful, asking("how many wolves are there"))
+    like = await complete(careful, asking("how many wolves are there then"))
+    assert like.text == "there are two" and len(model.requests) == 2
 
 
 def similar(

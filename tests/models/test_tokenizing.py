@@ -221,6 +221,13 @@ def test_what_is_refused(
         tokenizer(name, text, vocabulary=vocabulary)
 
 
+def test_one_name_is_not_taken_for_its_letters() -> None:
+    with pytest.raises(UsageError, match=r"several, not one: 'word'\. Write \['word'\]"):
+        compare_tokenizers("a b", "word")
+    with pytest.raises(UsageError, match="the text is 5 and no text"):
+        compare_tokenizers(5, ["word"])  # type: ignore[arg-type]  # that is the test
+
+
 def test_a_broken_tokenizer_file(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text('{"version": "1.0"')
     with pytest.raises(LoadError, match="this is no tokenizer"):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import onrecord as on
 from onrecord.errors import MissingExtraError, SettingsError, StorageError, UsageError
 from onrecord.messages import Usage
 from onrecord.records.call import call
@@ -363,9 +364,47 @@ def test_a_question_that_makes_no_sense_is_refused(open_store: Callable[..., Sto
     for wrong in ({"kinds": "flow"}, {"kinds": ("foo",)}, {"states": ("zz",)}, {"ids": "abc"}):
         with pytest.raises(UsageError):
             Query(**wrong)  # type: ignore[arg-type]
-    for page in ({"limit": 0}, {"limit": -1}, {"limit": 10**30}, {"before": "zz"}, {"before": 5}):
+    for wrong in ({"kind": "flow"}, {"nme": "ask"}):
+        with pytest.raises(UsageError, match=r"Write kinds=\('flow',\)|Did you mean 'name'"):
+            Query(**wrong)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="a query has no field"):
+            store.records(**wrong)  # type: ignore[arg-type]
+    for page in (
+        {"limit": 0},
+        {"limit": "5"},
+        {"limit": True},
+        {"limit": -1},
+        {"limit": 10**30},
+        {"before": "zz"},
+        {"before": 5},
+    ):
         with pytest.raises(UsageError):
             store.records(**page)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("query", [None, "", "flow", 5])
+def test_what_is_no_query_is_refused(open_store: Callable[..., Store], query: Any) -> None:
+    store = open_store()
+    for ask in (store.records, store.erase, store.totals, lambda each: list(store.each(each))):
+        with pytest.raises(UsageError, match="does not say which records") as caught:
+            ask(query)
+        assert ("kinds=" in str(caught.value)) == (query == "flow")
+
+
+def test_fields_of_a_query_can_be_given_as_keywords(open_store: Callable[..., Store]) -> None:
+    @on.flow
+    async def noted() -> None: ...
+
+    noted.run()
+    store = open_store()
+    assert [each.name for each in store.records(kinds=("flow",))] == ["noted"]
+    assert store.records(Query(name="noted"), kinds=("model",)) == []
+
+
+def test_a_store_is_opened_by_its_settings() -> None:
+    for place in ("there", Path("there")):
+        with pytest.raises(UsageError, match="a store is opened by its settings"):
+            Store.open(place)  # type: ignore[arg-type]  # that is the test
 
 
 def test_absurd_counts_of_others_do_not_break_the_bill(open_store: Callable[..., Store]) -> None:

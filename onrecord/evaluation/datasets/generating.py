@@ -1,6 +1,6 @@
 """Question sets from a collection: with answers and where they stand, and some that have none.
 
-    questions = await generate(Collection.open("handbook"), 50, model="openai:gpt-5-mini")
+    questions = await generate(Collection.open("handbook"), 50, model="openai:gpt-6-luna")
 
 A model writes each question about a chunk, with a quotation; a question whose quotation does not
 stand there, character by character, is thrown away and counted. Without a model, gaps and headings

@@ -111,7 +111,7 @@ def model_of(prompt: Prompt[..., Any]) -> tuple[Model, Parameters]:
     if model.name == "embedded:extractive":
         raise UsageError(
             "embedded:extractive only quotes, and a judge has to write",
-            cure="Name a model: on.judge(…, model='openai:gpt-5-mini'), or in the settings.",
+            cure="Name a model: on.judge(…, model='openai:gpt-6-luna'), or in the settings.",
         )
     return model, plan.parameters
 

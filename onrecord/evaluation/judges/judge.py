@@ -1,6 +1,6 @@
 """Judges: a prompt as a scorer, and as a way to compare two answers.
 
-    polite = on.judge("Is the answer polite?", model="openai:gpt-5-mini")
+    polite = on.judge("Is the answer polite?", model="openai:gpt-6-luna")
     on.evaluate.run(app, dataset, scorers=[polite])
 
 Each verdict comes after its reason, in a form that the model is held to; an answer that does not

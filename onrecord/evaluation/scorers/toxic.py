@@ -62,7 +62,7 @@ class Toxicity(Described):
         if model is None:
             raise UsageError(
                 "toxicity needs a model that judges it: no list of words can",
-                cure='Name one: toxicity("hf:OWNER/CLASSIFIER"), or toxicity("openai:gpt-5-mini").',
+                cure='Name one: toxicity("hf:OWNER/CLASSIFIER"), or toxicity("openai:gpt-6-luna").',
             )
         self._classifier = classifier_of(model)
         self._judge: Model | None = None

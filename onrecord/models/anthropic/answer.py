@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onrecord.messages import Completion, Finish, Message, Part, Text, Thinking, ToolCall, Usage
+from onrecord.models.http.events import NO_REASON
 from onrecord.models.usage import merged, reported_cost, usage_of
 
 
@@ -61,7 +62,7 @@ class Answer:
     def completion(self, model: str, *, limit: int | None) -> Completion:
         """The whole answer. `limit`: the one that was sent although the request named none."""
         parts = [part for block in self._blocks.values() if (part := block.part()) is not None]
-        finish: Finish = _FINISHES.get(self._stop, "stop")
+        finish: Finish = _FINISHES.get(self._stop, "stop" if self._stop else "unknown")
         if finish == "stop" and any(isinstance(part, ToolCall) for part in parts):
             finish = "tool_calls"
         warnings = []
@@ -70,6 +71,8 @@ class Answer:
                 f"The answer was cut off at {limit:,} tokens: the request named no max_tokens, and"
                 " the API demands a limit."
             )
+        if finish == "unknown":
+            warnings.append(NO_REASON)
         if self._stop in _WARNINGS:
             warnings.append(_WARNINGS[self._stop])
         if self._declined:

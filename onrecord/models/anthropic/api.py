@@ -61,7 +61,7 @@ class AnthropicModel:
         self.name = f"anthropic:{name}"
         self._where = f"{self.name} at {self.server.shown}"
         # Other clients want the address with or without the version in it.
-        self._path = "messages" if self.server.url.endswith("/v1") else "v1/messages"
+        self._path = "messages" if self.server.shown.endswith("/v1") else "v1/messages"
         self._dialect = Dialect(name, older, self._where)
 
     @property

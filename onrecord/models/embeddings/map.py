@@ -30,6 +30,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from onrecord.arguments import several
 from onrecord.calling import Operation
 from onrecord.errors import MissingExtraError, UnknownNameError, UsageError
 from onrecord.models.calling import embed
@@ -89,7 +90,8 @@ async def embedding_map(
     Raises UsageError (too few texts, no word in them, not a group a text), UnknownNameError, and
     MissingExtraError without the extra `look`.
     """
-    views = tuple(dict.fromkeys(views))
+    texts, groups = several(texts, "texts", texts=True), several(groups, "groups", texts=True)
+    views = tuple(dict.fromkeys(several(views, "views", texts=True)))
     _check(texts, views, by_word, groups, projection)
     split = [words(text) for text in texts]
     counts = Counter(word for each in split for word in each)

@@ -98,6 +98,7 @@ def content_type(response: httpx.Response) -> str:
     return said.partition(";")[0].strip().lower()
 
 
+NO_REASON = "The server did not say why its answer ended: it may be cut off."
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _LONGEST_LINE = 4_000_000
 _PATIENCE = 0.5  # seconds; the answer itself is there already

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from onrecord.errors import ContextLengthError, ModelError, ModelRefusedError, ModelUnavailableError
 
@@ -101,9 +100,12 @@ def refusal(
 def _unavailable(status: int, said: str, where: str, retry_after: str) -> ModelUnavailableError:
     """The error of a server that may answer the same request another time."""
     if status == 429:
-        wait = f"in {retry_after} seconds" if retry_after.isdigit() else "later"
+        unit = "second" if retry_after == "1" else "seconds"
+        cure = "Try again later."
+        if retry_after.isdigit():
+            cure = f"Try again in {retry_after} {unit}, or use on.retry(model), which waits."
         busy = f"the server allows no more requests for now{said}"
-        return ModelUnavailableError(busy, where=where, cure=f"Try again {wait}.")
+        return ModelUnavailableError(busy, where=where, cure=cure)
     failed = f"failed with status {status}" if status else "failed"
     return ModelUnavailableError(f"the server {failed}{said}", where=where, cure="Try again later.")
 
@@ -113,15 +115,6 @@ def scrub(text: str, key: str) -> str:
     if key:
         text = text.replace(key, "[key]")
     return _KEY.sub("[key]", text)
-
-
-def shown_url(url: str) -> str:
-    """A URL as it may be shown: without user, password and query."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # nobody can tell what in it is a password
-        return "(no address)"
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def error_of(body: bytes) -> dict[str, Any]:

@@ -6,16 +6,18 @@ A redirect is never followed: the key is for the server that was named.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from onrecord.errors import ModelError, ModelRefusedError, ModelUnavailableError
+from onrecord.errors import ModelError, ModelRefusedError, ModelUnavailableError, UsageError
 from onrecord.models.http import connections
+from onrecord.models.http.addresses import behind, problem_of, shown_url
 from onrecord.models.http.failures import may_have_begun, note, retry_after
-from onrecord.models.http.refusals import Names, parse, refusal, scrub, shown_url
+from onrecord.models.http.refusals import Names, parse, refusal, scrub
 
 if TYPE_CHECKING:
     import httpx
@@ -41,22 +43,26 @@ class Server:
     """The address of an API, with the key and the patience to use on it.
 
     `key` None: the one in the environment; empty: none. `timeout` is in seconds, between two signs
-    of life.
+    of life. A query in the address goes with every request, and is shown as little as the key.
     """
 
     def __init__(
         self, api: Api, base_url: str | None = None, key: str | None = None, timeout: float = 120.0
     ) -> None:
         url = base_url or os.environ.get(api.names.url_variable) or api.home
-        if not _is_http(url):
-            raise ModelRefusedError(
-                f"the address of the model's server is not an http URL: {shown_url(url)!r}",
-                cure=f"Set {api.names.url_variable} to something like {api.example}.",
+        check_address(url, api)
+        if key is not None and not isinstance(key, str):
+            raise UsageError("a key is a text", cure='Give key="…", or "" to send none.')
+        number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+        if not (number and timeout > 0):
+            raise UsageError(
+                f"timeout={timeout!r:.40} is no time to wait", cure="Give seconds above 0."
             )
         self.api = api
-        self.url = url.rstrip("/")
+        self.url = behind(url, "")
         self.timeout = timeout
         self._key = key
+        self._secrets = _secrets(urlsplit(url).query)
 
     @property
     def shown(self) -> str:
@@ -77,7 +83,7 @@ class Server:
 
     def parse(self, text: str, where: str) -> dict[str, Any]:
         """A JSON object that the server sent. Raises ModelUnavailableError on anything else."""
-        return parse(text, where=where, key=self.key, names=self.api.names)
+        return parse(self._without_query(text), where=where, key=self.key, names=self.api.names)
 
     def __repr__(self) -> str:
         return f"Server({self.shown!r})"
@@ -97,7 +103,7 @@ class Server:
         client = await connections.client()
         try:
             async with client.stream(
-                "POST", f"{self.url}/{path}", content=content, headers=headers, timeout=patience
+                "POST", behind(self.url, path), content=content, headers=headers, timeout=patience
             ) as response:
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -114,6 +120,8 @@ class Server:
             body += received
             if len(body) > _LONGEST_REFUSAL:
                 break
+        if self._secrets:
+            body = self._without_query(body.decode("utf-8", "replace")).encode()
         if 300 <= response.status_code < 400 and "location" in response.headers:
             return note(self._moved(response, where), sent=False), body
         error = refusal(
@@ -135,13 +143,19 @@ class Server:
         except ValueError:
             there, same = response.headers["location"], False
         what = "to another address" if same else "to another host"
-        shown = scrub(shown_url(there), self.key)
+        shown = self._without_query(scrub(shown_url(there), self.key))
         return ModelRefusedError(
             f"the server sends the request on {what}, {shown}, which is not followed:"
             " the key is for this one",
             where=where,
             cure=f"Set {self.api.names.url_variable} to the address that is meant.",
         )
+
+    def _without_query(self, text: str) -> str:
+        """A text without the values of the address's query: one of them may be a key."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
 
     def _headers(self, where: str) -> dict[str, str]:
         key, names = self.key, self.api.names
@@ -178,19 +192,33 @@ class Server:
             return ModelUnavailableError(
                 f"the server gave no sign of life for {self.timeout:g} seconds",
                 where=where,
-                cure="Try again later, or allow it more time.",
+                cure="Try again later, or allow it more time: on.model(..., timeout="
+                f"{math.ceil(2 * self.timeout)}).",
             )
-        said = scrub(str(error), self.key) or type(error).__name__
+        said = self._without_query(scrub(str(error), self.key)) or type(error).__name__
         return ModelUnavailableError(
             f"the connection to the server broke: {said}", where=where, cure="Try again."
         )
 
 
-def _is_http(url: str) -> bool:
-    try:
-        return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
-    except ValueError:
-        return False
+def check_address(url: object, api: Api) -> None:
+    """Raises ModelRefusedError for an address that nothing can be sent to."""
+    if problem := problem_of(url):
+        shown = shown_url(url) if isinstance(url, str) else url
+        raise ModelRefusedError(
+            f"the address of the model's server {problem}: {shown!r:.200}",
+            cure=f"Set {api.names.url_variable} to something like {api.example}, or give such a"
+            " base_url.",
+        )
+
+
+def _secrets(query: str) -> list[str]:
+    """What of a query is not to be seen: "key=value", and values that are long enough to be keys,
+    as they are and as they are written."""
+    pairs = [each for each in query.split("&") if not each.startswith("api-version=")]
+    written = [each.partition("=")[2] for each in pairs]
+    values = [value for _, value in parse_qsl("&".join(pairs))]
+    return [*filter(None, pairs), *(each for each in (*written, *values) if len(each) > 3)]
 
 
 _LONGEST_REFUSAL = 100_000

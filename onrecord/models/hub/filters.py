@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
+from onrecord.arguments import several
 from onrecord.errors import UsageError
 from onrecord.records.query import moment
 
@@ -48,6 +49,7 @@ def checked(filters: Filters) -> Filters:
 
     Whether tasks, licences and languages exist is not looked at here: the Hub knows.
     """
+    filters = _typed(filters)
     least, most = parameters(filters.min_params), parameters(filters.max_params)
     if least is not None and most is not None and least > most:
         raise UsageError(
@@ -55,7 +57,7 @@ def checked(filters: Filters) -> Filters:
             cure="Swap the two, or leave one out.",
         )
     if filters.sort not in get_args(Sort):
-        near = difflib.get_close_matches(filters.sort, get_args(Sort), 1)
+        near = difflib.get_close_matches(str(filters.sort), get_args(Sort), 1)
         hint = f"Did you mean '{near[0]}'? " if near else ""
         raise UsageError(
             f"models cannot be sorted by '{filters.sort}'",
@@ -84,6 +86,19 @@ def checked(filters: Filters) -> Filters:
     if filters.base is not None:
         checked_name(filters.base)
     return msgspec.structs.replace(filters, min_params=least, max_params=most)
+
+
+def _typed(filters: Any) -> Filters:
+    if not isinstance(filters, Filters):
+        raise UsageError(
+            f"{filters!r:.80} does not say which models", cure='Write Filters(words="…", task="…").'
+        )
+    languages = several(filters.languages, "languages", texts=True)
+    try:
+        given = {**msgspec.structs.asdict(filters), "languages": languages, "sort": "downloads"}
+        return msgspec.structs.replace(msgspec.convert(given, Filters), sort=filters.sort)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"a filter does not fit: {error}") from None
 
 
 def parameters(size: int | str | None) -> int | None:

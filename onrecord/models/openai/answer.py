@@ -17,6 +17,7 @@ from onrecord.messages import (
     ToolCall,
     Usage,
 )
+from onrecord.models.http.events import NO_REASON
 from onrecord.models.usage import merged, reported_cost, usage_of
 
 
@@ -99,9 +100,12 @@ class Answer:
             ToolCall(call.id or f"call_{at}", call.name, call.arguments)
             for at, call in enumerate(self._calls, 1)
         ]
-        finish: Finish = "refused" if refusal else _FINISHES.get(self._finish, "stop")
+        end: Finish = "stop" if self._finish else "unknown"
+        finish: Finish = "refused" if refusal else _FINISHES.get(self._finish, end)
         if self._calls and finish == "stop":
             finish = "tool_calls"
+        if finish == "unknown":
+            warnings = (*warnings, NO_REASON)
         if logprobs and text and not self._logprobs:
             warnings = (*warnings, "The server sent no log-probabilities.")
         return Completion(

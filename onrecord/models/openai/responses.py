@@ -23,6 +23,7 @@ from onrecord.messages import (
     ToolResult,
     Usage,
 )
+from onrecord.models.http.events import NO_REASON
 from onrecord.models.http.sending import check_tool_choice, unsendable
 from onrecord.models.model import Parameters, Request
 from onrecord.models.openai.wire import file_name, is_strict
@@ -179,7 +180,10 @@ class ResponsesAnswer:
         """The whole answer; this API is never asked for log-probabilities."""
         parts = self._parts()
         why = _text(_object(self._whole.get("incomplete_details")), "reason")
-        finish: Finish = _FINISHES.get(why, "stop")
+        end: Finish = "unknown" if self._whole.get("status") == "incomplete" else "stop"
+        finish: Finish = _FINISHES.get(why, end)
+        if finish == "unknown":
+            warnings = (*warnings, NO_REASON)
         if self._refused():
             finish = "refused"
         elif finish == "stop" and any(isinstance(part, ToolCall) for part in parts):

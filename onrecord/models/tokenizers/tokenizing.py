@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from onrecord.arguments import several
 from onrecord.errors import UnknownNameError, UsageError
 from onrecord.models.tokenizers.loading import loaded
 from onrecord.models.tokenizers.pieces import Piece, Tokenizer
@@ -83,7 +84,7 @@ def compare_tokenizers(
     say so. Raises UsageError for an empty text and for a vocabulary that is too small,
     UnknownNameError, and MissingExtraError for sentencepiece without the extra `look`.
     """
-    names = tuple(dict.fromkeys(names))
+    names = tuple(dict.fromkeys(several(names, "names of tokenizers", texts=True)))
     for name in names:
         check_name(name)
     if not names:
@@ -269,6 +270,8 @@ def _outside(text: str, pieces: Iterable[Piece]) -> int:
 
 
 def _need_words(text: str, what: str) -> None:
+    if not isinstance(text, str):
+        raise UsageError(f"{what} is {text!r:.80} and no text", cure="Give a str.")
     if not text.strip():
         raise UsageError(f"{what} is empty", cure="Give words, a file of them, or - for stdin.")
 

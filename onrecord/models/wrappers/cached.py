@@ -35,7 +35,7 @@ from onrecord.messages import Completion, TextDelta, Usage
 from onrecord.models.calling import complete
 from onrecord.models.model import Event, Model, Request, pieces
 from onrecord.models.names import model as model_named
-from onrecord.models.wrappers.similar import Similarity, similar_question
+from onrecord.models.wrappers.similar import Similarity, is_whole, similar_question
 from onrecord.records.call import asked_key, current
 from onrecord.records.ledger import in_time
 from onrecord.records.record import Record, content_key
@@ -108,7 +108,7 @@ class Cached:
     async def _equal(self, store: Store, request: Request) -> Record | None:
         """The answer on record to this very question."""
         whose = here()
-        return await asyncio.to_thread(
+        found = await asyncio.to_thread(
             store.find,
             self._key(request),
             "model",
@@ -117,6 +117,7 @@ class Cached:
             everyone=self._everyone,
             since_ns=self._since(),
         )
+        return found if found is not None and is_whole(found) else None
 
     async def _like(self, store: Store, request: Request) -> Record | None:
         """The answer on record to a question that means the same."""
@@ -165,8 +166,8 @@ def cached(
     `ttl`: how old an answer may be, in seconds; None: any age. Answers are given only to the user
     and tenant they were made for (`on.context`), or to everybody with `everyone=True`. `similar`
     also gives the answer to a similar question; it has to be calibrated on labelled pairs first
-    (`on.calibrate_similarity`). An answer from which the rules of redaction removed something is
-    made again.
+    (`on.calibrate_similarity`). An answer that was cut off, or from which the rules of redaction
+    removed something, is made again.
     """
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if seconds is not None and not (isinstance(seconds, int | float) and 0 < seconds < math.inf):

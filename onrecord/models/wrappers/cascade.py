@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from onrecord.arguments import several
 from onrecord.calling import Operation, emit
-from onrecord.errors import ContextLengthError, ModelUnavailableError, UsageError
+from onrecord.errors import ContextLengthError, ModelError, ModelUnavailableError, UsageError
 from onrecord.messages import Completion, Message, Progress, text_message
 from onrecord.models.model import Event, Model, Request
 from onrecord.models.names import model as model_named
@@ -92,25 +93,29 @@ class Cascade:
         `escalated`, at most such a share for the large model. `concurrent`: cases at a time.
 
         Raises UsageError where there are too few cases or the target is out of reach, and
-        ModelError where the large model fails.
+        ModelError where the large model fails, or the small one answers no case at all.
         """
         target = target_of(quality, usd, escalated)
-        labelled = [_labelled(case) for case in cases]
+        labelled = [_labelled(case) for case in several(cases, "labelled cases")]
         check_enough(len(labelled))  # before anything is paid for
+        if isinstance(concurrent, bool) or not isinstance(concurrent, int) or concurrent < 1:
+            raise UsageError(f"concurrent={concurrent!r} asks nobody", cure="Give at least 1.")
         at_once = asyncio.Semaphore(concurrent)
-        done = 0
+        done, silent = 0, list[ModelError]()
 
         async def answer(input: Any, expected: Any) -> Outcome:
             nonlocal done
             async with at_once:
                 request = _request(ask(input) if ask is not None else input)
-                outcome = await self._outcome(request, expected, correct or says)
+                outcome = await self._outcome(request, expected, correct or says, silent)
             done += 1
             emit(Progress("calibrating", done, len(labelled)))
             return outcome
 
         with call("step", f"calibrate {self.name}", {"cases": len(labelled)}) as this:
             outcomes = await _together([answer(*case) for case in labelled])
+            if len(silent) == len(labelled):  # there is nothing to choose from
+                raise silent[0]
             found = calibrated(
                 (self.small.name, self.small.version),
                 (self.large.name, self.large.version),
@@ -125,7 +130,7 @@ class Cascade:
         return f"cascade({self.small!r}, {self.large!r})"
 
     async def _answer(self, request: Request, threshold: float) -> Completion:
-        measured, problem = await self._asked(request)
+        measured, problem, _ = await self._asked(request)
         found = measured.confidence if measured else None
         accepted = found is not None and found >= threshold
         asked = {"model": self.small.name, "measure": self._measure.label, "threshold": threshold}
@@ -140,22 +145,28 @@ class Cascade:
             completion = msgspec.structs.replace(completion, warnings=warnings)
         return completion
 
-    async def _asked(self, request: Request) -> tuple[Measured | None, str]:
-        """The small model's answer, and why there is none, or no confidence."""
+    async def _asked(self, request: Request) -> tuple[Measured | None, str, ModelError | None]:
+        """The small model's answer, why there is none, or no confidence, and with which error."""
         try:
             measured = await self._measure.ask(self.small, request)
         except (ModelUnavailableError, ContextLengthError) as error:
-            return None, f"{self.small.name} did not answer: {error}"
+            return None, f"{self.small.name} did not answer: {error}", error
         if measured.completion.finish == "refused":
             refused = measured._replace(confidence=None)
-            return refused, f"{self.small.name} refused to answer"
-        return measured, measured.reason
+            return refused, f"{self.small.name} refused to answer", None
+        return measured, measured.reason, None
 
     async def _outcome(
-        self, request: Request, expected: Any, correct: Callable[[Completion, Any], float]
+        self,
+        request: Request,
+        expected: Any,
+        correct: Callable[[Completion, Any], float],
+        silent: list[ModelError],
     ) -> Outcome:
         with recording() as first:
-            measured, _ = await self._asked(request)
+            measured, problem, error = await self._asked(request)
+        if error is not None:
+            silent.append(error)
         with recording() as second:
             answer = await Attempts(hold=True).ask(self.large, request)
         return Outcome(
@@ -164,6 +175,7 @@ class Cascade:
             _quality(correct, answer, expected),
             first.cost,
             second.cost,
+            problem,
         )
 
     def _threshold(self) -> float:

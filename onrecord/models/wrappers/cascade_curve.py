@@ -18,14 +18,16 @@ Kind = Literal["quality", "usd", "escalated"]
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """One case: how sure the small model was (None: it gave no answer, or no confidence), how good
-    both answers are (0 to 1), and what both took, in micro-dollars (None: not known)."""
+    """One case: how sure the small model was (None: it gave no answer, or no confidence, and
+    `problem` says why), how good both answers are (0 to 1), and what both took, in micro-dollars
+    (None: not known)."""
 
     confidence: float | None
     small: float
     large: float
     small_cost: int | None
     large_cost: int | None
+    problem: str = ""
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -146,6 +148,13 @@ def calibrated(
     too few cases, or the target cannot be reached."""
     check_enough(len(outcomes))
     kept = tuple(outcomes)
+    problems = [each.problem for each in kept if each.confidence is None]
+    if len(problems) == len(kept):
+        raise UsageError(
+            f"the small model was sure of none of {len(kept)} cases: no threshold can be chosen",
+            where=problems[0],
+            cure="Look at its records; another measure, confidence='agreement', may work with it.",
+        )
     chosen = best(curve(kept), target)
     held_out = _held_out(kept, target, chosen.threshold)
     return Calibration(*small, *large, measure, target, chosen, held_out, kept)
@@ -298,8 +307,11 @@ def _notes(calibration: Calibration) -> list[str]:
         )
     if not _fits(held, target):
         notes.append(f"On cases it was not chosen on, the threshold does not give {target}.")
-    if (none := sum(each.confidence is None for each in calibration.outcomes)) > 0:
-        notes.append(f"Of {none} cases the small model gave no confidence: they are escalated.")
+    if none := [each.problem for each in calibration.outcomes if each.confidence is None]:
+        why = f" The first: {none[0]}" if none[0] else ""
+        notes.append(
+            f"Of {len(none)} cases the small model gave no confidence: they are escalated.{why}"
+        )
     if calibration.chosen.escalated == 1:
         notes.append("The large model answers everything: the small one only adds to the cost.")
     return notes

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from onrecord.arguments import takes
 from onrecord.errors import ModelRefusedError, UsageError
 from onrecord.messages import Completion, TokenProbability, ToolCall
 from onrecord.models.http.failures import note
@@ -63,10 +64,10 @@ def measure(confidence: Confidence, samples: int) -> Measure:
                 f"samples={samples!r} cannot agree or disagree", cure="Take at least 2."
             )
         return Agreement(samples)
-    if callable(confidence):
+    if callable(confidence) and takes(confidence, 2):
         return Judged(confidence)
     raise UsageError(
-        f"confidence={confidence!r} is not known",
+        f"confidence={confidence!r:.80} cannot say how sure a model is of its answer",
         cure="Say 'logprobs', 'agreement', or give a function of (request, completion).",
     )
 

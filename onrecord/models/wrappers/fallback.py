@@ -82,6 +82,11 @@ def fallback(*models: str | Model, hold: bool = False) -> Fallback:
     that model's failure is raised and its refusal is the answer. `hold=True` passes words on when
     the answer is whole. Where nobody streams there is no difference.
     """
+    if any(isinstance(each, list | tuple) for each in models):
+        raise UsageError(
+            "a fallback takes its models one by one, and not in a list",
+            cure="Unpack it: on.fallback(*models).",
+        )
     if len(models) < 2:
         raise UsageError(
             "a fallback needs a model to fall back to", cure="Name two models or more."

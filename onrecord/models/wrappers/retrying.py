@@ -99,7 +99,7 @@ class Retrying:
                 "Ask again, or let retry(..., hold=True) hold an answer back until it is whole.",
             )
         if number >= self._attempts:
-            return f"asked {times}", ""
+            return f"asked {times}", "Try again later, or allow more `attempts`."
         if left <= 0:
             return f"asked {times}", ""
         if wait >= left:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from onrecord.arguments import several
 from onrecord.calling import Operation
 from onrecord.errors import UsageError
 from onrecord.messages import Part, Text
@@ -72,8 +73,8 @@ async def calibrate_similarity(
             f"false_hits={false_hits!r} is no share of false hits that could be allowed",
             cure="Name one from 0 to below 1, such as 0.01.",
         )
-    labelled = list(pairs)
-    same = np.array([bool(label) for _, _, label in labelled])
+    labelled = list(map(_labelled, several(pairs, "labelled pairs")))
+    same = np.array([label for _, _, label in labelled], dtype=bool)
     if min(same.sum(), (~same).sum()) < _FEWEST:
         raise UsageError(
             f"{same.sum()} pairs that are the same and {(~same).sum()} that are not are too few",
@@ -101,6 +102,16 @@ async def calibrate_similarity(
         false_hit_rate_high=wilson(false_rate, int((~same).sum()))[1],
         hit_rate=float(hits[same].mean()),
         pairs=len(labelled),
+    )
+
+
+def _labelled(pair: Any) -> tuple[str, str, bool]:
+    three = isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 3
+    if three and all(isinstance(each, str) for each in pair[:2]) and pair[2] in (True, False):
+        return pair[0], pair[1], bool(pair[2])
+    raise UsageError(
+        f"{pair!r:.80} is no labelled pair",
+        cure="Give two questions and whether they are the same: (one, other, True).",
     )
 
 
@@ -137,7 +148,15 @@ async def similar_question(
         if similar < similarity.threshold:
             found = None
         this.output = {"similarity": round(similar, 4), "record": found}
-    return None if found is None else await asyncio.to_thread(store.record, found)
+    if found is None:
+        return None
+    record = await asyncio.to_thread(store.record, found)
+    return record if is_whole(record) else None
+
+
+def is_whole(record: Record) -> bool:
+    """Whether an answer on record was not cut off: nobody is given half of one again."""
+    return record.output.get("finish") not in ("length", "unknown")
 
 
 def _parted(request: Request) -> tuple[str, Any]:
@@ -234,7 +253,7 @@ def _unindexed(embedder: Embedder, store: Store, model: Model) -> list[_New]:
     new = []
     for record in store.without_vector(_by(embedder), model.name, model.version, _MOST):
         question, around = _parted(msgspec.convert(record.input, Request))
-        if _readable(question, embedder):
+        if is_whole(record) and _readable(question, embedder):
             new.append(_New(record.id, _space(embedder, model, around), question))
         else:  # in no space, so that it is never found, and never looked at again
             new.append(_New(record.id, "", ""))

@@ -1,7 +1,7 @@
 """`task`: one typed call for each of the usual tasks, whoever does it.
 
 on.task("classify", labels=["billing", "other"]).run("My bill is wrong").label
-on.task("summarize", model="openai:gpt-5-mini").over.run("articles.csv", "summaries.jsonl")
+on.task("summarize", model="openai:gpt-6-luna").over.run("articles.csv", "summaries.jsonl")
 
 name        without a model               a model that writes       hf: fine-tuned
 summarize   the most central sentences    prompt, few-shot          text to text (T5, BART)

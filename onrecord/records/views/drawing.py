@@ -3,7 +3,7 @@
     flow ask                         222 ms               ▕██████████████▏
     ├─ search handbook                22 ms               ▕█▌            ▏
     └─ step answer                   200 ms               ▕ ▐████████████▏
-       └─ model openai:gpt-5-mini    120 ms  1,204 → 88  $0.0015 …
+       └─ model openai:gpt-6-luna    120 ms  1,204 → 88  $0.0015 …
 
 A line is pieces of text with the name of a style; whoever prints it knows colours and encodings.
 """

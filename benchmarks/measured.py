@@ -126,7 +126,17 @@ def _across(result: Any) -> Iterable[Cells]:
     yield from ((name, _shown(value)) for name, value in result["rows"][0].items())
 
 
-_JUDGES = ("rate", "TPR", "TNR", "double", "which", "carried", "uncorrected", "width double", "width carried")
+_JUDGES = (
+    "rate",
+    "TPR",
+    "TNR",
+    "double",
+    "which",
+    "carried",
+    "uncorrected",
+    "width double",
+    "width carried",
+)
 _MICROSECONDS = ("what", "p50 us", "p99 us", "p99.9 us", "mean us", "calls")
 _HEAD = """# Measured
 

@@ -76,13 +76,22 @@ class Judging:
             return None
         return compare(baseline, report, margin=self.margin, intersection=self.intersection)
 
+    def check(self) -> None:
+        """Raises UsageError for a gate that cannot be decided, before anything is spent."""
+        from onrecord.evaluation.gate import check
+
+        if self.gate is not None:
+            check(self.gate, baseline=self.baseline is not None)
+
     def verdict(self, report: Report, baseline: Report | None) -> Verdict | None:
-        """What the gate says, if there is one."""
-        from onrecord.evaluation.gate import gate
+        """What the gate says, if there is one; it is put on record."""
+        from onrecord.evaluation.gate import gate, keep
 
         if self.gate is None:
             return None
-        return gate(self.gate, report, baseline, intersection=self.intersection)
+        verdict = gate(self.gate, report, baseline, intersection=self.intersection)
+        keep(verdict, report)
+        return verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,16 +102,18 @@ class Writing:
     html: Annotated[Path | None, _writing("The report as one page.")] = None
     markdown: Annotated[Path | None, _writing("A summary for a pull request.")] = None
 
+    def saved(self, report: Report) -> list[Path]:
+        """Save the report, before anything is said of it that may fail; give its path."""
+        return [] if self.save is None else [_written(self.save, lambda path: report.save(path))]
+
     def write(
         self, report: Report, changes: Changes | None, verdict: Verdict | None
     ) -> Iterator[Path]:
-        """Write what was asked for; give each path."""
-        if self.save is not None:
-            yield _written(self.save, lambda path: report.save(path))
+        """Write the pages that were asked for; give each path."""
         if self.html is not None:
             from onrecord.evaluation.reports.page import write_page
 
-            yield write_page(self.html, report, changes)
+            yield write_page(self.html, report, changes, verdict)
         if self.markdown is not None:
             from onrecord.evaluation.reports.markdown import markdown
 
@@ -153,6 +164,7 @@ def evaluate(
     from onrecord.records.ledger import budget
     from onrecord.records.limits import Limits
 
+    judging.check()
     app, scorers = named(application), [scorer_of(each) for each in scorer or _USUAL]
     cases = Dataset.read(data)
     if where is not None:
@@ -170,8 +182,9 @@ def evaluate(
             seconds=running.seconds,
             resume=running.resume,
         )
+    written = writing.saved(report)
     changes, verdict = judging.changes(report, baseline), judging.verdict(report, baseline)
-    written = list(writing.write(report, changes, verdict))
+    written += writing.write(report, changes, verdict)
     if json:
         print_json(_document(report, changes, verdict))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -32,11 +32,13 @@ def list_experiments(
     json: AsJson = False,
 ) -> None:
     """List the experiments on record, newest first."""
-    from onrecord.evaluation.experiments.stored import experiments
+    from onrecord.evaluation.experiments.stored import experiments, id_of
 
     found = experiments(limit)
     if json:
-        print_json([{"run": each.run, "state": each.state, **_facts(each.input)} for each in found])
+        print_json(
+            [{"run": id_of(each), "state": each.state, **_facts(each.input)} for each in found]
+        )
         return
     if not found:
         say("No experiments yet. `onrecord evaluate` makes one.")
@@ -47,7 +49,7 @@ def list_experiments(
         facts = _facts(each.input)
         rows.append(
             (
-                each.run[:20],
+                id_of(each)[:20],
                 f"{when:%Y-%m-%d %H:%M}",
                 shortened(facts["application"], 30),
                 shortened(facts["dataset"], 24),
@@ -73,6 +75,7 @@ def show(
 ) -> None:
     """Show the report of an experiment, or with --case one trial step by step."""
     from onrecord.evaluation.experiments.report import Report
+    from onrecord.evaluation.reports.wording import versions
 
     report = Report.open(run)
     if where is not None:
@@ -88,6 +91,7 @@ def show(
         print_json({**report.document(), "rows": report.trials})
         return
     say(str(report))
+    say(versions(report))
     if worst:
         _say_worst(report, worst)
     if html is not None:
@@ -127,9 +131,7 @@ def compare(
 
 
 def _facts(input: object) -> dict[str, object]:
-    asked = input.get("asked") if isinstance(input, dict) else None
-    if not isinstance(asked, dict):
-        return {"application": "?", "dataset": "?", "cases": 0}
+    asked: Any = input["asked"] if isinstance(input, dict) else {}
     return {
         "application": asked["application"]["name"],
         "dataset": asked["dataset"]["name"],
@@ -138,8 +140,9 @@ def _facts(input: object) -> dict[str, object]:
 
 
 def _say_worst(report: Report, count: int) -> None:
-    name = next((each.name for each in report.measures.values() if each.better == "higher"), None)
-    if name is None or report.measures[name].kind in ("labels", "overall"):
+    told = (each for each in report.measures.values() if each.name != "error")
+    name = next((each.name for each in told if each.kind in ("rate", "mean") and each.better), None)
+    if name is None:
         return
     say()
     say(f"Worst by {name}:")
@@ -150,31 +153,33 @@ def _say_worst(report: Report, count: int) -> None:
 
 
 def _show_case(report: Report, case: str, json: bool) -> None:
-    from onrecord.evaluation.experiments.steps import first_wrong, steps
+    from onrecord.evaluation.experiments.steps import first_wrong_of, steps
 
     trials = [each for each in report if each.case == case]
     if not trials:
         near = [each.case for each in report if each.case.startswith(case)][:3]
-        guess = f"Did you mean {', '.join(near)}?" if near else ""
-        raise UnknownNameError(f"the report has no case '{case}'", cure=guess)
+        guess = f"Did you mean {', '.join(shortened(each, 60) for each in near)}?" if near else ""
+        raise UnknownNameError(f"the report has no case '{shortened(case, 60)}'", cure=guess)
     if json:
         told = (
-            {"trial": each, "steps": steps(each), "first_wrong": first_wrong(each)}
-            for each in trials
+            {"trial": each, "steps": found, "first_wrong": first_wrong_of(found)}
+            for each, found in zip(trials, map(steps, trials), strict=True)
         )
         print_json(list(told))
         return
     for trial in trials:
         _say_trial(trial)
-        wrong = first_wrong(trial)
         found = steps(trial)
+        wrong = first_wrong_of(found)
         say(f"{plural(len(found), 'step')}:" if found else "No step of it is on record.")
         for step in found:
             _say_step(step, wrong is not None and step.record.id == wrong.record.id)
 
 
 def _say_trial(trial: Trial) -> None:
-    say(f"case {trial.case}: {shortened(trial.input, 200)}")
+    say(f"case {shortened(trial.case, 60)}: {shortened(trial.input, 200)}")
+    if trial.record:
+        say(f"  record    {trial.record}")
     if trial.expected is not None:
         say(f"  expected  {shortened(trial.expected, 200)}")
     say(f"  answered  {shortened(trial.error or trial.answer, 200)}")

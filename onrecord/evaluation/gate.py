@@ -12,14 +12,16 @@
     better(…), equivalent(…)               all of them are; equivalent needs a margin
 
 The language is Python's comparisons, `and`, `or`, `not`, numbers and + - * /. Nothing else is run:
-no attributes, no other functions. What cannot be known (a measure without a value, an unknown cost)
-passes no gate.
+no attributes, no other functions. What cannot be known (a measure without a value, an unknown cost,
+the interval of a single case) passes no gate. A measure wins over a word of the table that has its
+name.
 """
 
 from __future__ import annotations
 
 import ast
 import difflib
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +31,9 @@ import msgspec
 from onrecord.errors import UsageError
 from onrecord.evaluation.experiments.changes import compare
 from onrecord.evaluation.experiments.report import ERROR, Report
+from onrecord.evaluation.experiments.stored import run_of
+from onrecord.records.call import Call, call
+from onrecord.records.views.wording import shortened
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -59,6 +64,37 @@ def gate(
     return Verdict(expression, passed, tuple(dict.fromkeys(deciding.reasons)))
 
 
+def check(expression: str, *, baseline: bool = False) -> None:
+    """Raises UsageError for a gate that cannot be read, or that asks for a baseline where there is
+    none: before anything is spent on an experiment. Names of measures are only known after it."""
+    tree = _parsed(expression.strip())
+    if not baseline and any(
+        isinstance(each, ast.Name) and each.id == "baseline" for each in ast.walk(tree)
+    ):
+        raise _without_baseline(expression)
+
+
+def keep(verdict: Verdict, report: Report) -> None:
+    """Put a verdict on record: a score named "gate" in the experiment's run, beside its trials,
+    with `gate`, `passed` and `reasons`. Nothing where the experiment is not on record."""
+    if not report.run:
+        return
+    run = run_of(report.run)
+    this = call("score", RECORDED, {"gate": verdict.gate})
+    if isinstance(this, Call):
+        this.start = msgspec.structs.replace(this.start, run=run, parent=report.run)
+    with this:
+        this.output = verdict
+
+
+def _without_baseline(expression: str) -> UsageError:
+    return UsageError(
+        "the gate speaks of a baseline, and none was given",
+        where=expression,
+        cure="Name one with --baseline: a run of `onrecord experiments list`, or a file.",
+    )
+
+
 class _Unknown(Exception):
     """A value that nobody knows: no gate is passed on it."""
 
@@ -83,7 +119,8 @@ class _Deciding:
                 held = [self.truth(each) for each in values]
                 return all(held) if isinstance(op, ast.And) else any(held)
             case ast.UnaryOp(ast.Not(), operand):
-                return not self.truth(operand) and not self._is_unknown(operand)
+                holds, unknown = self.truth(operand), self._is_unknown(operand)
+                return not holds and not unknown
             case ast.Compare(left, operators, comparators):
                 return self._compared(node, left, operators, comparators)
             case ast.Call(ast.Name(name)) if name in _VERDICTS:
@@ -99,6 +136,8 @@ class _Deciding:
                 if isinstance(each, ast.Compare):
                     for side in (each.left, *each.comparators):
                         self._number(side)
+                if isinstance(each, ast.keyword):
+                    self._number(each.value)
         except _Unknown:
             return True
         return False
@@ -127,28 +166,43 @@ class _Deciding:
             for each, value in zip(sides, values, strict=True)
             if not isinstance(each, ast.Constant)
         )
-        self.reasons.append(f"{self._words(node)}: {'holds' if held else 'does not hold'} ({said})")
+        why = f" ({said})" if said else ""
+        self.reasons.append(f"{self._words(node)}: {'holds' if held else 'does not hold'}{why}")
         return held
 
     def _number(self, node: ast.expr) -> float:
+        """What it comes to. Raises _Unknown, UsageError."""
+        try:
+            value = self._value(node)
+        except (ZeroDivisionError, OverflowError):
+            value = math.nan
+        if not math.isfinite(value):
+            raise _Unknown(
+                f"`{self._words(node)}` is no number: it divides by zero, or is too large"
+            )
+        return value
+
+    def _value(self, node: ast.expr) -> float:
         match node:
             case ast.Constant(value) if isinstance(value, int | float):
                 return float(value)
             case ast.UnaryOp(ast.USub(), operand):
                 return -self._number(operand)
             case ast.BinOp(left, op, right) if type(op) in _ARITHMETIC:
-                try:
-                    return _ARITHMETIC[type(op)](self._number(left), self._number(right))
-                except ZeroDivisionError:
-                    raise _Unknown("it divides by zero") from None
+                return _ARITHMETIC[type(op)](self._number(left), self._number(right))
             case ast.Call(ast.Name("low" | "high" as end), [measure], []):
-                interval = self._report.measure(self._name(measure)).interval
-                if interval is None:
-                    raise _Unknown(f"'{self._name(measure)}' has no interval")
-                return interval.low if end == "low" else interval.high
+                return self._end(measure, end)
             case ast.Name() | ast.Attribute() | ast.Constant(str()):
                 return self._measured(node)
         raise self._error(node, "is no number that a gate knows")
+
+    def _end(self, node: ast.expr, end: str) -> float:
+        name = self._name(node)
+        self._measure(node, name)
+        interval = self._report.measure(name).interval
+        if interval is None or interval.is_a_point:
+            raise _Unknown(f"'{name}' has no interval")
+        return interval.low if end == "low" else interval.high
 
     def _measured(self, node: ast.expr) -> float:
         name = self._name(node)
@@ -192,22 +246,25 @@ class _Deciding:
         for keyword in node.keywords:
             if keyword.arg != "margin":
                 raise self._error(node, f"has no '{keyword.arg}'", "It takes margin=.")
-            margin = self._number(keyword.value)
+            try:
+                margin = self._number(keyword.value)
+            except _Unknown as unknown:
+                self.reasons.append(f"{self._words(node)}: {unknown}")
+                return False
         if word == "equivalent" and margin is None:
             raise self._error(node, "needs a margin", "Write equivalent(baseline, margin=0.02).")
         if self._baseline is None:
-            raise UsageError(
-                "the gate speaks of a baseline, and none was given",
-                where=self._text,
-                cure="Name one with --baseline: a run of `onrecord experiments list`, or a file.",
-            )
+            raise _without_baseline(self._text)
         changes = compare(
             self._baseline, self._report, margin=margin, intersection=self._intersection
         ).measures
         for name in names:
             if name not in changes:
                 raise self._error(
-                    node, f"names '{name}', which both reports have to have", "Check the name."
+                    node,
+                    f"names '{name}', which cannot be compared",
+                    "Both reports have to have it, as a mean over trials: "
+                    f"{', '.join(changes) or 'they share none'}.",
                 )
         looked_at = names or [each for each in changes if each != ERROR]
         if not looked_at:
@@ -221,7 +278,8 @@ class _Deciding:
         return all(each == word for each in verdicts)
 
     def _words(self, node: ast.expr) -> str:
-        return ast.get_source_segment(self._text, node) or ast.unparse(node)
+        said = ast.get_source_segment(self._text, node) or ast.unparse(node)
+        return shortened(said, 120)
 
     def _error(self, node: ast.expr, what: str, cure: str = "") -> UsageError:
         return UsageError(
@@ -235,7 +293,10 @@ def _parsed(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise UsageError(f"a gate has {_LONGEST:,} characters at most, not {len(text):,}")
     try:
-        return ast.parse(text, mode="eval").body
+        tree = ast.parse(text, mode="eval").body
+        if _depth(tree) > _DEEPEST:
+            raise ValueError("it is nested too deeply")
+        return tree
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         at = getattr(error, "offset", None)
         raise UsageError(
@@ -245,7 +306,19 @@ def _parsed(text: str) -> ast.expr:
         ) from None
 
 
-_LONGEST = 2_000
+def _depth(tree: ast.expr) -> int:
+    """How deep it is nested; walked level by level, for it may be deeper than Python recurses."""
+    level: list[ast.AST] = [tree]
+    depth = 0
+    while level:
+        depth += 1
+        level = [inner for each in level for inner in ast.iter_child_nodes(each)]
+    return depth
+
+
+RECORDED = "gate"
+"""What a verdict is called on record."""
+_LONGEST, _DEEPEST = 2_000, 100
 _VERDICTS = ("worse", "better", "equivalent")
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,

@@ -10,17 +10,20 @@ A scorer is any callable that takes a Trial, plain or asynchronous, and gives
     None                it does not apply: no mean counts the trial
 
 It may say more of itself with attributes: `name` and `version`, `better` ("higher", "lower", or
-None where neither is), `worst` (what a trial counts whose application failed: 0 where higher is
-better; None leaves it out), and a method `overall(trials)` for what is no mean over trials, such as
-macro-F1: intervals by name. The same scorer scores an experiment and live traffic.
+None where neither is; of a scorer that gives several, also {"key": …}, "higher" for what it leaves
+out), `worst` (what a trial counts whose application failed: 0 where higher is better; None leaves
+it out), and a method `overall(trials)` for what is no mean over trials, such as macro-F1: intervals
+by name. The same scorer scores an experiment and live traffic.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import inspect
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -30,6 +33,7 @@ from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial, Value
 from onrecord.programs.functions import Code
 from onrecord.records.call import call
+from onrecord.records.record import content_key, plain
 from onrecord.records.scope import recording
 
 Said = Value | Score | Mapping[str, Any] | None
@@ -37,32 +41,46 @@ Scorer = Callable[[Trial], Said | Awaitable[Said]]
 Better = Literal["higher", "lower"] | None
 
 
+ERROR = "error"
+"""The measure of the trials in which the application failed; no scorer has that name."""
+
+
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a report says of a scorer."""
+    """What a report says of a scorer. `better` is a mapping where its measures differ in it."""
 
     name: str
     version: str = ""
-    better: Better = "higher"
+    better: Better | dict[str, Better] = "higher"
     worst: float | None = 0.0
+
+    def gave(self, measure: str) -> bool:
+        """Whether a measure is this scorer's: "name", or "name.key"."""
+        return f"{measure}.".startswith(f"{self.name}.")
+
+    def better_of(self, measure: str) -> Better:
+        """Which way is up in one of its measures."""
+        if not isinstance(self.better, dict):
+            return self.better
+        return self.better.get(measure[len(self.name) + 1 :], "higher")
+
+    def worst_of(self, measure: str) -> float | None:
+        """What a trial counts in one of its measures whose application failed."""
+        if isinstance(self.better, dict) and self.better_of(measure) != "higher":
+            return None
+        return self.worst
 
 
 class Scorers:
     """The scorers of an experiment. Raises UsageError for what is none, and for equal names."""
 
     def __init__(self, scorers: Sequence[Scorer]) -> None:
-        if callable(scorers):
-            raise UsageError(
-                "scorers are several, not one", cure=f"Write scorers=[{name_of(scorers)}]."
-            )
-        self.facts = tuple(map(_facts, scorers))
-        self._each = tuple(zip(scorers, self.facts, strict=True))
-        names = [each.name for each in self.facts]
-        for name in names:
-            if names.count(name) > 1:
-                raise UsageError(
-                    f"two scorers have the name '{name}'",
-                    cure="Give one of them another attribute 'name': nobody could tell them apart.",
-                )
+        if callable(scorers) or not isinstance(scorers, Iterable):
+            given = name_of(scorers) if callable(scorers) else "on.scorers.exact_match"
+            raise UsageError("scorers are several, not one", cure=f"Write scorers=[{given}].")
+        several = tuple(scorers)
+        self.facts = tuple(map(_facts, several))
+        self._each = tuple(zip(several, self.facts, strict=True))
+        _check_apart([each.name for each in self.facts])
 
     def overall(self, trials: Sequence[Trial]) -> dict[str, Interval]:
         """What they say of all trials together: "scorer.key" and an interval. One that fails says
@@ -95,14 +113,37 @@ class Scorers:
 def name_of(scorer: Any) -> str:
     """What a scorer is called."""
     name = getattr(scorer, "name", None) or getattr(scorer, "__name__", None)
+    if not name and isinstance(scorer, functools.partial):
+        return name_of(scorer.func)
     return str(name or type(scorer).__name__)
 
 
+def failure(error: BaseException) -> str:
+    """An exception as it is told in a trial or a score: its type, and what it says."""
+    try:
+        said = str(error)
+    except Exception as worse:  # what an exception says of itself is the user's code, too
+        said = f"(and its text cannot be made: {type(worse).__name__})"
+    return _text(f"{type(error).__name__}: {said}")
+
+
+def is_its_own(error: BaseException) -> bool:
+    """Whether what left an application or a scorer is its failure, and ends nothing else: an exit,
+    too, and a cancellation that nobody asked for. Not Ctrl-C, nor that the caller cancels."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or not task.cancelling()
+    return isinstance(error, Exception | SystemExit) and not isinstance(error, _NOT_ITS_OWN)
+
+
 def version_of(given: Any) -> str:
-    """What changes with a function or an object: its `version`, else the hash of its code."""
+    """What changes with a function or an object: its `version`, else the hash of its code, of a
+    partial also of what is bound."""
     version = getattr(given, "version", None)
     if isinstance(version, str):
         return version
+    if isinstance(given, functools.partial):
+        return content_key(version_of(given.func), plain([given.args, given.keywords]))
     return Code(given if inspect.isroutine(given) else type(given).__call__).version
 
 
@@ -136,10 +177,10 @@ async def _said(scorer: Scorer, facts: Facts, trial: Trial) -> tuple[dict[str, S
         with recording() as watch:
             scores = await _recorded(said, facts, trial)
         return scores, watch.cost
-    except _NOT_ITS_OWN:
-        raise
-    except Exception as error:  # whatever a scorer does, it is one score
-        return {facts.name: Score(None, error=f"{type(error).__name__}: {error}")}, 0
+    except BaseException as error:
+        if not is_its_own(error):
+            raise
+        return {facts.name: Score(None, error=failure(error))}, 0
 
 
 async def _recorded(said: Awaitable[Said], facts: Facts, trial: Trial) -> dict[str, Score]:
@@ -147,11 +188,10 @@ async def _recorded(said: Awaitable[Said], facts: Facts, trial: Trial) -> dict[s
     with call("score", facts.name, asked, version=facts.version) as this:
         try:
             this.output = scores = _scores(facts.name, await said)
-        except _NOT_ITS_OWN:
-            raise
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            this.output = scores = {facts.name: Score(None, error=why)}
+        except BaseException as error:
+            if not is_its_own(error):
+                raise
+            this.output = scores = {facts.name: Score(None, error=failure(error))}
         return scores
 
 
@@ -162,18 +202,38 @@ def _scores(name: str, said: Any) -> dict[str, Score]:
 
 
 def _score(said: Any) -> Score:
+    """It as a Score of plain values: no numpy, no subclasses, nothing that JSON has no form of."""
     if isinstance(said, Score):
-        _score(said.value)  # raises where it is no value
-        return said
-    if isinstance(said, float) and not math.isfinite(said):
-        raise ValueError(f"it gave {said}, which is no number to count with")
-    if said is None or isinstance(said, bool | int | float | str):
-        return Score(said)
+        error = None if said.error is None else _text(said.error)
+        return Score(_score(said.value).value, _text(said.reason), error)
+    if isinstance(said, str):
+        return Score(_text(said))
     if hasattr(said, "item"):  # numpy's numbers
-        return _score(said.item())
+        said = said.item()
+    if said is None or isinstance(said, bool):
+        return Score(said)
+    if isinstance(said, int) and abs(said) < _COUNTED_EXACTLY:
+        return Score(int(said))
+    if isinstance(said, int | float):
+        return Score(_finite(said))
     raise TypeError(
         f"a scorer gives a bool, a number, a text or several of them by name, not {said!r:.80}"
     )
+
+
+def _finite(said: float) -> float:
+    try:
+        value = float(said)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise ValueError(f"it gave {value}, which is no number to count with")
+    return value
+
+
+def _text(said: Any) -> str:
+    """A text that every file takes: half of a character, as a cut leaves it, becomes a "?"."""
+    return str(said).encode("utf-8", "replace").decode("utf-8")
 
 
 def _facts(scorer: Any) -> Facts:
@@ -183,9 +243,44 @@ def _facts(scorer: Any) -> Facts:
             f"{scorer!r} is no scorer", cure="A scorer is a function that takes a trial."
         )
     _check_takes_a_trial(scorer, name)
-    better: Better = getattr(scorer, "better", "higher")
-    worst = getattr(scorer, "worst", 0.0 if better == "higher" else None)
+    better: Any = getattr(scorer, "better", "higher")
+    _check_better(better, name)
+    if isinstance(better, Mapping):
+        better = dict(better)
+    worst = getattr(
+        scorer, "worst", 0.0 if better == "higher" or isinstance(better, dict) else None
+    )
     return Facts(name, version_of(scorer), better, worst)
+
+
+def _check_apart(names: list[str]) -> None:
+    """Raises UsageError for names that nobody could tell apart, or measures of one name."""
+    for at, name in enumerate(names):
+        if name == ERROR:
+            raise UsageError(
+                f"a scorer cannot be called '{ERROR}': that is the rate of failures",
+                cure="Give it another attribute 'name'.",
+            )
+        for other in names[:at]:
+            if other == name:
+                raise UsageError(
+                    f"two scorers have the name '{name}'",
+                    cure="Give one of them another attribute 'name': nobody could tell them apart.",
+                )
+            if f"{name}.".startswith(f"{other}.") or f"{other}.".startswith(f"{name}."):
+                raise UsageError(
+                    f"the scorers '{other}' and '{name}' could give measures of one name",
+                    cure="Give one of them another attribute 'name'.",
+                )
+
+
+def _check_better(better: Any, name: str) -> None:
+    for each in better.values() if isinstance(better, Mapping) else (better,):
+        if each not in ("higher", "lower", None):
+            raise UsageError(
+                f"of the scorer '{name}', better is {each!r}",
+                cure='It is "higher", "lower", None, or a mapping of these by key.',
+            )
 
 
 def _check_takes_a_trial(scorer: Any, name: str) -> None:
@@ -204,4 +299,5 @@ def _check_takes_a_trial(scorer: Any, name: str) -> None:
 
 _NOT_ITS_OWN = (LimitError, ReplayError, ResumeError)
 """What ends an experiment, whoever meets it."""
+_COUNTED_EXACTLY = 2**53
 _log = logging.getLogger("onrecord")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,51 @@ def test_mistakes_are_one_sentence(files: Path, words: tuple[str, ...], said: st
     assert done.returncode not in (0, 1), done.stdout
     assert said in done.stderr and "Traceback" not in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
+
+
+def test_a_gate_that_cannot_be_decided_costs_nothing(files: Path) -> None:
+    for gate in ("exact_match >=", "not worse(baseline)", "-" * 900 + "1 < 2"):
+        assert evaluated("--gate", gate).returncode == 2
+    assert json.loads(onrecord("experiments", "list", "--json").stdout) == []
+
+
+def test_what_was_paid_is_saved_before_anything_else_may_fail(files: Path) -> None:
+    done = evaluated("--gate", "exct > 1", "--save", "report.json")
+    assert done.returncode == 2 and (files / "report.json").exists()
+
+
+def test_an_application_that_exits_is_a_failure(files: Path) -> None:
+    (files / "app.py").write_text("import sys\ndef ask(question): sys.exit(3)\n")
+    done = evaluated("--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["measures"]["error"]["mean"] == 1
+
+
+SLOW = """
+import time
+def ask(question):
+    time.sleep(0.2)
+    with open("asked", "a") as file:
+        file.write(question + "\\n")
+    return question
+"""
+
+
+def test_an_interrupt_keeps_what_was_answered(files: Path) -> None:
+    (files / "app.py").write_text(SLOW)
+    questions = [{"id": str(at), "input": f"question {at}"} for at in range(40)]
+    (files / "cases.jsonl").write_text("".join(json.dumps(each) + "\n" for each in questions))
+    command = [sys.executable, "-m", "onrecord", "evaluate", "app.py:ask", "-d", "cases.jsonl"]
+    process = subprocess.Popen([*command, "-j", "1"], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (files / "asked").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130 and "--resume goes on" in complaint
+    assert "Traceback" not in complaint
+    assert evaluated("--resume", "-j", "20").returncode == 0
+    asked = (files / "asked").read_text().split("\n")[:-1]
+    assert len(set(asked)) == 40 and len(asked) <= 41  # what was under way may be asked again
 
 
 def test_no_experiments_yet() -> None:

@@ -12,15 +12,16 @@ import msgspec
 import numpy as np
 import pytest
 
+import onrecord as on
 from onrecord.errors import UsageError
-from onrecord.evaluation.experiments.changes import compare
+from onrecord.evaluation.experiments.changes import compare, matched
 from onrecord.evaluation.experiments.report import Report, Subject
 from onrecord.evaluation.gate import gate
 from onrecord.evaluation.reports.markdown import markdown
 from onrecord.evaluation.reports.page import page, section, write_page
 from onrecord.evaluation.reports.slices import fields, parts
 from onrecord.evaluation.scoring import Facts
-from onrecord.evaluation.statistics import paired_bootstrap
+from onrecord.evaluation.statistics import Interval, paired_bootstrap
 from onrecord.evaluation.trial import Score, Trial
 
 NASTY = '<script>document.title="run"</script>| `x` [link](http://e.com) \x1b[31m‮'
@@ -185,3 +186,115 @@ def test_a_margin_for_each_measure() -> None:
     old, new = report([1.0] * 300), report([1.0] * 299 + [0.0])
     assert compare(old, new, margin={"f1": 0.05}).measures["f1"].verdict == "equivalent"
     assert compare(old, new, margin={"other": 0.05}).measures["f1"].verdict == "inconclusive"
+
+
+def several(scores: dict[str, list[float]], **changes: object) -> Report:
+    trials = tuple(
+        Trial(case=f"c{at}", input=at, scores=dict(zip(scores, map(Score, row), strict=True)))
+        for at, row in enumerate(zip(*scores.values(), strict=True))
+    )
+    made = Report(
+        application=Subject("app", "1"),
+        dataset=Subject("d", "1"),
+        scorers=tuple(map(Facts, scores)),
+        trials=trials,
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def test_several_measures_are_allowed_for() -> None:
+    rise = [0.0] * 24
+    old = several({"a": rise, "b": rise, "c": rise})
+    new = several({"a": [1.0] * 7 + rise[7:], "b": rise, "c": rise})
+    changes = compare(old, new)
+    found = changes.measures["a"]
+    assert found.verdict == "better" and found.p == pytest.approx(2 * 0.5**7)
+    assert found.adjusted == pytest.approx(3 * found.p)  # the rate of errors is not one of them
+    assert not found.is_lonely
+    six = compare(old, several({"a": [1.0] * 6 + rise[6:], "b": rise, "c": rise}))
+    assert six.measures["a"].verdict == "better" and six.measures["a"].is_lonely
+    assert "a: better by itself, not sure among 3 measures (Holm: p 0.094)" in str(six)
+    assert "not sure among 3 measures" in page(old, six) + markdown(old, six)
+    assert json.loads(msgspec.json.encode(six.document()))["measures"]["a"]["adjusted"] > 0.05
+
+
+def test_what_is_no_mean_over_trials_is_not_compared() -> None:
+    broken = Trial(case="x", input="?", error="ValueError: no")
+    over = {"f1.macro": Interval(0.4, 0.3, 0.5)}
+    old = report([1.0, 0.0])
+    old = msgspec.structs.replace(old, trials=(*old.trials, broken), overall=over)
+    assert "f1.macro" in old.measures and list(compare(old, old).measures) == ["error", "f1"]
+
+
+def test_trials_are_matched() -> None:
+    one, other = report([1.0, 0.0]), report([0.0, 1.0, 0.5])
+    pairs = matched(one, other, intersection=True)
+    assert [(a.case, b.case) for a, b in pairs] == [("c0", "c0"), ("c1", "c1")]
+    with pytest.raises(UsageError, match="only the report after"):
+        matched(one, other)
+    again = tuple(msgspec.structs.replace(each, repeat=1) for each in one)
+    twice = msgspec.structs.replace(one, trials=(*one.trials, *again))
+    with pytest.raises(UsageError, match="2 trials are in one report only, such as repeat 2"):
+        matched(one, twice)
+
+
+def test_a_corrected_rate_is_shown_as_one() -> None:
+    found = report([1.0, 0.0], overall={"f1.corrected": Interval(0.25, 0.1, 0.4)})
+    assert "25.0 %" in str(found) and "10.0 – 40.0 %" in str(found)
+
+
+def test_addresses_become_no_links_in_markdown() -> None:
+    found = report([1.0], application=Subject("see https://x.example/a or www.x.example", "1"))
+    text = markdown(found)
+    assert "https://" not in text and r"https\://x.example" in text and r"www\.x" in text
+
+
+def test_versions_are_told() -> None:
+    found = report([1.0], scorers=(Facts("f1", version="judge-version"),))
+    for told in (page(found), markdown(found)):
+        assert "scorer f1 judge-versio" in told
+    assert found.document()["scorers"] == [{"name": "f1", "version": "judge-version"}]
+
+
+def test_charts_of_numbers_that_hardly_differ() -> None:
+    for scores in ([1e30, 1e30], [0.3, 0.3 + 1e-16], [-5.0, -5.0], [1e-300, 2e-300]):
+        assert page(report(scores)).count("<svg") >= 2
+
+
+def test_labels_are_drawn() -> None:
+    found = report([1.0] * 3)
+    labelled = [
+        msgspec.structs.replace(each, scores={"f1": Score(label)})
+        for each, label in zip(found, ["<b>", "<b>", "cold"], strict=True)
+    ]
+    text = page(msgspec.structs.replace(found, trials=tuple(labelled)))
+    assert "66.7 %" in text and "&lt;b&gt;" in text and "<b>" not in text
+
+
+def test_the_steps_stand_beside_the_verdict() -> None:
+    @on.step
+    async def search(question: str) -> list[str]:
+        return ["travel.md"]
+
+    @on.flow
+    async def look_up(question: str) -> str:
+        return str(await search(question))
+
+    case = on.Case("c", "<q>", "x", {"steps": {"search": ["leave.md"]}})
+    made = on.evaluate.run(look_up, on.Dataset([case]), [on.scorers.exact_match])
+    text = page(made)
+    assert "the first that went wrong" in text and "travel.md" in text and "leave.md" in text
+    store = on.Store.open()
+    inside = store.records(run=made.run, name="search")
+    store.close()
+    assert f"record {inside[0].id}" in text
+    elsewhere = msgspec.structs.replace(
+        made, trials=(msgspec.structs.replace(made.trials[0], record="f" * 32),)
+    )
+    assert "Worst trials" in page(elsewhere)
+
+
+def test_the_gate_stands_on_the_page() -> None:
+    found = report([1.0, 0.0])
+    text = page(found, verdict=gate("f1 > 0.9", found))
+    assert "does not hold" in text and "f1 &gt; 0.9" in text

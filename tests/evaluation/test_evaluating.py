@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import enum
+import functools
+import logging
 import subprocess
 import sys
 import textwrap
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
+import numpy as np
 import pytest
 
 import onrecord as on
@@ -18,12 +22,14 @@ from onrecord.errors import FilterError, LimitError, LoadError, UnknownNameError
 from onrecord.evaluation.dataset import Case, Dataset
 from onrecord.evaluation.experiments.experiment import evaluate
 from onrecord.evaluation.experiments.report import Report
-from onrecord.evaluation.experiments.stored import experiments
+from onrecord.evaluation.experiments.stored import experiments, id_of
+from onrecord.evaluation.reports.page import page
 from onrecord.evaluation.scoring import Accepting, Scorers
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Progress, text_message
 from onrecord.models.calling import complete
 from onrecord.models.model import Request
+from onrecord.records.call import call
 from onrecord.records.query import Query
 
 
@@ -444,3 +450,224 @@ def test_scorers_keep_their_own_facts() -> None:
 
     (facts,) = Scorers([Judge()]).facts
     assert (facts.name, facts.version, facts.better, facts.worst) == ("judge", "7", None, None)
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+@pytest.mark.parametrize(
+    ("said", "value"),
+    [
+        (np.float64(0.5), 0.5),
+        (np.bool_(True), True),
+        (np.str_("warm"), "warm"),
+        (Level.HIGH, 3),
+        (10**30, 1e30),
+        ("\ud800", "?"),
+        (Score(np.float64(0.5)), 0.5),  # type: ignore[arg-type]  # as users give it
+    ],
+)
+def test_a_score_is_a_plain_value(said: Any, value: Any, tmp_path: Path) -> None:
+    report = evaluate.run(upper, cases("a", "b"), [lambda trial: said])
+    found = report.trials[0].scores["<lambda>"].value
+    assert found == value and type(found) is type(value)
+    assert Report.read(report.save(tmp_path / "r.json")) == report
+    assert "Measures" in page(report)
+
+
+@pytest.mark.parametrize("said", [10**400, float("nan"), [1], {"a": {"b": 1}}, np.array([1, 2])])
+def test_what_no_mean_can_count_is_the_scores_error(said: Any) -> None:
+    report = evaluate.run(upper, cases("a"), [lambda trial: said])
+    assert all(each.error for each in report.trials[0].scores.values())
+
+
+class Silent(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (TimeoutError("the database"), "TimeoutError: the database"),
+        (Silent(), "Silent: (and its text"),
+        (ValueError("\ud800"), "ValueError: ?"),
+    ],
+)
+@pytest.mark.parametrize("in_scorer", [False, True])
+def test_whatever_a_row_does_is_one_trial(error: BaseException, said: str, in_scorer: bool) -> None:
+    async def app(text: str) -> str:
+        if text == "b" and not in_scorer:
+            raise error
+        return text
+
+    def scorer(trial: Trial) -> bool:
+        if trial.input == "b" and in_scorer:
+            raise error
+        return True
+
+    report = evaluate.run(app, cases("a", "b", "c"), [scorer], seconds=30)
+    assert [each.case for each in report] == ["c0", "c1", "c2"]
+    found = report.trials[1].scores["scorer"].error if in_scorer else report.trials[1].error
+    assert (found or "").startswith(said)
+    assert report.measure("scorer").count == (2 if in_scorer else 3)
+
+
+def test_two_experiments_in_one_flow_are_two_reports() -> None:
+    @on.flow
+    async def study() -> list[str]:
+        made = [await evaluate(each, cases("a", expected="A"), [right]) for each in (upper, lower)]
+        return [each.run for each in made]
+
+    runs = study.run()
+    assert [Report.open(each).measure("right").mean for each in runs] == [1.0, 0.0]
+    assert sorted(id_of(each) for each in experiments()) == sorted(runs)
+    store = on.Store.open()
+    (outer,) = store.runs()
+    store.close()
+    with pytest.raises(UnknownNameError, match="holds 2 experiments"):
+        Report.open(outer.run)
+
+
+def lower(text: str) -> str:
+    return text.lower()
+
+
+def test_a_users_own_flow_of_that_name_is_no_experiment() -> None:
+    @on.flow
+    async def evaluate(asked: str) -> str:
+        return asked
+
+    evaluate.run("x")
+    assert experiments() == []
+
+
+def test_what_scoring_cost_and_the_order_come_from_the_records() -> None:
+    async def judge(trial: Trial) -> bool:
+        with call("model", "priced", {}) as this:
+            this.cost = 7
+        return True
+
+    report = evaluate.run(slow, cases(*"9876543210"), [judge], concurrent=5)
+    again = Report.open(report.run)
+    assert report.scoring_cost == again.scoring_cost == 70
+    assert again.trials == report.trials
+
+
+def test_another_version_begins_anew_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    model = on.Scripted(["x"] * 20)
+
+    async def app(text: str) -> str:
+        return (await complete(model, Request((text_message("user", text),)))).text
+
+    first = app
+
+    async def app(text: str) -> str:  # type: ignore[no-redef]  # it was changed
+        return (await complete(model, Request((text_message("user", text),)))).text + "!"
+
+    with pytest.raises(LimitError), on.budget(on.Limits(calls=1)):
+        evaluate.run(first, cases("a", "b"), [right], concurrent=1)
+    with caplog.at_level(logging.WARNING, "onrecord"):
+        evaluate.run(app, cases("a", "b"), [right], resume=True)
+    assert "app begins anew" in caplog.text and "application was other" in caplog.text
+
+
+def test_versions_of_partials() -> None:
+    def times(text: str, much: int) -> str:
+        return text * much
+
+    found = {
+        evaluate.run(functools.partial(times, much=n), cases("a"), []).application
+        for n in (2, 2, 3)
+    }
+    assert len(found) == 2 and {each.name for each in found} == {"times"}
+
+
+def test_a_scorer_of_several_says_which_way_is_up_of_each() -> None:
+    class Both:
+        name = "both"
+        better: ClassVar = {"length": "lower"}
+
+        def __call__(self, trial: Trial) -> dict[str, Any]:
+            return {"length": len(trial.answer), "right": True}
+
+    def app(text: str) -> str:
+        return text if text != "c" else str(1 / 0)
+
+    report = evaluate.run(app, cases("aa", "b", "c"), [Both()])
+    length, rights = report.measure("both.length"), report.measure("both.right")
+    assert (length.better, length.count, length.failed) == ("lower", 2, 0)
+    assert (rights.better, rights.count, rights.failed) == ("higher", 3, 1)
+    assert report.worst("both.length", 2)[1].case == "c0"
+    assert Report.open(report.run).measures == report.measures
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["error"], "cannot be called 'error'"), (["cited", "cited.precision"], "of one name")],
+)
+def test_names_that_nobody_could_tell_apart(names: list[str], said: str) -> None:
+    def named(name: str) -> Any:
+        def scorer(trial: Trial) -> bool:
+            return True
+
+        scorer.name = name  # type: ignore[attr-defined]
+        return scorer
+
+    with pytest.raises(UsageError, match=said):
+        Scorers([named(each) for each in names])
+
+
+def test_what_is_no_dataset_nor_scorers() -> None:
+    with pytest.raises(UsageError, match="not a dataset"):
+        evaluate.run(upper, [Case("a", "b")], [])  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="scorers are several"):
+        evaluate.run(upper, cases("a"), None)  # type: ignore[arg-type]
+    assert "right" in evaluate.run(upper, cases("a"), (each for each in [right])).measures  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="better is 'up'"):
+        right_up = functools.partial(right)
+        right_up.better = "up"  # type: ignore[attr-defined]
+        Scorers([right_up])
+
+
+def test_scores_that_are_all_the_same_are_not_certain() -> None:
+    few = evaluate.run(upper, cases("a", "b", "c"), [lambda trial: 1.0]).measure("<lambda>")
+    assert few.interval is not None and few.interval.high == 1.0
+    assert few.interval.low == pytest.approx(0.05 ** (1 / 3))
+    again = evaluate.run(upper, cases("a", "b", "c"), [lambda trial: True], repeats=9)
+    interval = again.measure("<lambda>").interval
+    assert interval is not None and interval.low == pytest.approx(0.05 ** (1 / 3))  # not of 27
+
+
+def test_a_rate_with_a_worst_of_its_own() -> None:
+    def half(trial: Trial) -> bool:
+        return True
+
+    half.worst = 0.5  # type: ignore[attr-defined]
+
+    def app(text: str) -> str:
+        return text if text != "b" else str(1 / 0)
+
+    assert evaluate.run(app, cases("a", "b"), [half]).measure("half").mean == 0.75
+
+
+def test_a_saved_report_of_another_form(tmp_path: Path) -> None:
+    path = evaluate.run(upper, cases("a"), [right]).save(tmp_path / "report")
+    assert Report.open(str(path)).measure("right").mean == 0  # a file, whatever it is called
+    path.write_text(path.read_text().replace('"format": 1', '"format": 7'))
+    with pytest.raises(LoadError, match="has the format 7"):
+        Report.read(path)
+
+
+def test_odd_ids_and_many_cases() -> None:
+    ids = ["../x", "a" * 10_000, "\n", "<b>"]
+    dataset = Dataset([Case(each, "q", expected="Q") for each in ids])
+    report = evaluate.run(upper, dataset, [right])
+    assert [each.case for each in Report.open(report.run)] == ids
+    assert len(page(report)) < 60_000 and "<b>" not in page(report)
+    with pytest.raises(UsageError, match="only the report before") as refused:
+        on.compare(report, msgspec.structs.replace(report, trials=report.trials[:1]))
+    assert len(str(refused.value)) < 500

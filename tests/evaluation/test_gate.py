@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import onrecord as on
 from onrecord.errors import UsageError
 from onrecord.evaluation.experiments.report import Report, Subject
-from onrecord.evaluation.gate import gate
+from onrecord.evaluation.gate import check, gate, keep
 from onrecord.evaluation.scoring import Facts
 from onrecord.evaluation.trial import Score, Trial
+from onrecord.records.query import Query
 
 
 def report(rights: list[bool], *, cost: int | None = 1_000_000, failed: int = 0) -> Report:
@@ -61,10 +64,13 @@ EIGHT = report([True] * 8 + [False] * 2)
         ("exact > -1", True),
         ('"exact" >= 0.8', True),
         ("True", True),
+        ("exact < 1" + "0" * 400, False),
+        ("not (1e308 * 10 - 1e308 * 10 < 1)", False),
+        ("not worse(baseline, margin=cost / 0)", False),
     ],
 )
 def test_expressions(expression: str, passed: bool) -> None:
-    verdict = gate(expression, EIGHT)
+    verdict = gate(expression, EIGHT, EIGHT)
     assert verdict.passed is passed and bool(verdict) is passed
     assert verdict.reasons or expression == "True"
 
@@ -103,11 +109,13 @@ def test_what_is_not_known_passes_nothing(expression: str) -> None:
         ("(lambda: 1)() == 1", "no number that a gate knows"),
         ("exact.__class__ == 1", "is no measure"),
         ("[x for x in (1,)] == 1", "no number that a gate knows"),
-        ("low(nothing) > 0", "there is no measure 'nothing'"),
+        ("low(nothing) > 0", "`nothing` is no measure"),
         ("1 < 'a'", "is no measure"),
         ("", "cannot be read"),
         ("(" * 300 + "1" + ")" * 300 + " < 2", "cannot be read"),
         ("1 < 2 or " * 400 + "1 < 2", "2,000 characters"),
+        ("-" * 1500 + "1 < 2", "nested too deeply"),
+        ("not " * 400 + "True", "nested too deeply"),
     ],
 )
 def test_what_cannot_be_read_is_said(expression: str, said: str) -> None:
@@ -159,3 +167,35 @@ def test_other_cases_are_refused_or_left_out_when_asked() -> None:
 def test_failures_count() -> None:
     verdict = gate("exact >= 0.8 and error <= 0.1", report([True] * 8, failed=4))
     assert not verdict and verdict.reasons[0].endswith("(exact is 0.6667)")
+
+
+def test_a_gate_is_read_before_anything_is_spent() -> None:
+    check("exact >= 0.8 and not worse(baseline)", baseline=True)
+    with pytest.raises(UsageError, match="cannot be read"):
+        check("exact >=")
+    with pytest.raises(UsageError, match="none was given"):
+        check("not worse(baseline)")
+
+
+def test_one_case_has_no_ends() -> None:
+    one = report([True])
+    long = msgspec.structs.replace(
+        one, trials=(msgspec.structs.replace(one.trials[0], scores={"exact": Score(7)}),)
+    )
+    verdict = gate("low(exact) >= 5", long)
+    assert not verdict and "has no interval" in verdict.reasons[0]
+
+
+def test_a_verdict_is_on_record_in_the_experiments_run() -> None:
+    made = on.evaluate.run(lambda text: text, on.Dataset([on.Case("a", "b", "b")]), [right])
+    keep(gate("right >= 0.5", made), made)
+    store = on.Store.open()
+    (found,) = store.records(Query(run=made.run, kinds=("score",), name="gate"))
+    store.close()
+    assert found.parent == made.run and found.input == {"gate": "right >= 0.5"}
+    assert found.output["passed"] is True and "holds" in found.output["reasons"][0]
+    assert len(on.Report.open(made.run)) == 1
+
+
+def right(trial: Trial) -> bool:
+    return bool(trial.answer == trial.expected)

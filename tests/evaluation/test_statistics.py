@@ -461,3 +461,16 @@ NAN = float("nan")
 def test_what_cannot_be_is_refused(refused: Callable[[], object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         refused()
+
+
+def test_clusters_of_one_are_no_clusters() -> None:
+    values = np.random.default_rng(0).random(40).tolist()
+    names = [f"c{at}" for at in range(40)]
+    for statistic in (None, np.median):
+        alone = bootstrap(values, statistic, resamples=500, clusters=names)
+        assert alone == bootstrap(values, statistic, resamples=500)
+    assert paired_bootstrap(values, values[::-1], clusters=names) == paired_bootstrap(
+        values, values[::-1]
+    )
+    with pytest.raises(UsageError, match="clusters are named for"):
+        bootstrap(values, np.median, clusters=names[1:])

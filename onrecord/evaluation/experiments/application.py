@@ -11,7 +11,7 @@ import msgspec
 
 from onrecord.errors import PromptError, UsageError
 from onrecord.evaluation.dataset import Case
-from onrecord.evaluation.scoring import version_of
+from onrecord.evaluation.scoring import name_of, version_of
 from onrecord.programs.flow import Recorded
 from onrecord.programs.functions import asynchronous
 from onrecord.programs.restoring import hints
@@ -37,7 +37,7 @@ class Application:
                 f"{given!r:.80} is no application",
                 cure="Give a flow, a prompt, a task, or a function that takes a case's input.",
             )
-        self.name = str(getattr(given, "name", None) or getattr(called, "__name__", "application"))
+        self.name = name_of(given)
         self.version = _version(given)
         self._call = _asynchronous(called)
         self._signature = _signature(called)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from onrecord.errors import UsageError
-from onrecord.evaluation.experiments.report import Measure, MeasureKind, Report, number
+from onrecord.evaluation.experiments.report import ERROR, Measure, MeasureKind, Report
 from onrecord.evaluation.inference.verdicts import PairedComparison, Verdict, paired_comparison
 from onrecord.evaluation.scoring import Better
-from onrecord.evaluation.statistics import Interval
+from onrecord.evaluation.statistics import Interval, holm
+from onrecord.evaluation.trial import Trial
+from onrecord.records.views.wording import shortened
 
 Margin = float | dict[str, float] | None
 
@@ -21,7 +23,9 @@ class Change(msgspec.Struct, frozen=True):
 
     `difference`: after minus before. `verdict` says what it means; of a measure that is neither
     better high nor low, only whether it is equivalent. `needed`: about how many cases would decide,
-    where these do not; None where no number would. `broke`: the cases that passed before and do not
+    where these do not; None where no number would. `p` is that of no difference, of this measure by
+    itself; `adjusted` allows for all the measures that were looked at together (Holm), that of
+    errors not counted. `broke`: the cases that passed before and do not
     now, `mended` those the other way round: a case passes at 0.5 and above, of measures between 0
     and 1.
     """
@@ -34,6 +38,7 @@ class Change(msgspec.Struct, frozen=True):
     difference: Interval
     p: float
     verdict: Verdict
+    adjusted: float
     needed: int | None = None
     broke: tuple[str, ...] = ()
     mended: tuple[str, ...] = ()
@@ -47,13 +52,22 @@ class Change(msgspec.Struct, frozen=True):
             )
         return self.verdict
 
-    def __str__(self) -> str:
+    @property
+    def amount(self) -> str:
+        """The difference and its interval: "+10.0 points [+1.2, +18.8]"."""
         one, two, three = self.difference.mean, self.difference.low, self.difference.high
         if self.kind == "rate":
-            said = f"{100 * one:+.1f} points [{100 * two:+.1f}, {100 * three:+.1f}]"
-        else:
-            said = f"{one:+.3g} [{two:+.3g}, {three:+.3g}]"
-        return f"{said}: {self.words}"
+            return f"{100 * one:+.1f} points [{100 * two:+.1f}, {100 * three:+.1f}]"
+        return f"{one:+.3g} [{two:+.3g}, {three:+.3g}]"
+
+    def __str__(self) -> str:
+        return f"{self.amount}: {self.words}"
+
+    @property
+    def is_lonely(self) -> bool:
+        """Whether it is better or worse by itself, and no longer sure when all the measures that
+        were looked at are allowed for."""
+        return self.verdict in ("better", "worse") and self.adjusted > 1 - self.difference.level
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -94,17 +108,18 @@ def compare(
 
     Cases are paired by their id; the repeats of a case count as their mean. Cases that only one of
     them has are an error, or with `intersection` left out and counted. `margin`: one for
-    all measures, or one for each by its name. With `margin` a
-    difference that is certainly smaller is "equivalent". p-values are of each measure by itself:
-    who looks at many of them corrects for that (`statistics.holm`). Raises UsageError where the
-    reports are not of the same cases, or one asked something else under an equal id.
+    all measures, or one for each by its name. With `margin` a difference that is certainly smaller
+    is "equivalent". Verdicts are of each measure by itself; `adjusted` says which of them stand
+    when several were looked at. What is no mean over trials is not compared. Raises UsageError
+    where the reports are not of the same cases, or one asked something else under an equal id.
     """
     shared = _shared(before, after)
     if not intersection:
         _check_same(before, after, shared)
     found = {}
     for name, measure in after.measures.items():
-        if name in before.measures and measure.mean is not None:
+        theirs = before.measures.get(name)
+        if theirs is not None and theirs.mean is not None and measure.mean is not None:
             change = _change(
                 measure,
                 _by_case(before, name),
@@ -115,6 +130,7 @@ def compare(
             )
             if change is not None:
                 found[name] = change
+    found = _adjusted(found)
     return Changes(
         before=_called(before),
         after=_called(after),
@@ -130,6 +146,31 @@ def _margin(margin: Margin, name: str) -> float | None:
     return margin.get(name) if isinstance(margin, dict) else margin
 
 
+def matched(
+    before: Report, after: Report, *, intersection: bool = False
+) -> list[tuple[Trial, Trial]]:
+    """The trials of one case and repeat in two reports, paired, in the order of `before`.
+
+    With `intersection` those that only one of them has are left out. Raises UsageError as `compare`
+    does.
+    """
+    shared = _shared(before, after)
+    if not intersection:
+        _check_same(before, after, shared)
+        for one, other in ((before, after), (after, before)):
+            places = {(each.case, each.repeat) for each in other}
+            lacking = [each for each in one if (each.case, each.repeat) not in places]
+            if lacking:
+                raise UsageError(
+                    f"{len(lacking):,} trials are in one report only, such as repeat "
+                    f"{lacking[0].repeat + 1} of case {_quoted(lacking[0].case)}",
+                    cure="Compare those that both have: intersection=True.",
+                )
+    new = {(each.case, each.repeat): each for each in after}
+    pairs = [(each, new.get((each.case, each.repeat))) for each in before]
+    return [(one, other) for one, other in pairs if other is not None]
+
+
 def _shared(before: Report, after: Report) -> set[str]:
     inputs = {each.case: each.input for each in before}
     shared = set()
@@ -138,7 +179,7 @@ def _shared(before: Report, after: Report) -> set[str]:
             continue
         if inputs[trial.case] != trial.input:
             raise UsageError(
-                f"case '{trial.case}' asks something else in one report than in the other",
+                f"case {_quoted(trial.case)} asks something else in one report than in the other",
                 cure="Compare experiments on the same dataset, or give changed cases other ids.",
             )
         shared.add(trial.case)
@@ -156,21 +197,32 @@ def _check_same(before: Report, after: Report, shared: set[str]) -> None:
         if others:
             more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
             raise UsageError(
-                f"only the report {which} has {', '.join(map(repr, others[:3]))}{more}: the two "
+                f"only the report {which} has {', '.join(map(_quoted, others[:3]))}{more}: the two "
                 f"are not of the same cases ({len(shared):,} are shared)",
                 cure="Compare those they share: intersection=True, or --intersection.",
             )
 
 
+def _quoted(case: str) -> str:
+    return repr(shortened(case, 60))
+
+
+def _adjusted(found: dict[str, Change]) -> dict[str, Change]:
+    """With the p-values that allow for how many were looked at."""
+    names = [name for name in found if name != ERROR]
+    allowed: Iterable[float] = holm([found[name].p for name in names]) if names else ()
+    given = dict(zip(names, allowed, strict=True))
+    return {
+        name: msgspec.structs.replace(each, adjusted=given.get(name, each.p))
+        for name, each in found.items()
+    }
+
+
 def _by_case(report: Report, name: str) -> dict[str, float]:
     """What each case scored, the mean of its repeats; a failure counts the scorer's worst."""
-    scorers = [each for each in report.scorers if f"{name}.".startswith(f"{each.name}.")]
-    worst = scorers[0].worst if scorers else None
     values: dict[str, list[float]] = {}
-    for trial in report:
-        value = number(trial, name, worst)
-        if value is not None:
-            values.setdefault(trial.case, []).append(value)
+    for trial, value in report.counted(name):
+        values.setdefault(trial.case, []).append(value)
     return {case: sum(each) / len(each) for case, each in values.items()}
 
 
@@ -199,6 +251,7 @@ def _change(
         difference=compared.difference,
         p=compared.p,
         verdict=_verdict(compared, measure.better),
+        adjusted=compared.p,
         needed=compared.needed,
         broke=broke,
         mended=mended,

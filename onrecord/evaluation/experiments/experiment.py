@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 
 from onrecord.calling import Operation
-from onrecord.errors import LimitError, PausedError, ReplayError, ResumeError, UsageError
+from onrecord.errors import PausedError, ResumeError, UsageError
 from onrecord.evaluation.dataset import Case, Dataset
 from onrecord.evaluation.experiments.application import Application
 from onrecord.evaluation.experiments.report import Report, Subject
-from onrecord.evaluation.experiments.stored import finished, unfinished
-from onrecord.evaluation.scoring import Scorer, Scorers
+from onrecord.evaluation.experiments.stored import finished, id_of, summed, unfinished
+from onrecord.evaluation.scoring import Scorer, Scorers, failure, is_its_own
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Progress, Usage
 from onrecord.programs.flow import Flow, Recorded
@@ -31,7 +31,7 @@ from onrecord.programs.pausing import under_way
 from onrecord.progress import shown
 from onrecord.records.call import PauseSignal, current
 from onrecord.records.scope import recording
-from onrecord.records.views.wording import dollars
+from onrecord.records.views.wording import dollars, shortened
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -66,13 +66,18 @@ async def evaluate(
     of `on.scorers`. `repeats`: so many times each case; a parameter `seed` of the application gets
     `seed` + the number of the repeat. `concurrent`: so many at once. `seconds`: so long a trial may
     take. `resume`: go on with the newest experiment of the same application, cases and scorers that
-    was interrupted.
+    was interrupted; where only one of another version was, all begins anew, and the log says so.
 
     The trials of the report are in the order of the cases, whichever was done first. An application
     that fails is a trial with an `error`, and so is one that waits for a person. Raises UsageError
     before anything is asked where application, cases and scorers do not fit; LimitError where a
     budget around ends, and then `resume` goes on.
     """
+    if not isinstance(dataset, Dataset):
+        raise UsageError(
+            f"the cases are a {type(dataset).__name__}, not a dataset",
+            cure="Write on.Dataset([on.Case(…), …]), or read a file: on.Dataset.read(PATH).",
+        )
     experiment = _Experiment(Application(application), dataset, Scorers(scorers), seed, seconds)
     experiment.check(repeats, concurrent)
     asked = {
@@ -93,7 +98,7 @@ async def evaluate(
             raise ResumeError(
                 f"the experiment cannot go on: {error.what}",
                 where=error.where,
-                cure="What it calls has changed since: begin anew, without `resume`.",
+                cure=error.cure or "What it calls has changed since: begin anew, without `resume`.",
             ) from None
     else:
         await flow(asked)
@@ -150,7 +155,7 @@ class _Experiment:
         async def evaluate(asked: dict[str, Any]) -> dict[str, Any]:
             started_ns, began = time.time_ns(), time.monotonic()
             here = current()
-            run = here.run if here is not None and here.home is not None else ""
+            run = id_of(here.start) if here is not None and here.home is not None else ""
             trials = await self._trials(repeats, concurrent)
             every = tuple(trial for trial, _ in trials)
             self.report = Report(
@@ -160,11 +165,10 @@ class _Experiment:
                 trials=every,
                 run=run,
                 repeats=repeats,
-                concurrent=concurrent,
                 seed=self._seed,
                 started_ns=started_ns,
                 seconds=time.monotonic() - began,
-                scoring_cost=_sum(cost for _, cost in trials),
+                scoring_cost=summed(cost for _, cost in trials),
                 overall=await asyncio.to_thread(self.scorers.overall, every),
             )
             return await asyncio.to_thread(self.report.document)
@@ -185,7 +189,7 @@ class _Experiment:
                     )
                     trial = _trial(case, repeat, answered, self._ids.get((case.id, repeat), ""))
                     done[case.id, repeat] = trial, answered.scoring_cost
-                    told.one_more(trial)
+                    told.one_more(trial, answered.scoring_cost)
 
             await _all([work() for _ in range(min(concurrent, len(places)))])
         return [done[case.id, repeat] for case in self._dataset for repeat in range(repeats)]
@@ -215,18 +219,17 @@ class _Experiment:
         """The output, or what went wrong, and how many seconds it took."""
         output, error, began = None, None, time.perf_counter()
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._seconds) as limit:
                 output = await self._application.answer(input, self._seed + repeat)
-        except TimeoutError:
-            error = f"it took longer than {self._seconds:g} s" if self._seconds else "a time-out"
-        except (LimitError, ReplayError, ResumeError):
-            raise  # none of the application's doing
         except PauseSignal as signal:
             error = _waits(signal)
         except PausedError as paused:
             error = f"it waits for a person: {paused}"
-        except Exception as failed:  # whatever it does, it is one trial
-            error = f"{type(failed).__name__}: {failed}"
+        except BaseException as failed:  # whatever it does, it is one trial
+            if not is_its_own(failed):
+                raise
+            is_late = isinstance(failed, TimeoutError) and limit.expired()
+            error = f"it took longer than {self._seconds:g} s" if is_late else failure(failed)
         return output, error, time.perf_counter() - began
 
 
@@ -235,19 +238,21 @@ class _Told:
 
     def __init__(self, report: Callable[[Progress], None], name: str, total: int) -> None:
         self._report = report
-        self._name = name
+        self._name = shortened(name, 24)
         self._total = total
         self._done = self._failed = 0
         self._cost: int | None = 0
-        report(Progress(name, 0, total))
+        report(Progress(self._name, 0, total))
 
-    def one_more(self, trial: Trial) -> None:
+    def one_more(self, trial: Trial, scoring_cost: int | None) -> None:
+        """A trial is done. Its cost is what was spent: the scorers' is part of it."""
         self._done += 1
         self._failed += trial.error is not None
-        self._cost = _sum((self._cost, trial.cost))
+        self._cost = summed((self._cost, trial.cost, scoring_cost))
         failed = f" · {self._failed:,} failed" if self._failed else ""
         cost = f" · {dollars(self._cost)}" if self._cost != 0 else ""
-        self._report(Progress(f"{self._name}{failed}{cost}", self._done, self._total))
+        done = f"{self._done:,} of {self._total:,}"
+        self._report(Progress(f"{self._name} {done}{failed}{cost}", self._done, self._total))
 
 
 def _trial(case: Case, repeat: int, answered: Answered, record: str) -> Trial:
@@ -274,15 +279,6 @@ def _waits(signal: PauseSignal) -> str:
         if attempt is not None:
             attempt.questions.pop(question.id, None)
     return f"it waits for a person: “{'; '.join(each.text for each in signal.args)}”"
-
-
-def _sum(costs: Any) -> int | None:
-    total = 0
-    for cost in costs:
-        if cost is None:
-            return None
-        total += cost
-    return total
 
 
 async def _all(work: Sequence[Any]) -> None:

@@ -11,15 +11,18 @@ from typing import Any, Literal
 import msgspec
 
 from onrecord.errors import LoadError, UsageError
-from onrecord.evaluation.scoring import Better, Facts
+from onrecord.evaluation.inference.paired import unseen_share
+from onrecord.evaluation.scoring import ERROR, Better, Facts
 from onrecord.evaluation.statistics import Interval, bootstrap, wilson
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Usage
 from onrecord.records import whole_file
 
+__all__ = ["ERROR", "Measure", "MeasureKind", "Report", "Subject"]
+
 MeasureKind = Literal["rate", "mean", "labels", "overall"]
-ERROR = "error"
-"""The measure of the trials in which the application failed: a rate, lower is better."""
+FORMAT = 1
+"""The version of the form that a report is saved in."""
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -59,7 +62,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     `run` is the id of its records (empty where nothing was recorded). `seconds`: from the beginning
     to the end. `scoring_cost`: what judges took, in integer micro-dollars. `overall`: what scorers
-    said of all trials together; a slice has none of it.
+    said of all trials together; a slice has none of it. `format` is that of the saved file.
     """
 
     application: Subject
@@ -68,13 +71,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     trials: tuple[Trial, ...]
     run: str = ""
     repeats: int = 1
-    concurrent: int = 1
     seed: int = 0
     started_ns: int = 0
     seconds: float = 0.0
     scoring_cost: int | None = 0
     overall: dict[str, Interval] = {}
     slice_of: str = ""
+    format: int = FORMAT
 
     @functools.cached_property
     def measures(self) -> dict[str, Measure]:
@@ -82,16 +85,26 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         found = {ERROR: _errors(self.trials, self.seed)}
         names = dict.fromkeys(name for trial in self.trials for name in trial.scores)
         for facts in self.scorers:
-            own = [each for each in names if f"{each}.".startswith(f"{facts.name}.")]
-            for name in own or [facts.name]:
+            for name in [each for each in names if facts.gave(each)] or [facts.name]:
                 found[name] = _measure(name, facts, self.trials, self.seed)
             for name, interval in self.overall.items():
-                if name.startswith(f"{facts.name}."):
-                    better = facts.better
+                if facts.gave(name):
+                    better = facts.better_of(name)
                     found[name] = Measure(
                         name, "overall", len(self.trials), better=better, interval=interval
                     )
         return found
+
+    def counted(self, name: str) -> Iterator[tuple[Trial, float]]:
+        """The trials that a measure is the mean of, each with what it counts: where the application
+        failed, the scorer's worst. Of labels, and of what is "overall", none."""
+        if name != ERROR and self.measure(name).kind in ("labels", "overall"):
+            return
+        facts = next((each for each in self.scorers if each.gave(name)), Facts(name, worst=None))
+        worst = facts.worst_of(name)
+        for trial in self.trials:
+            if (value := number(trial, name, worst)) is not None:
+                yield trial, value
 
     @property
     def cost(self) -> int | None:
@@ -168,7 +181,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def read(cls, path: str | Path) -> Report:
         """The report that was saved to a file. Raises LoadError."""
         try:
-            return msgspec.json.decode(Path(path).read_bytes(), type=cls)
+            report = msgspec.json.decode(Path(path).read_bytes(), type=cls)
         except OSError as error:
             raise LoadError(
                 f"the report cannot be read: {error.strerror or error}", where=str(path)
@@ -179,12 +192,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 where=str(path),
                 cure="`report.save(PATH)` and `onrecord evaluate --save PATH` write one.",
             ) from None
+        if report.format != FORMAT:
+            raise LoadError(
+                f"the report has the format {report.format}, and this Onrecord reads {FORMAT}",
+                where=str(path),
+                cure="Read it with the Onrecord that wrote it, or make it anew.",
+            )
+        return report
 
     @classmethod
     def open(cls, run: str) -> Report:
         """The report of an experiment on record, by any beginning of its run's id, or the path of
         one that was saved. Raises UnknownNameError, LoadError, StorageError."""
-        if run.endswith(".json"):
+        if run.endswith(".json") or Path(run).is_file():
             return cls.read(run)
         from onrecord.evaluation.experiments.stored import opened
 
@@ -200,6 +220,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             "run": self.run,
             "application": msgspec.to_builtins(self.application),
             "dataset": {**msgspec.to_builtins(self.dataset), "cases": self.cases},
+            "scorers": [msgspec.to_builtins(each) for each in self.scorers],
             "trials": len(self.trials),
             "repeats": self.repeats,
             "seed": self.seed,
@@ -261,10 +282,11 @@ def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Mea
             labels=dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
         )
     is_rate = bool(given) and all(isinstance(each, bool) for each in given)
+    worst = facts.worst_of(name)
     counted = [
         (value, each.case, each.error is not None)
         for each in trials
-        if (value := number(each, name, facts.worst)) is not None
+        if (value := number(each, name, worst)) is not None
     ]
     values, clusters = [each[0] for each in counted], [each[1] for each in counted]
     return Measure(
@@ -274,18 +296,26 @@ def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Mea
         failed=sum(each[2] for each in counted),
         missing=len(trials) - len(values) - errors,
         errors=errors,
-        better=facts.better,
+        better=facts.better_of(name),
         interval=_interval(values, clusters, seed, is_rate) if values else None,
     )
 
 
 def _interval(values: list[float], cases: list[str], seed: int, is_rate: bool) -> Interval | None:
-    """Wilson's of a rate whose cases were answered once, else a bootstrap of whole cases."""
+    """Wilson's of a rate whose cases were answered once, else a bootstrap of whole cases.
+
+    Shares that are all the same have no spread to draw from: then it is Clopper's and Pearson's of
+    the cases unlike these, whatever those would score, that so many cases do not rule out.
+    """
     if not values:
         return None
-    repeated = len(set(cases)) < len(cases)
-    if is_rate and not repeated:
+    units = len(set(cases))
+    repeated = units < len(cases)
+    if is_rate and not repeated and set(values) <= {0.0, 1.0}:
         return wilson(round(sum(values)), len(values))
+    if min(values) == max(values) and 0 <= values[0] <= 1:
+        mean, unseen = values[0], unseen_share(units, 0.95)
+        return Interval(mean, mean * (1 - unseen), mean + (1 - mean) * unseen, 0.95, units)
     resamples = max(_FEWEST, min(10_000, _DRAWN // len(values)))
     return bootstrap(values, clusters=cases if repeated else None, seed=seed, resamples=resamples)
 

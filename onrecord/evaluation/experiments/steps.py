@@ -10,8 +10,8 @@ gives something else, or where it failed; the first that was wrong is where to l
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -21,6 +21,9 @@ from onrecord.evaluation.scoring import Accepting, Scorer, name_of, version_of
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.records.query import Query
 from onrecord.records.record import Record
+
+if TYPE_CHECKING:
+    from onrecord.records.store import Store
 
 State = Literal["", "right", "wrong", "failed"]
 
@@ -40,7 +43,12 @@ def steps(trial: Trial) -> list[Step]:
 
     They come with the trial while it is scored, and from the records later. Raises StorageError.
     """
-    records = sorted(trial.steps or _stored(trial), key=lambda each: (each.started_ns, each.id))
+    return steps_of(trial, trial.steps or recorded([trial]).get(trial.record, ()))
+
+
+def steps_of(trial: Trial, records: Iterable[Record]) -> list[Step]:
+    """The same of records that are at hand: those that `recorded` gave for several trials."""
+    records = sorted(records, key=lambda each: (each.started_ns, each.id))
     depths: dict[str, int] = {}
     found = []
     for record in records:
@@ -52,7 +60,12 @@ def steps(trial: Trial) -> list[Step]:
 def first_wrong(trial: Trial) -> Step | None:
     """The first step that failed or gave something else than it should; of a failure that went
     through several, the innermost. None where no step is known to be wrong."""
-    wrong = [each for each in steps(trial) if each.state in ("wrong", "failed")]
+    return first_wrong_of(steps(trial))
+
+
+def first_wrong_of(steps: Sequence[Step]) -> Step | None:
+    """The same of steps that are at hand."""
+    wrong = [each for each in steps if each.state in ("wrong", "failed")]
     if not wrong:
         return None
     first = wrong[0]
@@ -72,6 +85,7 @@ class OnStep:
         self.name = f"{step}: {name_of(scorer)}"
         self.version = version_of(scorer)
         self.better = getattr(scorer, "better", "higher")
+        self.worst = getattr(scorer, "worst", 0.0 if self.better == "higher" else None)
         self._scorer = scorer
 
     async def __call__(self, trial: Trial) -> Score | None:
@@ -134,19 +148,40 @@ def _inside(id: str, records: Sequence[Record]) -> Iterable[Record]:
             yield each
 
 
-def _stored(trial: Trial) -> list[Record]:
-    """The records below the trial's own; without those of its scores."""
-    if not trial.record:
-        return []
+def recorded(trials: Iterable[Trial]) -> dict[str, tuple[Record, ...]]:
+    """What is on record inside of these trials, by the ids of their records; without their scores.
+
+    A trial that is not on record here has nothing. Raises StorageError.
+    """
+    wanted = [each.record for each in trials if each.record]
+    if not wanted:
+        return {}
     with reading() as store:
-        run = store.record(trial.record).run
-        records = list(store.each(Query(run=run)))
-    inside = list(_inside(trial.record, records))
-    scores = {each.id for each in inside if each.kind == "score"}
-    for each in inside:
-        if each.parent in scores:
-            scores.add(each.id)
-    return [each for each in inside if each.id not in scores]
+        runs = {each.run for each in _by_id(store, wanted)}
+        inside = {id: ids for run in runs for id, ids in _ids(store.run(run, bodies=False), wanted)}
+        found = {
+            each.id: each for each in _by_id(store, [id for ids in inside.values() for id in ids])
+        }
+    return {id: tuple(found[each] for each in ids if each in found) for id, ids in inside.items()}
 
 
+def _ids(records: list[Record], wanted: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """The ids of what was called inside of each of these, scores and what they called left out."""
+    of: dict[str, str] = {id: id for id in wanted}
+    found: dict[str, list[str]] = {id: [] for id in wanted}
+    for each in sorted(records, key=lambda each: each.id):
+        trial = of.get(each.parent or "")
+        if trial is not None and each.kind != "score":
+            of[each.id] = trial
+            found[trial].append(each.id)
+    known = {each.id for each in records}
+    yield from ((id, ids) for id, ids in found.items() if id in known)
+
+
+def _by_id(store: Store, ids: Sequence[str]) -> Iterator[Record]:
+    for at in range(0, len(ids), _AT_ONCE):
+        yield from store.each(Query(ids=tuple(ids[at : at + _AT_ONCE])))
+
+
+_AT_ONCE = 400
 _RIGHT = Accepting(exact_match)

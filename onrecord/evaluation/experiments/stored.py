@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from onrecord.evaluation.scoring import Facts
 from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Usage
+from onrecord.records.call import RESUMED
+from onrecord.records.frames import Start
 from onrecord.records.query import Query
 from onrecord.records.record import Record, pack
 from onrecord.settings import Settings
@@ -26,44 +29,51 @@ FLOW, STEP = "evaluate", "trial"
 
 
 def experiments(limit: int = 20) -> list[Record]:
-    """The experiments on record, newest first: their outermost calls. Raises StorageError."""
+    """The experiments on record, newest first: of each its newest attempt. Raises StorageError."""
+    found: dict[str, Record] = {}
     with reading() as store:
-        return store.records(Query(kinds=("flow",), name=FLOW), limit)
+        for record in _attempts(store):
+            if found.setdefault(id_of(record), record) is record and len(found) == limit:
+                break
+    return list(found.values())
+
+
+def id_of(attempt: Record | Start) -> str:
+    """What an experiment is called: the id of its run, whichever attempt at it this is; where it
+    was made inside of another flow, that of its own call."""
+    is_outermost = attempt.parent is None or RESUMED in attempt.tags
+    return attempt.run if is_outermost else attempt.id
+
+
+def run_of(experiment: str) -> str:
+    """The run that an experiment's records are in: most often its own. Raises StorageError."""
+    with reading() as store:
+        return store.record(experiment).run
 
 
 def opened(run: str) -> Report:
     """The report of an experiment; of one that was interrupted, of the trials that it finished.
 
-    Raises UnknownNameError for a run that is none, StorageError.
+    Raises UnknownNameError for a run that is none, or that holds several; StorageError.
     """
     from onrecord.evaluation.experiments.report import Report, Subject
 
     with reading() as store:
-        whole = store.run_of(run)
-        roots = [
-            each
-            for each in store.each(Query(run=whole, kinds=("flow",), name=FLOW))
-            if isinstance(each.input, dict) and "asked" in each.input
-        ]
-        if not roots:
-            raise UnknownNameError(
-                "this run is no experiment",
-                where=f"run {whole}",
-                cure="`onrecord experiments list` shows those there are.",
-            )
-        trials = _trials(store, whole)
-    asked = roots[0].input["asked"]
-    summary = next((each.output for each in roots if isinstance(each.output, dict)), {})
+        attempts = _experiment(store, run)
+        answered = list(_trials(store, attempts))
+    question = msgspec.convert(attempts[0].input["asked"], _Question)
+    summary = next((each.output for each in attempts if isinstance(each.output, dict)), {})
     return Report(
-        application=Subject(**asked["application"]),
-        dataset=Subject(**asked["dataset"]),
-        scorers=tuple(msgspec.convert(each, Facts) for each in asked["scorers"]),
-        trials=tuple(trials),
-        run=whole,
-        repeats=asked["repeats"],
-        seed=asked["seed"],
-        started_ns=roots[0].started_ns,
-        seconds=sum(each.seconds for each in roots),
+        application=Subject(**question.application),
+        dataset=Subject(**question.dataset),
+        scorers=tuple(question.scorers),
+        trials=tuple(trial for trial, _ in answered),
+        run=id_of(attempts[0]),
+        repeats=question.repeats,
+        seed=question.seed,
+        started_ns=attempts[0].started_ns,
+        seconds=sum(each.seconds for each in attempts),
+        scoring_cost=summed(cost for _, cost in answered),
         overall=msgspec.convert(summary.get("overall", {}), dict[str, Interval]),
     )
 
@@ -71,7 +81,8 @@ def opened(run: str) -> Report:
 def finished(run: str) -> dict[tuple[str, int], str]:
     """The ids of the records of an experiment's finished trials, by case and repeat."""
     with reading() as store:
-        return {(each.case, each.repeat): each.record for each in _trials(store, run)}
+        trials = _trials(store, _experiment(store, run))
+        return {(each.case, each.repeat): each.record for each, _ in trials}
 
 
 def unfinished(asked: dict[str, Any]) -> str | None:
@@ -85,15 +96,78 @@ def unfinished(asked: dict[str, Any]) -> str | None:
             cure="Switch them on, or begin anew.",
         )
     wanted = pack(asked)
-    before: str | None = None
+    other: Record | None = None
+    ended: set[str] = set()
     with reading() as store:
-        while page := store.records(Query(kinds=("flow",), name=FLOW), 100, before):
-            for record in page:
-                same = isinstance(record.input, dict) and pack(record.input.get("asked")) == wanted
-                if same:
-                    return None if record.state == "done" else record.run
-            before = page[-1].id
+        for record in _attempts(store):
+            id = id_of(record)
+            if id != record.run:
+                continue  # inside of another flow: that one is what can be resumed
+            if record.state == "done":
+                ended.add(id)
+            if pack(record.input["asked"]) == wanted:
+                return None if id in ended else id
+            if other is None and id not in ended and _is_alike(record.input["asked"], asked):
+                other = record
+    if other is not None:
+        _log.warning(
+            "%s begins anew: run %s was interrupted, but %s other than now",
+            asked["application"]["name"],
+            other.run,
+            _differing(other.input["asked"], asked),
+        )
     return None
+
+
+def _attempts(store: Store) -> Iterator[Record]:
+    """The outermost calls of experiments, the newest first; not a user's flow of that name."""
+    before: str | None = None
+    while page := store.records(Query(kinds=("flow",), name=FLOW), 100, before):
+        yield from filter(_is_experiment, page)
+        before = page[-1].id
+
+
+def _experiment(store: Store, given: str) -> list[Record]:
+    """The attempts at one experiment, the first one first."""
+    whole = store.run_of(given)
+    found: dict[str, list[Record]] = {}
+    for each in store.each(Query(run=whole, kinds=("flow",), name=FLOW)):
+        if _is_experiment(each):
+            found.setdefault(id_of(each), []).append(each)
+    if not found:
+        raise UnknownNameError(
+            "this run is no experiment",
+            where=f"run {whole}",
+            cure="`onrecord experiments list` shows those there are.",
+        )
+    named = [id for id in found if id.startswith(given)] if len(found) > 1 else list(found)
+    if len(named) != 1:
+        raise UnknownNameError(
+            f"this run holds {len(found):,} experiments",
+            where=f"run {whole}",
+            cure=f"Name one of them: {', '.join(found)}.",
+        )
+    return sorted(found[named[0]], key=lambda each: each.id)
+
+
+def _is_experiment(record: Record) -> bool:
+    if not isinstance(record.input, dict):
+        return False
+    try:
+        msgspec.convert(record.input.get("asked"), _Question)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _is_alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two questions are of the same application and dataset, by name."""
+    return all(one[each]["name"] == other[each]["name"] for each in ("application", "dataset"))
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any]) -> str:
+    found = [each for each in other if pack(one.get(each)) != pack(other[each])]
+    return f"{' and '.join(found)} {'was' if len(found) == 1 else 'were'}"
 
 
 @contextmanager
@@ -108,29 +182,53 @@ def reading() -> Iterator[Store]:
         store.close()
 
 
-def _trials(store: Store, run: str) -> Iterator[Trial]:
-    """The finished trials of a run, in the order of its cases; of one that is there again, because
-    the experiment was resumed, the first."""
-    found: dict[tuple[str, int], Trial] = {}
-    for record in store.each(Query(run=run, kinds=("step",), name=STEP, states=("done",))):
-        trial = _trial(record)
-        if trial is not None:
-            found.setdefault((trial.case, trial.repeat), trial)
-    cases = {case: at for at, case in enumerate(dict.fromkeys(case for case, _ in found))}
-    yield from sorted(found.values(), key=lambda each: (cases[each.case], each.repeat))
+def _trials(store: Store, attempts: list[Record]) -> Iterator[tuple[Trial, int | None]]:
+    """The finished trials of an experiment with what scoring each cost, in the order of its cases:
+    that in which they were begun, if ever. Of one that is there again, because the experiment was
+    resumed, the first."""
+    inside = {each.id for each in attempts}
+    found: dict[tuple[str, int], tuple[Trial, int | None]] = {}
+    cases: dict[str, int] = {}
+    for record in store.each(Query(run=attempts[0].run, kinds=("step",), name=STEP)):
+        if record.parent not in inside or not isinstance(record.input, dict):
+            continue
+        cases.setdefault(str(record.input.get("case")), len(cases))
+        if record.state == "done" and (answered := _trial(record)) is not None:
+            found.setdefault((answered[0].case, answered[0].repeat), answered)
+    yield from sorted(found.values(), key=lambda each: (cases[each[0].case], each[0].repeat))
 
 
-def _trial(record: Record) -> Trial | None:
-    """None where the record is another's: a user's own step may have the name, too."""
-    if not isinstance(record.input, dict) or not isinstance(record.output, dict):
-        return None
+def _trial(record: Record) -> tuple[Trial, int | None] | None:
+    """None where it has no body, or is of another version."""
     try:
         asked = msgspec.convert(record.input, _Asked)
         answered = msgspec.convert(record.output, _Kept)
     except msgspec.ValidationError:
         return None
     fields = {**msgspec.structs.asdict(asked), **msgspec.structs.asdict(answered)}
-    return Trial(**fields, record=record.id)
+    cost = fields.pop("scoring_cost")
+    return Trial(**fields, record=record.id), cost
+
+
+def summed(costs: Iterable[int | None]) -> int | None:
+    """Costs together; None where one of them is not known."""
+    total = 0
+    for cost in costs:
+        if cost is None:
+            return None
+        total += cost
+    return total
+
+
+class _Question(msgspec.Struct):
+    """What an experiment was asked, as it stands on record."""
+
+    application: dict[str, str]
+    dataset: dict[str, str]
+    scorers: list[Facts]
+    cases: int
+    repeats: int
+    seed: int
 
 
 class _Asked(msgspec.Struct):
@@ -148,3 +246,7 @@ class _Kept(msgspec.Struct):
     cost: int | None
     usage: Usage
     scores: dict[str, Score]
+    scoring_cost: int | None = 0
+
+
+_log = logging.getLogger("onrecord")

@@ -29,6 +29,11 @@ class Interval(msgspec.Struct, frozen=True):
         """Whether no difference at all is inside the interval."""
         return self.low <= 0.0 <= self.high
 
+    @property
+    def is_a_point(self) -> bool:
+        """Whether it rests on one case, which does not show how cases differ."""
+        return self.cases == 1 and self.low == self.high
+
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     """The interval of a rate: `successes` of `n` independent cases.

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from onrecord.evaluation.experiments.changes import Changes
 from onrecord.evaluation.experiments.report import Report
 from onrecord.evaluation.gate import Verdict
-from onrecord.evaluation.reports.wording import facts, heading, lines, number
+from onrecord.evaluation.reports.wording import (
+    facts,
+    heading,
+    lines,
+    lonely,
+    number,
+    p_value,
+    versions,
+)
 from onrecord.records.views.wording import shortened
 
 _SHOWN = 10
@@ -28,6 +37,10 @@ def markdown(report: Report, changes: Changes | None = None, verdict: Verdict | 
         told += [f"{len(failures):,} failed:", ""]
         for trial in failures[:_SHOWN]:
             told.append(f"- {_code(trial.case)}: {_code(shortened(trial.error or '', 120))}")
+        if len(failures) > _SHOWN:
+            told.append(f"- and {len(failures) - _SHOWN:,} more")
+    run = f"run {report.run} · " if report.run else ""
+    told += ["", f"<sub>{_plain(run + versions(report))}</sub>"]
     return "\n".join(told).rstrip() + "\n"
 
 
@@ -37,11 +50,13 @@ def _changed(changes: Changes) -> list[str]:
             each.name,
             number(each.before, each.kind),
             number(each.after, each.kind),
-            str(each),
+            each.amount,
+            p_value(each.p),
+            lonely(each, changes) if each.is_lonely else each.words,
         )
         for each in changes.measures.values()
     ]
-    told = [*_table(("measure", "before", "after", "difference"), rows), ""]
+    told = [*_table(("measure", "before", "after", "difference", "p", "verdict"), rows), ""]
     for each in changes.measures.values():
         for word, cases in (("broke", each.broke), ("mended", each.mended)):
             if cases:
@@ -71,8 +86,14 @@ def _runs(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """A text that Markdown shows as it is."""
-    return "".join(f"\\{each}" if each in _SIGNS else each for each in shortened(text, 400))
+    return plain(text, 400)
 
 
-_SIGNS = frozenset("\\`*_{}[]<>#|~!@")
+def plain(text: str, limit: int) -> str:
+    """A text in one line that Markdown shows as it is; an address in it becomes no link."""
+    shown = "".join(f"\\{each}" if each in _SIGNS else each for each in shortened(text, limit))
+    return _ADDRESS.sub(r"\1\\\2", shown)
+
+
+_SIGNS = frozenset("\\`*_{}[]<>#|~!@&$")
+_ADDRESS = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp|www)([:.])")

@@ -6,36 +6,52 @@ whatever would still try to run.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onrecord.errors import StorageError
+from onrecord.errors import OnrecordError, StorageError
 from onrecord.evaluation.experiments.report import ERROR, Measure, Report
-from onrecord.evaluation.experiments.report import number as number_of
-from onrecord.evaluation.reports.chart import Axis, axis, histogram, whisker
+from onrecord.evaluation.experiments.steps import Step, first_wrong_of, recorded, steps_of
+from onrecord.evaluation.reports.chart import Axis, axis, bars, histogram, whisker
+from onrecord.evaluation.reports.frame import COLOURS, document
 from onrecord.evaluation.reports.slices import fields, parts
-from onrecord.evaluation.reports.wording import facts, heading, lines, number, span
+from onrecord.evaluation.reports.wording import (
+    facts,
+    heading,
+    kind_of,
+    lines,
+    lonely,
+    number,
+    p_value,
+    span,
+    versions,
+)
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.notebook import body, escaped, fragment, words
 from onrecord.records import whole_file
+from onrecord.records.record import Record
 from onrecord.records.views.wording import dollars, duration, shortened
 
 if TYPE_CHECKING:
     from onrecord.evaluation.experiments.changes import Change, Changes
+    from onrecord.evaluation.gate import Verdict
 
-WORST, FLIPS = 10, 20
-"""So many of the worst trials, and of the flips of a measure, are shown."""
+WORST, FLIPS, STEPS = 10, 20, 40
+"""So many of the worst trials, of the flips of a measure, and of the steps of a trial are shown."""
 
 
-def write_page(path: str | Path, report: Report, changes: Changes | None = None) -> Path:
+def write_page(
+    path: str | Path,
+    report: Report,
+    changes: Changes | None = None,
+    verdict: Verdict | None = None,
+) -> Path:
     """Write the page to a file, at once or not at all. Raises StorageError."""
     place = Path(path)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        whole_file.write(place, page(report, changes))
+        whole_file.write(place, page(report, changes, verdict))
     except OSError as error:
         raise StorageError(
             f"the page cannot be written: {error.strerror or error}", where=str(place)
@@ -43,28 +59,63 @@ def write_page(path: str | Path, report: Report, changes: Changes | None = None)
     return place
 
 
-def page(report: Report, changes: Changes | None = None) -> str:
-    """The whole page: measures, what changed, slices, failures, the worst trials, what it took."""
+def page(report: Report, changes: Changes | None = None, verdict: Verdict | None = None) -> str:
+    """The whole page: the gate, measures, what changed, slices, failures, the worst trials, what it
+    took. The steps of the trials that it shows are taken from the records, where they are here."""
+    shown = _Shown(report, changes)
     sections = [
+        ("Gate", _gate(verdict) if verdict is not None else ""),
         ("Measures", _measures(report)),
-        ("Against the baseline", _changes(changes, report) if changes is not None else ""),
+        ("Against the baseline", _changes(changes, shown) if changes is not None else ""),
         ("Slices", "".join(_slices(report))),
-        ("Failures", "".join(_trial(each, report) for each in report.failures[:WORST])),
-        ("Worst trials", "".join(_worst(report))),
+        ("Failures", _trials(report.failures, WORST, shown)),
+        ("Worst trials", _trials(shown.worst, WORST, shown)),
         ("Time and cost", _took(report)),
     ]
     said = "".join(f"<h2>{title}</h2>\n{inside}\n" for title, inside in sections if inside)
-    title = escaped(shortened(heading(report), 120))
+    title = shortened(heading(report), 120)
     run = f" · run <code>{escaped(report.run)}</code>" if report.run else ""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        f"style-src '{_hash(_STYLE)}'\">"
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>{title}</h1><p>{escaped(facts(report))}{run}</p>\n{said}"
-        f"<footer>{_versions(report)}</footer></body></html>\n"
+    return document(
+        title,
+        _STYLE,
+        f"<h1>{escaped(title)}</h1><p>{escaped(facts(report))}{run}</p>\n{said}"
+        f"<footer>{escaped(versions(report))}</footer>",
     )
+
+
+class _Shown:
+    """Which trials the page shows, and the records inside of them."""
+
+    def __init__(self, report: Report, changes: Changes | None) -> None:
+        self.report = report
+        self.worst = tuple(_worst(report))
+        self.trials: dict[str, Trial] = {each.case: each for each in reversed(report.trials)}
+        flipped = [
+            self.trials[case]
+            for each in (changes.measures.values() if changes is not None else ())
+            for case in (*each.broke[:FLIPS], *each.mended[:FLIPS])
+            if case in self.trials
+        ]
+        self._records = _records((*report.failures[:WORST], *self.worst, *flipped))
+
+    def steps(self, trial: Trial) -> list[Step]:
+        """The steps of one of them; none where they are not on record here."""
+        return steps_of(trial, trial.steps or self._records.get(trial.record, ()))
+
+
+def _records(trials: Sequence[Trial]) -> Mapping[str, tuple[Record, ...]]:
+    """What is on record of them: nothing of a report that was made on another machine."""
+    try:
+        return recorded(trials)
+    except OnrecordError:
+        return {}
+
+
+def _gate(verdict: Verdict) -> str:
+    word, look = ("holds", "better") if verdict else ("does not hold", "worse")
+    reasons = "".join(f"<li>{escaped(each)}</li>" for each in verdict.reasons)
+    gate = f'<code>{escaped(verdict.gate)}</code> <b class="{look}">{word}</b>'
+    return f"<p>{gate}</p><ul>{reasons}</ul>"
 
 
 def section(report: Report) -> str:
@@ -85,109 +136,135 @@ def _measures(report: Report) -> str:
     for line, measure in zip(lines(report), shown, strict=True):
         chart = ""
         if measure.interval is not None:
-            own = on if _within_one(measure) else axis([measure.interval])
+            own = on if _within_one(measure) else _axis_of(report, measure)
             chart = whisker(measure.interval, own, f"{line.mean}, {line.interval}")
         rows.append(
             f'<tr><th scope="row">{escaped(line.name)}</th><td class="n">{line.mean}</td>'
             f'<td>{chart}</td><td class="i">{escaped(line.interval)}</td>'
-            f"<td>{escaped(line.trials)}</td></tr>"
+            f'<td class="said">{escaped(line.trials)}</td></tr>'
         )
     heads = _heads("measure", "mean", "", "95 % interval", "trials")
-    table = f"<table>{heads}<tbody>{''.join(rows)}</tbody></table>"
     spread = "".join(
-        histogram(_numbers(report, each.name), each.name) for each in shown if each.kind == "mean"
+        bars(each.labels, each.name)
+        if each.kind == "labels"
+        else histogram([value for _, value in report.counted(each.name)], each.name, each.interval)
+        for each in shown
+        if each.kind in ("labels", "mean")
     )
-    return f'{table}<div class="charts">{spread}</div>'
+    return f'{_table(heads, rows)}<div class="charts">{spread}</div>'
+
+
+def _axis_of(report: Report, measure: Measure) -> Axis:
+    """An axis as long as the scores are spread."""
+    values = [value for _, value in report.counted(measure.name)]
+    ends = [measure.interval] if measure.interval is not None else []
+    low = min([*values, *(each.low for each in ends)])
+    return Axis(low, max([*values, *(each.high for each in ends)]))
 
 
 def _within_one(measure: Measure) -> bool:
     return measure.interval is not None and 0 <= measure.interval.low <= measure.interval.high <= 1
 
 
-def _numbers(report: Report, name: str) -> list[float]:
-    found = (number_of(trial, name, None) for trial in report)
-    return [each for each in found if each is not None]
-
-
 def _slices(report: Report) -> Iterator[str]:
     told = [each for each in report.measures.values() if each.mean is not None]
     shown = [each for each in told if each.name != ERROR or each.mean][:4]
+    axes = {each.name: _axis_of(report, each) for each in shown if not _within_one(each)}
     for field in fields(report):
         rows = []
         for value, part in parts(report, field):
-            cells = "".join(_slice_cell(part, measure) for measure in shown)
+            cells = "".join(_slice_cell(part, measure, axes) for measure in shown)
             rows.append(
                 f'<tr><th scope="row">{escaped(shortened(value, 60))}</th>'
                 f'<td class="n">{part.cases:,}</td>{cells}</tr>'
             )
         heads = _heads(field, "cases", *(each.name for each in shown))
-        yield f"<table>{heads}<tbody>{''.join(rows)}</tbody></table>"
+        yield _table(heads, rows)
 
 
-def _slice_cell(part: Report, whole: Measure) -> str:
+def _slice_cell(part: Report, whole: Measure, axes: Mapping[str, Axis]) -> str:
     measure = part.measures.get(whole.name)
     if measure is None or measure.interval is None:
         return "<td>–</td>"
-    on = Axis(0.0, 1.0) if _within_one(whole) else axis([measure.interval])
-    mean = number(measure.mean, whole.kind)
-    said = f"{mean}, {span(measure.interval, whole.kind)}"
+    on = Axis(0.0, 1.0) if _within_one(whole) else axes[whole.name]
+    mean = number(measure.mean, kind_of(whole))
+    said = f"{mean}, {span(measure.interval, kind_of(whole))}"
     return f"<td>{mean} {whisker(measure.interval, on, said)}</td>"
 
 
-def _changes(changes: Changes, report: Report) -> str:
+def _changes(changes: Changes, shown: _Shown) -> str:
     found = list(changes.measures.values())
-    on = axis([each.difference for each in found], zero=True)
-    rows = "".join(
-        f'<tr><th scope="row">{escaped(each.name)}</th>'
-        f'<td class="n">{number(each.before, each.kind)}</td>'
-        f'<td class="n">{number(each.after, each.kind)}</td>'
-        f"<td>{whisker(each.difference, on, str(each), each.verdict)}</td>"
-        f'<td class="{each.verdict}">{escaped(each.words)}</td></tr>'
-        for each in found
-    )
-    heads = _heads("measure", "before", "after", "difference", "verdict")
-    trials = {each.case: each for each in reversed(report.trials)}
+    of_shares = [each.difference for each in found if _is_share(each)]
+    rows = []
+    for each in found:
+        on = axis(of_shares if _is_share(each) else [each.difference], zero=True)
+        chart = whisker(each.difference, on, each.amount, each.verdict)
+        verdict = lonely(each, changes) if each.is_lonely else each.words
+        look = "inconclusive" if each.is_lonely else each.verdict
+        rows.append(
+            f'<tr><th scope="row">{escaped(each.name)}</th>'
+            f'<td class="n">{number(each.before, each.kind)}</td>'
+            f'<td class="n">{number(each.after, each.kind)}</td>'
+            f'<td>{chart}</td><td class="i">{each.amount}</td><td class="n">{p_value(each.p)}</td>'
+            f'<td class="n">{p_value(each.adjusted)}</td>'
+            f'<td class="said {look}">{escaped(verdict)}</td></tr>'
+        )
+    heads = _heads("measure", "before", "after", "", "difference", "p", "p of all", "verdict")
     flips, told = "", set()
     for each in found:
         if (each.broke, each.mended) not in told:  # measures of one kind often flip together
             told.add((each.broke, each.mended))
-            flips += _flips(each, trials, report)
-    return f"<table>{heads}<tbody>{rows}</tbody></table>{flips}"
+            flips += _flips(each, shown)
+    note = words(
+        "p: of no difference, by this measure alone. p of all: when all measures but that of "
+        "errors are allowed for (Holm).",
+        "small",
+    )
+    return f"{_table(heads, rows)}{note}{flips}"
 
 
-def _flips(change: Change, trials: dict[str, Trial], report: Report) -> str:
+def _is_share(change: Change) -> bool:
+    return change.kind == "rate" or max(abs(change.before), abs(change.after)) <= 1
+
+
+def _flips(change: Change, shown: _Shown) -> str:
     said = []
     for word, cases in (("broke", change.broke), ("mended", change.mended)):
         if cases:
-            shown = "".join(_trial(trials[each], report) for each in cases[:FLIPS])
-            more = f"<p>… {len(cases) - FLIPS:,} more</p>" if len(cases) > FLIPS else ""
+            trials = [shown.trials[each] for each in cases if each in shown.trials]
             name = escaped(change.name)
             opened = " open" if word == "broke" else ""
             said.append(
                 f'<details class="flips"{opened}><summary><strong>{name}: {len(cases):,} {word}'
-                f"</strong></summary>{shown}{more}</details>"
+                f"</strong></summary>{_trials(trials, FLIPS, shown)}</details>"
             )
     return "".join(said)
 
 
-def _worst(report: Report) -> Iterator[str]:
+def _worst(report: Report) -> Iterator[Trial]:
     told: set[tuple[str, int]] = set()
     for measure in report.measures.values():
         if measure.mean is None or measure.name == ERROR or measure.better is None:
             continue
-        for trial in report.worst(measure.name, WORST):
+        for trial in report.worst(measure.name, WORST + len(report.failures)):
             place = trial.case, trial.repeat
             if trial.error is None and place not in told and len(told) < WORST:
                 told.add(place)
-                yield _trial(trial, report)
+                yield trial
 
 
-def _trial(trial: Trial, report: Report) -> str:
+def _trials(trials: Sequence[Trial], most: int, shown: _Shown) -> str:
+    told = "".join(_trial(each, shown) for each in trials[:most])
+    more = f"<p>… {len(trials) - most:,} more</p>" if len(trials) > most else ""
+    return told + more
+
+
+def _trial(trial: Trial, shown: _Shown) -> str:
     scores = " · ".join(
         f"{name} {_value(score)}" for name, score in trial.scores.items() if score.value is not None
     )
-    repeat = f" (repeat {trial.repeat + 1})" if report.repeats > 1 else ""
-    beside = escaped(scores or trial.error or "")
+    repeat = f" (repeat {trial.repeat + 1})" if shown.report.repeats > 1 else ""
+    beside = escaped(shortened(scores or trial.error or "", 300))
     said = f"{escaped(shortened(trial.input, 110))} <small>{beside}</small>"
     reasons = "".join(
         words(f"{name}: {score.reason or score.error}", "small")
@@ -200,10 +277,46 @@ def _trial(trial: Trial, report: Report) -> str:
     )
     if trial.error is not None:
         inside += words(f"✗ {trial.error}", "bad")
-    where = f"case {trial.case}{repeat} · {duration(trial.seconds)} · {dollars(trial.cost)}"
+    case = shortened(trial.case, 200)
+    where = f"case {case}{repeat} · {duration(trial.seconds)} · {dollars(trial.cost)}"
     if trial.record:
         where += f" · record {trial.record}"
-    return f"<details><summary>{said}</summary>{inside}{reasons}{words(where, 'small')}</details>"
+    inside += reasons + _steps(shown.steps(trial)) + words(where, "small")
+    return f"<details><summary>{said}</summary>{inside}</details>"
+
+
+def _steps(found: Sequence[Step]) -> str:
+    """What was called inside, in its order, each with its verdict."""
+    if not found:
+        return ""
+    wrong = first_wrong_of(found)
+    told = "".join(_step(each, each is wrong) for each in found[:STEPS])
+    more = words(f"… {len(found) - STEPS:,} more", "small") if len(found) > STEPS else ""
+    return f"<h4>steps</h4><ol>{told}</ol>{more}"
+
+
+def _step(step: Step, is_first_wrong: bool) -> str:
+    mark, look = _MARKS[step.state]
+    record = step.record
+    first = ' <b class="bad">the first that went wrong</b>' if is_first_wrong else ""
+    expected = f"<h4>expected</h4>{body(step.expected, 1000)}" if step.state == "wrong" else ""
+    failed = words(f"✗ {record.error}", "bad") if record.error is not None else ""
+    said = failed or f"<h4>output</h4>{body(record.output, 1000)}"
+    return (
+        f'<li class="d{min(step.depth, 6)}"><details><summary><span class="{look}">{mark}</span> '
+        f"{escaped(record.kind)} {escaped(shortened(record.name, 80))} "
+        f"<small>{duration(record.seconds)}</small>{first}</summary>"
+        f"<h4>input</h4>{body(record.input, 1000)}{said}{expected}"
+        f"{words(f'record {record.id}', 'small')}</details></li>"
+    )
+
+
+_MARKS = {
+    "": ("·", "small"),
+    "right": ("✓", "better"),
+    "wrong": ("✗", "bad"),
+    "failed": ("✗", "bad"),
+}
 
 
 def _value(score: Score) -> str:
@@ -223,14 +336,9 @@ def _took(report: Report) -> str:
     return f'<div class="charts">{chart}</div>{words(tokens, "small") if tokens else ""}'
 
 
-def _versions(report: Report) -> str:
-    said = [
-        f"application {report.application.name} {report.application.version[:12]}",
-        f"dataset {report.dataset.name} {report.dataset.version[:12]}",
-        *(f"scorer {each.name} {each.version[:12]}" for each in report.scorers),
-        f"seed {report.seed}",
-    ]
-    return escaped(" · ".join(said))
+def _table(heads: str, rows: Iterable[str]) -> str:
+    """A table that scrolls by itself where the page is narrow."""
+    return f'<div class="wide"><table>{heads}<tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _heads(*names: str) -> str:
@@ -238,25 +346,16 @@ def _heads(*names: str) -> str:
     return f"<thead><tr>{cells}</tr></thead>"
 
 
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-_STYLE = """
-:root{color-scheme:light dark;--ink:#1c1c1c;--dim:#606060;--line:#d4d4d4;--paper:#fff;
---mark:#2f6fdb;--good:#1d7f45;--bad:#c2342e;--warn:#a86a00;--soft:#f3f4f6}
-@media (prefers-color-scheme:dark){:root{--ink:#ececec;--dim:#a4a4a4;--line:#3d3d3d;
---paper:#151515;
---mark:#7aa9f7;--good:#5fc98b;--bad:#f0837d;--warn:#e0ad55;--soft:#202225}}
-body{margin:2rem auto;max-width:66rem;padding:0 1rem;font:15px/1.5 system-ui,sans-serif;
-color:var(--ink);background:var(--paper)}
+_STYLE = (
+    COLOURS
+    + """
 h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
 h3{font-size:1rem;margin:1.2rem 0 .4rem}h4{font-size:.8rem;margin:.6rem 0 0;color:var(--dim)}
 table{border-collapse:collapse;margin:.5rem 0 1rem}th{text-align:left;font-weight:600}
 thead th{color:var(--dim);font-size:.85rem;font-weight:500}
 td,th{padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--line);vertical-align:middle}
 .n{text-align:right}.n,.i{font-variant-numeric:tabular-nums;white-space:nowrap}
-.whisker{width:180px;height:18px;vertical-align:middle}
+.whisker{width:150px;height:15px;vertical-align:middle}
 .axis{stroke:var(--line)}.zero{stroke:var(--dim);stroke-dasharray:2 2}
 .reach{stroke:var(--mark);stroke-width:2.5}.whisker circle{fill:var(--mark)}
 .whisker.worse .reach{stroke:var(--bad)}.whisker.worse circle{fill:var(--bad)}
@@ -271,4 +370,11 @@ small,.small,footer{color:var(--dim);font-size:.82rem}footer{margin-top:2.5rem}
 pre{background:var(--soft);padding:.5rem .7rem;border-radius:5px;white-space:pre-wrap;
 overflow-wrap:anywhere;max-height:24em;overflow:auto;font-size:.85rem;margin:.2rem 0}
 .text{white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate}
+.wide{overflow-x:auto}.said{min-width:12rem}.bars{margin:0;max-width:100%}
+.mean line{stroke:var(--ink);stroke-width:2.5}.mean circle{fill:var(--ink)}
+.bars table{margin:0}.bar{width:120px;height:10px}.bar rect{fill:var(--mark)}
+ol{list-style:none;margin:.2rem 0;padding:0}li details{border:0;padding:.1rem 0}
+.d1{margin-left:1rem}.d2{margin-left:2rem}.d3{margin-left:3rem}.d4{margin-left:4rem}
+.d5{margin-left:5rem}.d6{margin-left:6rem}code{overflow-wrap:anywhere}
 """
+)

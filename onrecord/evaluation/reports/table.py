@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onrecord.evaluation.experiments.changes import Changes
+from onrecord.evaluation.experiments.changes import Change, Changes
 from onrecord.evaluation.experiments.report import Report
-from onrecord.evaluation.reports.wording import facts, heading, lines, number
+from onrecord.evaluation.reports.wording import facts, heading, lines, lonely, number, p_value
 from onrecord.records.views.wording import shortened
 
 _HEADS = ("measure", "mean", "95 % interval", "trials")
@@ -20,21 +20,29 @@ def text(report: Report) -> str:
         f"{name:<{widths[0]}}  {mean:>{widths[1]}}  {interval:<{widths[2]}}  {trials}".rstrip()
         for name, mean, interval, trials in rows
     ]
-    run = f"   run {report.run}" if report.run else ""
-    return "\n".join([f"{shortened(heading(report), 90)}{run}", *told, facts(report)])
+    said = [shortened(heading(report), 80), *told, facts(report)]
+    if report.run:
+        said.append(f"run {report.run}")
+    return "\n".join(said)
 
 
 def changes_text(changes: Changes) -> str:
-    """What changed as text: a line for each measure, then the cases that broke."""
-    rows = [("measure", "before", "after", "difference")]
-    for each in changes.measures.values():
-        before, after = number(each.before, each.kind), number(each.after, each.kind)
-        rows.append((shortened(each.name, 40), before, after, str(each)))
-    widths = [max(len(row[at]) for row in rows) for at in range(3)]
+    """What changed as text: a line for each measure, what is to be said of it, then the cases that
+    broke."""
+    heads = ("measure", "before", "after", "difference", "p", "")
+    rows = [heads, *map(_row, changes.measures.values())]
+    widths = [max(len(row[at]) for row in rows) for at in range(5)]
     told = [f"{changes.cases:,} cases: {changes.before} → {changes.after}"]
-    for name, before, after, rest in rows:
-        told.append(f"{name:<{widths[0]}}  {before:>{widths[1]}}  {after:>{widths[2]}}  {rest}")
+    for name, before, after, difference, p, verdict in rows:
+        told.append(
+            f"{name:<{widths[0]}}  {before:>{widths[1]}}  {after:>{widths[2]}}  "
+            f"{difference:<{widths[3]}}  {p:>{widths[4]}}  {verdict}".rstrip()
+        )
     for each in changes.measures.values():
+        if each.verdict == "inconclusive" and each.needed is not None:
+            told.append(f"{each.name}: {each.words}")
+        if each.is_lonely:
+            told.append(f"{each.name}: {lonely(each, changes)}")
         for word, cases in (("broke", each.broke), ("mended", each.mended)):
             if cases:
                 told.append(f"{each.name}: {len(cases):,} {word}: {_some(cases)}")
@@ -42,6 +50,12 @@ def changes_text(changes: Changes) -> str:
         if number_left:
             told.append(f"{number_left:,} cases are only in the report {which}: left out")
     return "\n".join(told)
+
+
+def _row(change: Change) -> tuple[str, ...]:
+    before, after = number(change.before, change.kind), number(change.after, change.kind)
+    p = p_value(change.p)
+    return shortened(change.name, 40), before, after, change.amount, p, change.verdict
 
 
 def _some(cases: Sequence[str], most: int = 8) -> str:

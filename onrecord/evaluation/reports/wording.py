@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from onrecord.evaluation.experiments.changes import Change, Changes
 from onrecord.evaluation.experiments.report import Measure, Report
 from onrecord.evaluation.statistics import Interval
 from onrecord.records.views.wording import dollars, duration
@@ -24,6 +25,40 @@ def lines(report: Report) -> list[Line]:
     return [_line(each) for each in measures if each.name != "error" or each.mean]
 
 
+def kind_of(measure: Measure) -> str:
+    """As what its numbers are shown: the corrected rate of a judge is no mean over trials, but a
+    rate all the same."""
+    corrected = measure.kind == "overall" and measure.name.endswith(".corrected")
+    return "rate" if corrected else measure.kind
+
+
+def p_value(p: float) -> str:
+    """A p-value in three digits."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def lonely(change: Change, changes: Changes) -> str:
+    """Of a difference that is sure by itself only: what it comes to among all that were looked
+    at."""
+    looked_at = sum(each.name != "error" for each in changes.measures.values())
+    return (
+        f"{change.verdict} by itself, not sure among {looked_at} measures "
+        f"(Holm: p {p_value(change.adjusted)})"
+    )
+
+
+def versions(report: Report) -> str:
+    """What this was made with, so that it can be told from another: the versions of the
+    application, the cases and each scorer, a judge's among them."""
+    said = [
+        f"application {report.application.name} {report.application.version[:12]}",
+        f"dataset {report.dataset.name or 'cases'} {report.dataset.version[:12]}",
+        *(f"scorer {each.name} {each.version[:12]}" for each in report.scorers),
+        f"seed {report.seed}",
+    ]
+    return " · ".join(each.strip() for each in said)
+
+
 def number(value: float | None, kind: str) -> str:
     """A mean: 0.6 is "60.0 %" as a rate, and "0.600" else; "–" where there is none."""
     if value is None:
@@ -39,6 +74,8 @@ def span(interval: Interval | None, kind: str) -> str:
     """The two ends of an interval."""
     if interval is None:
         return ""
+    if interval.is_a_point:
+        return "one case tells none"
     if kind == "rate":
         return f"{100 * interval.low:.1f} – {100 * interval.high:.1f} %"
     return f"{number(interval.low, kind)} – {number(interval.high, kind)}"
@@ -52,7 +89,7 @@ def heading(report: Report) -> str:
 
 def facts(report: Report) -> str:
     """How much there was, how long it took, what it cost: one line."""
-    said = [f"{report.cases:,} cases"]
+    said = ["1 case" if report.cases == 1 else f"{report.cases:,} cases"]
     if report.repeats > 1:
         said.append(f"{len(report):,} trials")
     if failed := len(report.failures):
@@ -83,5 +120,6 @@ def _line(measure: Measure) -> Line:
     if measure.labels:
         shares = ", ".join(f"{name} {count:,}" for name, count in measure.labels.items())
         return Line(measure.name, "", "", f"{trials}: {shares}")
-    mean, interval = number(measure.mean, measure.kind), span(measure.interval, measure.kind)
+    kind = kind_of(measure)
+    mean, interval = number(measure.mean, kind), span(measure.interval, kind)
     return Line(measure.name, mean, interval, trials)

@@ -44,18 +44,18 @@ LADDER = [
 RUNG = {name: number for number, names in enumerate(LADDER) for name in names}
 
 PUBLIC = """
-    Case Citation Cited Collection Completion Dataset Document LimitError Limits Message ModelError OnrecordError
-    Partial Passage PausedError Progress Query Question Report Result Score Scripted Settings
-    Store TextDelta ToolCall Trial Usage __version__ ask budget cached calibrate_similarity
-    cascade compare context embedder evaluate fallback flow judge limited model pause prompt
-    recording replay retry rows scorers step task tool untrusted write_rows
+    Case Citation Cited Collection Completion Dataset Document LimitError Limits Message
+    ModelError OnrecordError Partial Passage PausedError Progress Query Question Report Result
+    Score Scripted Settings Store TextDelta ToolCall Trial Usage __version__ ask budget cached
+    calibrate_similarity cascade compare context embedder evaluate fallback flow judge limited
+    model pause prompt recording replay retry rows scorers step task tool untrusted write_rows
 """.split()
 
 HEAVY = """
-    alembic anthropic docx faiss fastapi filelock genai_prices gensim httpx httpx2 huggingface_hub
-    jinja2 jsonschema matplotlib mlflow nltk numpy onnxruntime openpyxl pathspec pptx psycopg pyarrow pydantic
-    pypdfium2 rich rouge_score sacrebleu scipy selectolax sklearn sentencepiece sqlalchemy sqlite3 tokenizers torch
-    transformers typer uvicorn yaml
+    alembic anthropic docx faiss fastapi filelock genai_prices gensim httpx httpx2
+    huggingface_hub jinja2 jsonschema matplotlib mlflow nltk numpy onnxruntime openpyxl pathspec
+    pptx psycopg pyarrow pydantic pypdfium2 rich rouge_score sacrebleu scipy selectolax sklearn
+    sentencepiece sqlalchemy sqlite3 tokenizers torch transformers typer uvicorn yaml
 """.split()
 
 NAMELESS = {"utils", "util", "core", "common", "helpers", "base", "misc"}

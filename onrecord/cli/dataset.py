@@ -1,4 +1,4 @@
-"""`onrecord dataset`: show, check and split a dataset, or make one of questions."""
+"""`onrecord dataset`: show, check, rewrite and split a dataset, or make one of questions."""
 
 from __future__ import annotations
 
@@ -87,8 +87,7 @@ def show(
     said = f"{cases.name}: {plural(len(cases), 'case')}, version {cases.version[:8]}; "
     say(f"{said}{expecting:,} say what is expected.")
     for name, values in fields.items():
-        usual = ", ".join(f"{value} ({count:,})" for value, count in values["most"] if count > 1)
-        say(f"  {name}: {plural(values['different'], 'value')}{': ' if usual else ''}{usual}")
+        say(f"  {name}: {plural(values['different'], 'value')}{_usual(values)}")
     for case in cases.cases[:limit]:
         say()
         say(f"{case.id}")
@@ -115,30 +114,54 @@ def validate(
     """Name every row that is no case, or that differs from the others; exit with 3 if there is one.
 
     A row is no case without an input, with the id of another one, or with cells that do not fit the
-    header. A case differs where its input, what it expects or a metadata field is another kind of
+    header; a file without a case is a problem, too. A case differs where its input, what it expects or a metadata field is another kind of
     value than in most cases: or, with a type or JSON Schema, where it does not fit.
     """
     from onrecord.evaluation.dataset import found
-    from onrecord.evaluation.datasets.reading import problems
+    from onrecord.evaluation.datasets.reading import surveyed
+    from onrecord.evaluation.datasets.validating import validate as unfit
 
-    wrong = list(problems(found(place), columns.named()))
-    cases = 0
-    if not wrong:
-        dataset = _read(place, columns)
-        cases = len(dataset)
-        wrong = dataset.validate(input=_form(input_type), expected=_form(expected_type))
+    forms = {"input": _form(input_type), "expected": _form(expected_type), "metadata": None}
+    cases, places, wrong = surveyed(found(place), columns.named())
+    wrong = sorted([*wrong, *unfit(cases, places, forms)], key=lambda each: each.number)
     if json:
-        print_json({"cases": cases, "problems": wrong})
+        print_json({"cases": len(cases), "problems": wrong})
     else:
         for each in wrong[:_SHOWN]:
             say(str(each))
         if len(wrong) > _SHOWN:
             say(f"... and {len(wrong) - _SHOWN:,} more; --json names them all")
         if not wrong:
-            say(f"{place}: {plural(cases, 'case')}, nothing wrong.")
+            say(f"{place}: {plural(len(cases), 'case')}, nothing wrong.")
     if wrong:
         complain(f"error: {plural(len(wrong), 'problem')} in {place}")
         raise typer.Exit(LoadError.exit_status)
+
+
+@app.command()
+@options(columns=Columns)
+def save(
+    place: Place,
+    out: Annotated[
+        str, typer.Argument(metavar="NEW", help="A file (.jsonl) or a name.", show_default=False)
+    ],
+    columns: Columns,
+    where: Where = None,
+    json: AsJson = False,
+) -> None:
+    """Write a dataset as JSON Lines, with the parts of its cases under their own names.
+
+    A table whose columns are called otherwise is then read by `onrecord evaluate`. For example:
+    `onrecord dataset save questions.csv questions.jsonl --input question --expected answer`
+    """
+    cases = _read(place, columns)
+    if where is not None:
+        cases = cases.where(where)
+    path = cases.save(out)
+    if json:
+        print_json({"cases": len(cases), "version": cases.version, "path": path})
+        return
+    say(f"{path}: {plural(len(cases), 'case')}, version {cases.version[:8]}.")
 
 
 @app.command()
@@ -235,6 +258,14 @@ def _fields(cases: Dataset) -> dict[str, dict[str, Any]]:
         name: {"different": len(values), "most": values.most_common(3)}
         for name, values in counts.items()
     }
+
+
+def _usual(values: dict[str, Any]) -> str:
+    """The values of a field that come more than once, and "…" where there are others."""
+    shown = [f"{value} ({count:,})" for value, count in values["most"] if count > 1]
+    if not shown:
+        return ""
+    return f": {', '.join(shown)}{', …' if len(shown) < values['different'] else ''}"
 
 
 def _form(place: str | None) -> Any:

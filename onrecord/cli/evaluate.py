@@ -14,7 +14,7 @@ import typer
 from onrecord.cli.objects import named
 from onrecord.cli.output import AsJson, complain, print_json, say
 from onrecord.cli.records_options import options
-from onrecord.errors import GateError, LimitError, StorageError, UsageError
+from onrecord.errors import GateError, LimitError, OnrecordError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from onrecord.evaluation.experiments.changes import Changes
@@ -43,7 +43,9 @@ class Running:
     concurrent: Annotated[
         int, _running("So many trials at once.", "--concurrent", "-j", min=1, max=1000)
     ] = 8
-    seed: Annotated[int, _running("For an application with a parameter `seed`, and intervals.")] = 0
+    seed: Annotated[
+        int, _running("For an application with a parameter `seed`, and intervals.", min=0)
+    ] = 0
     seconds: Annotated[float | None, _running("A trial that takes longer has failed.")] = None
     usd: Annotated[float | None, _running("Stop before more than this is spent.", min=0.0)] = None
     resume: Annotated[
@@ -200,6 +202,7 @@ def scorer_of(text: str) -> Scorer:
         found: Scorer = named(text)
         return found
     from onrecord.evaluation import scorers
+    from onrecord.evaluation.scorers.described import Function
 
     tree = _parsed(text)
     name = tree.func if isinstance(tree, ast.Call) else tree
@@ -210,13 +213,17 @@ def scorer_of(text: str) -> Scorer:
         )
     made: Any = getattr(scorers, name.id)
     if not isinstance(tree, ast.Call):
-        plain: Scorer = made() if isinstance(made, type) else made
+        plain: Scorer = made
         return plain
+    if isinstance(made, Function):
+        raise UsageError(f"the scorer {name.id} takes no options", cure=f"Write {name.id}.")
     try:
         arguments = [ast.literal_eval(each) for each in tree.args]
         keywords = {each.arg or "": ast.literal_eval(each.value) for each in tree.keywords}
         return made(*arguments, **keywords)  # type: ignore[no-any-return]  # whichever was named
-    except (TypeError, ValueError) as error:
+    except OnrecordError:
+        raise
+    except Exception as error:  # whatever the arguments make of it
         raise UsageError(f"the scorer '{text}' cannot be made: {error}") from None
 
 

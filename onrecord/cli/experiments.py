@@ -131,7 +131,9 @@ def compare(
 
 
 def _facts(input: object) -> dict[str, object]:
-    asked: Any = input["asked"] if isinstance(input, dict) else {}
+    if not isinstance(input, dict):  # it was kept without its bodies
+        return {"application": "?", "dataset": "?", "cases": 0}
+    asked: Any = input["asked"]
     return {
         "application": asked["application"]["name"],
         "dataset": asked["dataset"]["name"],

@@ -59,6 +59,8 @@ def _from_file(path: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     name = path.stem
+    if name in sys.stdlib_module_names or getattr(sys.modules.get(name), "__path__", None):
+        name = f"{name} of the user"  # whoever imports json later must not get theirs
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path.resolve()):
         return loaded

@@ -17,12 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from onrecord.errors import StorageError, UnknownNameError, UsageError
+from onrecord.arguments import several
+from onrecord.errors import LoadError, StorageError, UnknownNameError, UsageError
 from onrecord.evaluation import jsonl
 from onrecord.evaluation.datasets.case import Case as Case
 from onrecord.evaluation.datasets.case import Provenance as Provenance
 from onrecord.evaluation.datasets.case import provenance_of as provenance_of
-from onrecord.evaluation.datasets.formats import TABLES
+from onrecord.evaluation.datasets.formats import READ, TABLES
 from onrecord.evaluation.datasets.problem import Places, Problem
 from onrecord.evaluation.picking import asked
 from onrecord.records.query import Query
@@ -39,12 +40,13 @@ class Dataset:
     """Cases in their order, each id once. A value: what changes it gives another one.
 
     `left_out` says how many calls were not taken, by reason (`from_records`); it is not saved.
+    Raises UsageError for what are no cases, and for two with one id.
     """
 
     def __init__(
         self, cases: Iterable[Case], *, name: str = "", left_out: Mapping[str, int] | None = None
     ) -> None:
-        self.cases = tuple(cases)
+        self.cases = _checked(cases)
         self.name = name
         self.left_out = dict(left_out or {})
         self._places: Places | None = None
@@ -228,18 +230,44 @@ class Dataset:
 
 
 def found(place: str | Path) -> Path:
-    """The file or folder of a dataset that can be read. Raises UnknownNameError, UsageError."""
+    """The file or folder of a dataset that can be read. Raises UnknownNameError, UsageError, and
+    LoadError for a file of another kind."""
     path = _path(place)
     if path == Path(place) or path.exists():
         return path
     if Path(place).is_dir():
         return Path(place)
+    if Path(place).exists():
+        raise LoadError(
+            f"files that end in '{Path(place).suffix}' are not read",
+            where=str(place),
+            cure=f"Datasets are {', '.join(READ)}, and folders of `datasets`. In a .jsonl file "
+            "each line is one case, an object with 'input'.",
+        )
     raise UnknownNameError(
         f"there is no dataset '{place}'",
         where=str(path.parent),
         cure=f"There are {', '.join(names()) or 'none yet'}; a file is named with its ending "
         "(.jsonl, .csv, .parquet) or folder.",
     )
+
+
+def _checked(cases: Iterable[Case]) -> tuple[Case, ...]:
+    """Raises UsageError for what are no cases, and says how they are made."""
+    if isinstance(cases, str | bytes | Path):
+        raise UsageError(
+            f"a dataset is made of cases, not of {cases!r:.80}",
+            cure="A file is read: on.Dataset.read(PLACE).",
+        )
+    found = several(cases, "the cases of a dataset")
+    for each in found:
+        if not isinstance(each, Case):
+            raise UsageError(
+                f"a dataset is made of cases, and {each!r:.80} is none",
+                cure='Write on.Case("1", "How long is the notice?", "four weeks"), or read a file '
+                "of them: on.Dataset.read(PLACE).",
+            )
+    return found
 
 
 def names() -> list[str]:

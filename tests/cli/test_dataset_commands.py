@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from onrecord.cli.dataset import app
-from onrecord.errors import UsageError
+from onrecord.errors import LoadError, UsageError
 from onrecord.evaluation.dataset import Dataset
 from onrecord.retrieval.collection import Collection
 from onrecord.retrieval.document import Document
@@ -93,3 +93,43 @@ def test_generate(project: Path) -> None:
     told = printed("generate", "handbook", "--count", 50, "-o", "q.jsonl")
     assert told["cases"] == len(Dataset.read("q.jsonl")) < 50
     assert told["left_out"]
+
+
+def test_show_says_that_there_are_more_values(project: Path) -> None:
+    rows = [{"input": f"q{n}", "metadata": {"topic": f"t{n % 4}", "n": n}} for n in range(8)]
+    Path("m.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    said = ran("show", "m.jsonl")
+    assert "  topic: 4 values: t0 (2), t1 (2), t2 (2), …\n" in said
+    assert "  n: 8 values\n" in said
+    assert "…" not in ran("show", "m.jsonl", "--where", 'topic = "t1"', "-n", 0)
+
+
+def test_validate_tells_of_rows_and_kinds_at_once(project: Path) -> None:
+    Path("b.jsonl").write_text('{"input": 1}\n{"input": "a"}\n{"input": null}\n{"input": "b"}\n')
+    told = printed("validate", "b.jsonl", status=3)
+    assert told["cases"] == 3
+    assert [(each["number"], each["reason"]) for each in told["problems"]] == [
+        (1, "does not fit: input: it is a number, and in most cases a text"),
+        (3, "is no case: its input is null"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "unit"), [("e.jsonl", "", "line 1"), ("e.csv", "input,expected\n", "row 2")]
+)
+def test_a_file_without_a_case_is_a_problem(project: Path, name: str, text: str, unit: str) -> None:
+    Path(name).write_text(text)
+    said = ran("validate", name, status=3)
+    assert f"{unit} is not there: the file holds no case" in said
+
+
+def test_save_writes_what_evaluate_reads(project: Path) -> None:
+    Path("c.csv").write_text("question,answer,topic\nWho?,Ada,people\nWhere?,here,places\n")
+    with pytest.raises(LoadError, match=r"`onrecord dataset save PLACE NEW\.jsonl --input NAME`"):
+        ran("save", "c.csv", "new.jsonl")
+    columns = ("--input", "question", "--expected", "answer")
+    assert ran("save", "c.csv", "new.jsonl", *columns).startswith("new.jsonl: 2 cases, version ")
+    first = Dataset.read("new.jsonl")[0]
+    assert (first.input, first.expected, first.metadata) == ("Who?", "Ada", {"topic": "people"})
+    told = printed("save", "c.csv", "kept", *columns, "--where", 'topic = "people"')
+    assert told["cases"] == len(Dataset.read("kept")) == 1

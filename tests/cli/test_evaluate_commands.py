@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from onrecord.cli.objects import named
 
 APP = """
 import onrecord as on
@@ -132,6 +135,10 @@ def test_a_gate_ends_with_its_reasons() -> None:
             ("evaluate", "app.py:ask", "-d", "cases.jsonl", "-s", "contains(1, 2, 3, 4)"),
             "cannot be made",
         ),
+        (
+            ("evaluate", "app.py:ask", "-d", "cases.jsonl", "-s", "exact_match(1)"),
+            "takes no options",
+        ),
         (("evaluate", "app.py:ask", "-d", "cases.jsonl", "--gate", "exct > 1"), "is no measure"),
         (
             ("evaluate", "app.py:ask", "-d", "cases.jsonl", "--gate", "not worse(baseline)"),
@@ -171,6 +178,15 @@ def test_an_application_that_exits_is_a_failure(files: Path) -> None:
     (files / "app.py").write_text("import sys\ndef ask(question): sys.exit(3)\n")
     done = evaluated("--json")
     assert done.returncode == 0 and json.loads(done.stdout)["measures"]["error"]["mean"] == 1
+
+
+def test_a_file_named_like_a_library_takes_nobodys_place(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (files / "statistics.py").write_text("def ask(question): return question\n")
+    assert named("statistics.py:ask")("x") == "x"
+    assert statistics.mean([1, 3]) == 2 and sys.modules["statistics"] is statistics
 
 
 SLOW = """

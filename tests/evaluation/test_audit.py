@@ -30,19 +30,37 @@ from onrecord.evaluation.audit.evaluated import experiments
 from onrecord.evaluation.audit.findings import Audit, Finding
 from onrecord.evaluation.audit.providers import leaves
 from onrecord.evaluation.audit.screen import text
+from onrecord.evaluation.comparing import compare_models
+from onrecord.evaluation.datasets.generating import generate
 from onrecord.evaluation.experiments.experiment import evaluate
+from onrecord.evaluation.gate import gate
+from onrecord.evaluation.gate import keep as keep_verdict
 from onrecord.messages import Usage
 from onrecord.models.hub.cache import HubCache
 from onrecord.models.hub.card import ModelFacts
 from onrecord.models.hub.requests import hub_endpoint
 from onrecord.models.scripted import Scripted
 from onrecord.records.record import Record, new_id
+from onrecord.retrieval.document import Document
 
 CASES = on.Dataset([on.Case("a", "x", "late"), on.Case("b", "y", "early")], name="handbook")
 
 
+PASSES = '{"reason": "so", "verdict": "pass"}'
+
+
 def exact(trial: Any) -> bool:
     return bool(trial.output == trial.expected)
+
+
+class Named:
+    """A scorer under a name, whose output looks like the verdict of a gate."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, trial: Any) -> dict[str, Any]:
+        return {"passed": True}
 
 
 @on.tool
@@ -290,6 +308,84 @@ def test_a_flow_of_ones_own_that_is_called_evaluate() -> None:
     made = audit.run()
     assert one(made, "evaluate", "How much is it used?").says.startswith("1 use, on ")
     assert one(made, "project", "Which cases").state == "gap"
+
+
+def test_what_onrecord_does_itself_is_no_application() -> None:
+    report = evaluate.run(support, CASES, [exact])
+    judge = on.judge("Is it polite?", model=Scripted(PASSES), name="polite")
+    verdicts = [(report.trials[0], n % 2 == 0) for n in range(10)]
+    judge.calibrate.run(verdicts)
+    judge.compare.run(report, report)
+    compare_models.run([Scripted("late", name="a")], CASES)
+    docs = on.Collection.open("handbook")
+    docs.add.run([Document("a.md", "# Leave\n\nLeave is 28 days long.")])
+    generate.run(docs, 1, unanswerable=0)
+    made = audit.run()
+    layer = next(each for each in made.layers if each.name == "applications")
+    assert [each.subject for each in layer.sections] == ["project", "support"]
+
+
+def test_a_flow_of_ones_own_that_is_called_calibrate() -> None:
+    @on.flow
+    async def calibrate(scale: str) -> str:
+        return "done"
+
+    calibrate.run("kitchen")
+    assert one(audit.run(), "calibrate", "How much is it used?").says.startswith("1 use, on ")
+
+
+def test_flows_that_are_no_applications_are_ignored_and_named(project: Path) -> None:
+    @on.flow
+    async def test_it(question: str) -> str:
+        return await triage(question)
+
+    @on.flow
+    async def scratch(question: str) -> str:
+        return await triage(question)
+
+    for each in (support, test_it, scratch):
+        each.run("17")
+    before = len(audit.run().gaps)
+    (project / "audit.toml").write_text('ignore = ["scratch", "test_*", "sratch"]\n')
+    made = audit.run()
+    assert not {"scratch", "test_it"} & {each.subject for each in made.sections}
+    assert found(made, "support", "How much is it used?")
+    left = one(made, "project", "are no applications?")
+    assert (left.state, left.says) == ("stated", "scratch, test_it")
+    assert left.evidence == ("audit.toml: ignore",)
+    assert one(made, "project", "ignored that is not on record").says == "sratch"
+    assert len(made.gaps) < before
+    with pytest.raises(UsageError, match="are several"):
+        Answers(ignore="scratch")  # type: ignore[arg-type]  # what people write
+
+
+def test_the_verdict_of_a_gate() -> None:
+    question = "Did a gate let it into use?"
+    support.run("17")
+    report = evaluate.run(support, CASES, [exact])
+    none = one(audit.run(), "support", question)
+    assert (none.state, none.says) == ("gap", "no verdict of a gate on it is on record")
+    keep_verdict(gate("exact >= 0.9", report), report)
+    failed = one(audit.run(), "support", question)
+    assert (failed.state, failed.says) == ("gap", "no: `exact >= 0.9` does not hold")
+    assert failed.details and failed.evidence == (f"experiment {report.run}",)
+    keep_verdict(gate("exact >= 0.1", report), report)
+    held = one(audit.run(), "support", question)
+    assert (held.state, held.says) == ("seen", "`exact >= 0.1` holds")
+
+    @on.flow(name="support")
+    async def changed(question: str) -> str:
+        return await status(question)
+
+    changed.run("17")
+    other = one(audit.run(), "support", question)
+    assert (other.state, other.says) == ("gap", "not this version: `exact >= 0.1` held for another")
+
+
+def test_a_scorer_that_is_called_gate_is_no_gate() -> None:
+    support.run("17")
+    evaluate.run(support, CASES, [Named("gate")])
+    assert one(audit.run(), "support", "Did a gate").says.startswith("no verdict of a gate")
 
 
 def test_who_judges_is_told_from_who_answers() -> None:
@@ -579,6 +675,9 @@ def test_answers_on_what_is_not_on_record() -> None:
         ("[organisation]\nresponsible = 1", "wrong type"),
         ("[organisation]\nresponsible = ", "not valid TOML"),
         ("place = 'x'", "there is no 'place'"),
+        ('ignore = "scratch"', "Write ignore = ["),
+        ("ignore = [1]", "Write ignore = ["),
+        ('ignored = ["a"]', "Did you mean 'ignore'?"),
     ],
 )
 def test_answers_that_cannot_be_read(project: Path, text: str, said: str) -> None:

@@ -198,7 +198,7 @@ def test_a_query_that_cannot_give_cases_is_refused(store: Store) -> None:
 
 
 def test_a_dataset_is_a_value() -> None:
-    dataset = Dataset([Case("a", 1, 2), Case("b", [1], metadata={"x": 1}), Case("c", None)])
+    dataset = Dataset([Case("a", 1, 2), Case("b", [1], metadata={"x": 1}), Case("c", False)])
     assert len(dataset) == 3 and dataset[0].id == "a" and dataset[-1].id == "c"
     assert [case.id for case in dataset[1:]] == ["b", "c"]
     assert isinstance(dataset[:1], Dataset)
@@ -226,7 +226,11 @@ plain = st.recursive(
 )
 
 
-@given(st.lists(st.builds(Case, st.uuids().map(str), plain, plain), max_size=4))
+def _is_said(value: Any) -> bool:
+    return value is not None
+
+
+@given(st.lists(st.builds(Case, st.uuids().map(str), plain.filter(_is_said), plain), max_size=4))
 def test_what_is_saved_is_read(tmp_path_factory: pytest.TempPathFactory, cases: list[Case]) -> None:
     path = tmp_path_factory.mktemp("saved") / "cases.jsonl"
     Dataset(cases).save(path)
@@ -266,6 +270,10 @@ def test_a_file_that_cannot_be_read_or_written_says_so(project: Path) -> None:
         ('{"input": 1, "expcted": 2}', "unknown field `expcted`"),
         ("[1]", "Expected `object`"),
         ('{"input": 1, "metadata": 3}', "metadata"),
+        ('{"input": null}', "its input is null"),
+        ('{"input": 1, "expected": {"anyof": [2]}}', "Did you mean 'any_of'?"),
+        ('{"question": 1}', 'columns={"input": "NAME"}'),
+        ('{"id": "a"}', "`onrecord dataset save PLACE NEW.jsonl --input NAME`"),
         ('{"input": "\\ud800"}', ""),
         ('{"input": ' + "[" * 100_000, ""),
     ],
@@ -337,3 +345,88 @@ def test_many_records_make_one_pass(store: Store) -> None:
     random.Random(0).shuffle(numbers)
     store.take([made(input={"n": n}) for n in numbers])
     assert [case.input["n"] for case in Dataset.from_records(store=store)] == numbers
+
+
+def test_a_number_is_an_id_and_the_same_one_as_its_text() -> None:
+    assert Case(1, "x") == Case("1", "x")  # type: ignore[arg-type]  # what people write
+    with pytest.raises(UsageError, match="two cases have the id '1'"):
+        Dataset([Case(1, "x"), Case("1", "y")])  # type: ignore[arg-type]  # the same
+    for id in (None, True, 1.5, ["a"]):
+        with pytest.raises(UsageError, match="the id of a case is a text"):
+            Case(id, "x")  # type: ignore[arg-type]  # the same
+
+
+def test_an_experiment_over_numbered_cases_is_found_again(project: Path) -> None:
+    import onrecord as on
+
+    numbered = Dataset([Case(number, f"q{number}") for number in range(3)])  # type: ignore[arg-type]  # what people write
+    report = on.evaluate.run(str.upper, numbered, [on.scorers.refusal])
+    assert [each.case for each in on.Report.open(report.run).trials] == ["0", "1", "2"]
+
+
+looped: list[Any] = []
+looped.append(looped)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (object(), "holds an object, which is no plain JSON value"),
+        ({"a": [{1, 2}]}, "holds a set"),
+        (float("nan"), "holds nan"),
+        ([1.0, float("-inf")], "holds -inf"),
+        ({1: "x"}, "has a key that is no text: 1"),
+        (2**64, "holds a whole number of more than 64 bits"),
+        (b"x", "holds a bytes"),
+        (looped, "is nested too deep, or holds itself"),
+    ],
+)
+def test_a_case_that_could_not_be_kept_is_refused(value: Any, said: str) -> None:
+    for part, fields in (
+        ("input", {"input": value}),
+        ("expected", {"input": "x", "expected": value}),
+        ("metadata", {"input": "x", "metadata": {"k": value}}),
+    ):
+        with pytest.raises(UsageError, match=f"the case '1' cannot be kept: its {part} {said}"):
+            Case("1", **fields)
+
+
+def test_metadata_that_are_no_object_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"metadata of case '1' are no object: \['topic'\]"):
+        Case("1", "x", "y", ["topic"])  # type: ignore[arg-type]  # what people write
+
+
+@pytest.mark.parametrize("key", ["anyof", "any_off", "any-of", "anyOf", "Any of"])
+def test_a_slip_in_any_of_is_told(key: str) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'any_of'"):
+        Case("1", "x", {key: ["a", "b"]})
+    assert Case("1", "x", {"any_of": [{key: ["a"]}]}).expected == {"any_of": [{key: ["a"]}]}
+    assert Case("1", "x", {"any": ["a"], "answer": ["b"]}).metadata == {}
+
+
+@pytest.mark.parametrize(
+    ("cases", "said"),
+    [
+        ("cases.jsonl", r"on\.Dataset\.read\(PLACE\)"),
+        (Path("cases.jsonl"), r"on\.Dataset\.read\(PLACE\)"),
+        ([{"input": "x"}], r"made of cases, and \{'input': 'x'\} is none.*on\.Case\("),
+        ({"a": 1}, "are several"),
+        (3, "are several"),
+    ],
+)
+def test_a_dataset_is_made_of_cases(cases: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Dataset(cases)
+
+
+@pytest.mark.parametrize("name", ["arr.json", "cases.txt", "cases.xlsx"])
+def test_a_file_of_another_kind_is_there_and_not_read(project: Path, name: str) -> None:
+    (project / name).write_text("[]")
+    suffix = Path(name).suffix
+    with pytest.raises(LoadError, match=rf"end in '{suffix}' are not read.*\.jsonl, \.csv"):
+        Dataset.read(name)
+
+
+def test_calls_without_their_input_are_left_out_and_counted(store: Store) -> None:
+    store.take([made(new_id(), input=None)])
+    assert Dataset.from_records(store=store).left_out["the input is not on record"] == 1

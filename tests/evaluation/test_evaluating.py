@@ -216,6 +216,8 @@ def test_what_is_no_scorer_is_refused(scorers: Any, said: str) -> None:
         ({"repeats": 0}, "repeats=0"),
         ({"concurrent": True}, "concurrent=True"),
         ({"seconds": -1}, "seconds=-1"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 0.5}, r"seed=0\.5"),
     ],
 )
 def test_what_cannot_be_done_is_refused(options: Any, said: str) -> None:
@@ -428,6 +430,14 @@ def test_without_records(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.measure("right").mean == 1.0 and report.run == ""
     with pytest.raises(UsageError, match="nothing to go on from"):
         evaluate.run(upper, cases("a"), [right], resume=True)
+
+
+def test_without_bodies_it_is_listed_and_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONRECORD_BODIES", "false")
+    made = evaluate.run(upper, cases("a", expected="A"), [right])
+    assert [id_of(each) for each in experiments()] == [made.run]
+    with pytest.raises(UnknownNameError, match="no experiment"):
+        Report.open(made.run)
 
 
 def test_plain_functions_run_beside_the_loop() -> None:
@@ -671,3 +681,20 @@ def test_odd_ids_and_many_cases() -> None:
     with pytest.raises(UsageError, match="only the report before") as refused:
         on.compare(report, msgspec.structs.replace(report, trials=report.trials[:1]))
     assert len(str(refused.value)) < 500
+
+
+def test_numbers_among_labels_are_not_lost() -> None:
+    def mixed(trial: Trial) -> Any:
+        return {"a": "unsure", "b": 1, "c": True}[trial.input]
+
+    measure = evaluate.run(upper, cases("a", "b", "c"), [mixed]).measure("mixed")
+    assert measure.labels == {"1": 1, "True": 1, "unsure": 1} and measure.missing == 0
+
+
+def test_a_report_that_was_edited_by_hand(tmp_path: Path) -> None:
+    path = evaluate.run(upper, cases("a"), [lambda trial: 77]).save(tmp_path / "r.json")
+    path.write_text(path.read_text().replace("77", "7" * 400))
+    with pytest.raises(LoadError, match="no number to count with"):
+        Report.read(path)
+    empty = msgspec.structs.replace(Report.open(experiments()[0].run), trials=())
+    assert empty.measure("error").mean is None and "Measures" in page(empty) + str(empty)

@@ -149,6 +149,8 @@ def test_a_calibrated_judge_reports_the_corrected_rate_of_other_answers() -> Non
     assert "corrected" not in answers(20, scorers=[judge]).measures
     with pytest.raises(UsageError, match="calibration is of another judge"):
         judge_by(parameters={"temperature": 0})[0].corrected_by(found)
+    with pytest.raises(UsageError, match=r"'polite\.json' is no calibration.*Calibration\.read"):
+        judge.corrected_by("polite.json")  # type: ignore[arg-type]  # what people write
 
 
 def test_failures_of_the_application_are_no_passes() -> None:

@@ -262,6 +262,11 @@ def test_of_a_refusal_the_reason_is_judged() -> None:
         ({"question": "q", "scale": (False, True)}, "is not of whole numbers"),
         ({"question": "q", "scale": {1: "one"}}, "has not two ends"),
         ({"question": "q", "scale": (1, 2, 3)}, "has not two ends"),
+        (
+            {"question": "q", "scale": 5},
+            r"a lowest and a highest point, not 5\. Write scale=\(1, 5",
+        ),
+        ({"question": "q", "scale": "1-5"}, "a lowest and a highest point, not '1-5'"),
     ],
 )
 def test_what_nobody_can_judge_by_is_refused_at_once(given: dict[str, Any], said: str) -> None:

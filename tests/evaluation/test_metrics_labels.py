@@ -135,6 +135,9 @@ def test_questions_that_nothing_answers(metric: Callable[..., float]) -> None:
     for nothing in ([], {}, {"a": 0}):
         with pytest.raises(UsageError, match="nothing is relevant"):
             metric(["a"], nothing, 5)
+    for k in (1.5, True, "3"):
+        with pytest.raises(UsageError, match=f"k={k!r} is no whole number"):
+            metric(["a"], ["a"], k)
     with pytest.raises(UsageError, match="the first 0 are none"):
         metric(["a"], ["a"], 0)
     with pytest.raises(UsageError, match="the ranking is a text"):

@@ -51,11 +51,18 @@ def test_the_face_holds_scorers_only_and_each_says_what_it_is() -> None:
     assert {each.name: each.better for each in facts}["latency"] == "lower"
 
 
-@pytest.mark.parametrize("name", ["hit", "regex", "perplexity"])
+@pytest.mark.parametrize(
+    "name", ["hit", "json_schema", "ndcg", "perplexity", "precision", "recall", "regex"]
+)
 def test_a_scorer_that_has_to_know_something_says_so_before_anything_is_asked(name: str) -> None:
-    with pytest.raises(UsageError, match=r"has to know its \w+ first. Call it, as in hit\(5\)"):
+    said = rf"the scorer {name} has to know its \w+ first. Call it, as in {name}\(.+\)\."
+    with pytest.raises(UsageError, match=said):
         Scorers([getattr(scorers, name)])
-    assert repr(getattr(scorers, name)).startswith("<scorer")
+
+
+def test_a_scorer_is_shown_under_the_name_that_people_write() -> None:
+    for name in scorers.__all__:
+        assert repr(getattr(scorers, name)) == f"<scorer {name}>"
 
 
 def test_nothing_heavy_is_loaded_with_them() -> None:

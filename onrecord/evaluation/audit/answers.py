@@ -7,6 +7,7 @@ not answered. Nobody checks an answer: an audit says of each that it is stated.
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import json
 import tomllib
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import msgspec
 
+from onrecord.arguments import several
 from onrecord.errors import StorageError, UsageError
 from onrecord.records import whole_file
 
@@ -93,12 +95,24 @@ class Application(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Answers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All answers of a project. `place` is the file they are from, empty where there is none."""
+    """All answers of a project. `place` is the file they are from, empty where there is none.
+
+    `ignore` names what is no application of theirs (a trial, a demonstration): `*` stands for any
+    letters. An audit says what it left out.
+    """
 
     organisation: Organisation = Organisation()
     providers: dict[str, Provider] = {}
     applications: dict[str, Application] = {}
+    ignore: tuple[str, ...] = ()
     place: str = ""
+
+    def __post_init__(self) -> None:
+        several(self.ignore, "the names under `ignore`", texts=True)
+
+    def ignoring(self, name: str) -> tuple[str, ...]:
+        """Those of `ignore` that stand for an application's name."""
+        return tuple(each for each in self.ignore if fnmatch.fnmatchcase(name, each))
 
     @classmethod
     def read(cls, path: str | Path) -> Answers:
@@ -175,8 +189,11 @@ def init(path: str | Path, text: str) -> Path:
 
 
 def _check(values: dict[str, Any], where: str) -> None:
-    _check_names(values, _TABLES, where, "")
+    _check_names(values, (*_TABLES, "ignore"), where, "")
+    _check_ignored(values.get("ignore", []), where)
     for name, table in values.items():
+        if name == "ignore":
+            continue
         if not isinstance(table, dict):
             raise UsageError(f"'{name}' is a table", where=where, cure=f"Write [{name}].")
         kind = _TABLES[name]
@@ -192,6 +209,13 @@ def _check(values: dict[str, Any], where: str) -> None:
                 )
             place = f" in [{name}.{_quoted(subject)}]"
             _check_names(answers, kind.__struct_fields__, where, place)
+
+
+def _check_ignored(names: Any, where: str) -> None:
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise UsageError(
+            "`ignore` is a list of names", where=where, cure='Write ignore = ["NAME", "test_*"].'
+        )
 
 
 def _check_names(found: Iterable[str], known: Iterable[str], where: str, place: str) -> None:
@@ -223,4 +247,7 @@ _TABLES: dict[str, Any] = {
 _HEAD = """\
 # What only people know, for `onrecord audit`. An answer is a text between quotes (three of them for
 # several lines); what is empty is a gap. An audit repeats answers as stated: it checks none.
+
+# Which flows are no applications: trials, demonstrations? A * stands for any letters.
+# ignore = ["NAME", "test_*"]
 """

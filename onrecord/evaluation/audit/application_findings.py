@@ -232,8 +232,15 @@ def _currency(app: Application, latest: Experiment) -> Finding:
 
 
 def _gates(app: Application) -> Finding:
-    return gap(
-        "Did a gate let it into use?",
-        "not on record: this Onrecord does not record what a gate said",
-        f"`onrecord evaluate FILE.py:{app.name} --gate '…'` where it is built; keep its output.",
-    )
+    """What a gate said of the newest experiment, and whether that was of what runs now."""
+    question, latest = "Did a gate let it into use?", evaluation_of(app)
+    cure = f"`onrecord evaluate FILE.py:{app.name} --data CASES.jsonl --gate '…'`"
+    if latest is None or latest.gate is None:
+        return gap(question, "no verdict of a gate on it is on record", cure)
+    verdict, where = latest.gate, f"experiment {latest.run}"
+    if not verdict.passed:
+        said = f"no: `{verdict.gate}` does not hold"
+        return gap(question, said, cure, where, details=verdict.reasons)
+    if differences(app, latest):
+        return gap(question, f"not this version: `{verdict.gate}` held for another", cure, where)
+    return seen(question, f"`{verdict.gate}` holds", where, details=verdict.reasons)

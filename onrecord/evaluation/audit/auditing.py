@@ -57,7 +57,7 @@ async def audit(
     root = project()
     settings = Settings.load()
     given = await asyncio.to_thread(_answers, answers, root)
-    facts = await asyncio.to_thread(_gathered, store, settings, since_ns)
+    facts = await asyncio.to_thread(_gathered, store, settings, since_ns, given)
     newest = {each.name: each for each in reversed(facts.models) if not is_wrapper(each.name)}
     known: dict[str, Known] = {}
     for name, calls in newest.items():
@@ -70,7 +70,7 @@ def questions_of(store: Store | None = None) -> str:
 
     Raises SettingsError, StorageError.
     """
-    facts = _gathered(store, Settings.load(), None)
+    facts = _gathered(store, Settings.load(), None, Answers())
     providers = [
         (name, name not in IN_PROCESS)
         for name in governance.by_provider(facts.models)
@@ -93,13 +93,15 @@ def _answers(given: Answers | str | Path | None, root: Path) -> Answers:
     return Answers.read(place) if place.exists() else Answers()
 
 
-def _gathered(store: Store | None, settings: Settings, since_ns: int | None) -> Facts:
+def _gathered(
+    store: Store | None, settings: Settings, since_ns: int | None, answers: Answers
+) -> Facts:
     """Who only looks makes no folder: without a place for records there are none."""
     if store is not None or not (settings.store or settings.home.exists()):
-        return gathered(store, settings, since_ns)
+        return gathered(store, settings, since_ns, answers)
     opened = Store.open(settings)
     try:
-        return gathered(opened, settings, since_ns)
+        return gathered(opened, settings, since_ns, answers)
     finally:
         opened.close()
 
@@ -119,7 +121,10 @@ def _made(facts: Facts, answers: Answers, known: dict[str, Known], name: str) ->
             "applications",
             "Applications",
             _APPLICATIONS,
-            [project_findings.section(facts), *application_findings.sections(facts, answers)],
+            [
+                project_findings.section(facts, answers),
+                *application_findings.sections(facts, answers),
+            ],
         ),
     )
     return Audit(

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from onrecord.evaluation.datasets.case import GENERATED
 from onrecord.records.database.schema import RECORD, SOURCE
 
 Part = tuple[str, str]
@@ -72,6 +73,19 @@ def inside(connection: sa.Connection, since_ns: int | None) -> dict[Part, list[C
     for kind, name, calls in rows:
         found.setdefault((kind, name), []).append(calls)
     return found
+
+
+def without_own(connection: sa.Connection, roots: Sequence[Calls]) -> list[Calls]:
+    """Outermost calls without those that Onrecord makes to measure: they keep no code, and the
+    code of a user's flow that is called the same is kept."""
+    doubted = [each.version for each in roots if _is_named_as_own(each)]
+    kept = sources(connection, doubted)
+    return [each for each in roots if not _is_named_as_own(each) or each.version in kept]
+
+
+def _is_named_as_own(calls: Calls) -> bool:
+    # A cascade's is named after its models.
+    return calls.part in _OWN or calls.name.startswith("calibrate cascade:")
 
 
 def people(connection: sa.Connection, since_ns: int | None) -> dict[Part, People]:
@@ -213,6 +227,14 @@ def _count(condition: Any) -> sa.ColumnElement[int]:
     return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
 
 
+_OWN = frozenset(
+    {
+        *(("flow", GENERATED), ("flow", "compare_models"), ("flow", "compare by judge")),
+        *(("flow", "calibrate"), ("step", "pair_preference")),
+    }
+)
+"""The outermost calls that Onrecord makes to measure and to generate; `Experiments` knows those of
+experiments."""
 _COUNTS = (
     "calls",
     "failed",

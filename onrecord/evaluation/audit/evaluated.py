@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from onrecord.evaluation.audit.calls import Part
 from onrecord.evaluation.experiments.report import Measure
 from onrecord.evaluation.experiments.stored import FLOW, STEP
+from onrecord.evaluation.gate import RECORDED, Verdict
 from onrecord.records.database.schema import RECORD
 from onrecord.records.query import Query
 from onrecord.records.record import Record
@@ -26,7 +27,7 @@ Version = tuple[str, str, str]
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """One experiment. `answered`: the outermost calls inside of its trials; `parts`: all calls of
-    the application's; `judges`: the models that its scorers asked."""
+    the application's; `judges`: the models that its scorers asked; `gate`: the newest verdict."""
 
     run: str
     state: str
@@ -40,6 +41,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     answered: frozenset[Version]
     parts: frozenset[Version]
     judges: frozenset[str]
+    gate: Verdict | None = None
 
     @property
     def models(self) -> frozenset[str]:
@@ -108,7 +110,21 @@ def _experiment(store: Store, run: str, attempts: list[Record]) -> Experiment | 
         answered=frozenset(answered),
         parts=frozenset(parts),
         judges=frozenset(judges),
+        gate=_gate(store, run, {each.id for each in attempts}),
     )
+
+
+def _gate(store: Store, run: str, attempts: set[str]) -> Verdict | None:
+    """The newest verdict of a gate on an experiment; None where none is on record, or as a whole.
+    It stands beside the trials; a scorer of that name is inside of one."""
+    query = Query(run=run, kinds=("score",), name=RECORDED)
+    for record in sorted(store.each(query), key=lambda each: each.id, reverse=True):
+        if record.parent in attempts:
+            try:
+                return msgspec.convert(record.output, Verdict)
+            except msgspec.ValidationError:
+                return None
+    return None
 
 
 def _parts(connection: sa.Connection, run: str) -> tuple[set[Version], set[Version], set[str]]:

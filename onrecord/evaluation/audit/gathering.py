@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from onrecord.evaluation.audit import calls
+from onrecord.evaluation.audit.answers import Answers
 from onrecord.evaluation.audit.calls import Calls, Part, People
 from onrecord.evaluation.audit.evaluated import Experiment, Experiments, experiments
 from onrecord.evaluation.experiments.stored import FLOW
@@ -97,13 +98,14 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """All that an audit looks at. `direct` are outermost calls that are no application, by kind;
-    `left_out` counts applications beyond MOST; `budgets` are (key, period, micro-dollars)."""
+    `left_out` counts applications beyond MOST, `ignored` names those that are no applications; `budgets` are (key, period, micro-dollars)."""
 
     settings: Settings
     since_ns: int | None
     models: tuple[Calls, ...] = ()
     applications: tuple[Application, ...] = ()
     left_out: int = 0
+    ignored: tuple[str, ...] = ()
     direct: dict[str, int] = {}
     experiments: Experiments = Experiments()
     datasets: tuple[str, ...] = ()
@@ -114,8 +116,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     torn: int = 0
 
 
-def gathered(store: Store | None, settings: Settings, since_ns: int | None) -> Facts:
-    """The facts of a store; where there is none, those of the settings. Raises StorageError."""
+def gathered(
+    store: Store | None, settings: Settings, since_ns: int | None, answers: Answers
+) -> Facts:
+    """The facts of a store; where there is none, those of the settings. Of `answers` only counts
+    what is to be ignored. Raises StorageError."""
     from onrecord.evaluation.dataset import names
 
     kept = tuple(names())
@@ -129,8 +134,10 @@ def gathered(store: Store | None, settings: Settings, since_ns: int | None) -> F
         people = calls.people(connection, since_ns)
         count = calls.count(connection)
         limited = calls.limited(connection, since_ns)
+        theirs = calls.without_own(connection, roots)
     feedback = _heard(store)
-    wanted, direct = _applications(roots, known)
+    found, direct = _applications(theirs, known)
+    wanted = [each for each in found if not answers.ignoring(each[0][1])]
     chosen = wanted[:MOST]
     return Facts(
         settings=settings,
@@ -141,6 +148,7 @@ def gathered(store: Store | None, settings: Settings, since_ns: int | None) -> F
             for part, versions in chosen
         ),
         left_out=len(wanted) - len(chosen),
+        ignored=tuple(name for (_, name), _ in found if answers.ignoring(name)),
         direct=direct,
         experiments=known,
         datasets=kept,

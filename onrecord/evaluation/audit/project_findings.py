@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onrecord.evaluation.audit.findings import Finding, Section, gap, seen
+from onrecord.evaluation.audit.answers import Answers
+from onrecord.evaluation.audit.findings import Finding, Section, gap, seen, stated
 from onrecord.evaluation.audit.gathering import MOST, Facts
 from onrecord.evaluation.audit.wording import amount
 from onrecord.records.redaction.redactor import RULES
@@ -14,10 +15,10 @@ from onrecord.records.views.wording import dollars
 _SHOWN = 10
 
 
-def section(facts: Facts) -> Section:
+def section(facts: Facts, answers: Answers) -> Section:
     """Records, redaction, retention, budgets, datasets."""
     findings = [*_records(facts), *_redaction(facts), _retention(facts), *_budgets(facts)]
-    findings += [*_datasets(facts), *_around(facts)]
+    findings += [*_datasets(facts), *_around(facts), *_ignored(facts, answers)]
     return Section("project", tuple(findings), "What holds for every application")
 
 
@@ -161,4 +162,21 @@ def _around(facts: Facts) -> Iterator[Finding]:
             "Which applications are left out here?",
             f"{facts.left_out:,}: the {MOST} most used ones are audited",
             "--since DATE narrows it.",
+        )
+
+
+def _ignored(facts: Facts, answers: Answers) -> Iterator[Finding]:
+    """What is said to be no application, so that nobody takes it for looked at."""
+    where = f"{answers.place}: ignore" if answers.place else "the answers"
+    if facts.ignored:
+        some = ", ".join(facts.ignored[:_SHOWN])
+        more = f" and {len(facts.ignored) - _SHOWN:,} more" if len(facts.ignored) > _SHOWN else ""
+        yield stated("Which flows and steps are no applications?", f"{some}{more}", where)
+    fits = {each for name in facts.ignored for each in answers.ignoring(name)}
+    if unused := [each for each in answers.ignore if each not in fits]:
+        yield gap(
+            "What is ignored that is not on record?",
+            ", ".join(unused),
+            "Is it mistyped? Else remove it.",
+            where,
         )

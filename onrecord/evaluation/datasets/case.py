@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import msgspec
 
+from onrecord.errors import UsageError
+from onrecord.evaluation.datasets.plainness import objection
 from onrecord.records.record import Record
 
 GENERATED = "onrecord generate"
@@ -30,8 +33,9 @@ class Provenance(msgspec.Struct, frozen=True):
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """One input, and what is expected: plain JSON values; None expects nothing.
 
-    `id` is the case's own: of a case from records it is the hash of the call's name and input, so
-    that a later dataset has the same question under the same id.
+    `id` is the case's own, a text; a whole number becomes one. Of a case from records it is the
+    hash of the call's name and input, so that a later dataset has the same question under the same
+    id. Raises UsageError for what is no case.
     """
 
     id: str
@@ -39,6 +43,31 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     expected: Any = None
     metadata: dict[str, Any] = {}
     provenance: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        if type(self.id) is not str:
+            msgspec.structs.force_setattr(self, "id", _text_of(self.id))
+        if self.input is None:
+            raise UsageError(f"the case '{self.id}' has no input", cure=_CURE)
+        if not isinstance(self.metadata, dict):
+            raise UsageError(
+                f"the metadata of case '{self.id}' are no object: {self.metadata!r:.80}",
+                cure='Write metadata={"topic": "leave"}.',
+            )
+        expected = self.expected
+        # There may be a million of them: texts are not looked into.
+        if type(self.input) is not str:
+            self._check("input", self.input)
+        if type(expected) is not str and expected is not None:
+            self._check("expected", expected)
+            if type(expected) is dict and len(expected) == 1 and "any_of" not in expected:
+                _check_several(self.id, expected)
+        if self.metadata:
+            self._check("metadata", self.metadata)
+
+    def _check(self, part: str, value: Any) -> None:
+        if (reason := objection(value)) is not None:
+            raise UsageError(f"the case '{self.id}' cannot be kept: its {part} {reason}")
 
 
 def provenance_of(record: Record, feedback: str = "") -> Provenance:
@@ -52,3 +81,24 @@ def provenance_of(record: Record, feedback: str = "") -> Provenance:
         started_ns=record.started_ns,
         feedback=feedback,
     )
+
+
+def _text_of(id: Any) -> str:
+    if isinstance(id, str) or (isinstance(id, int) and not isinstance(id, bool)):
+        return str(id)
+    raise UsageError(f"the id of a case is a text, and {id!r:.80} is none", cure=_CURE)
+
+
+def _check_several(id: str, expected: dict[str, Any]) -> None:
+    """Raises UsageError for what was surely meant to be `{"any_of": […]}`."""
+    ((key, value),) = expected.items()
+    said = key.lower().replace("-", "_").replace(" ", "_")
+    if isinstance(value, list | tuple) and difflib.get_close_matches(said, ["any_of"], 1, 0.8):
+        raise UsageError(
+            f"the case '{id}' expects an object with the key '{key}'",
+            cure="Did you mean 'any_of'? Of an object that is the answer itself, write "
+            f'{{"any_of": [{{"{key}": […]}}]}}.',
+        )
+
+
+_CURE = 'Write on.Case("1", "How long is the notice?", "four weeks", {"topic": "leave"}).'

@@ -152,7 +152,7 @@ class Layout:
         return LoadError(
             f"no column is named 'input'; there are {_listed(self._names)}",
             where=self._where,
-            cure='Say which it is: columns={"input": …}, or --input on the command line.',
+            cure=OTHER_NAMES,
         )
 
 
@@ -161,6 +161,12 @@ def named_columns(columns: Columns) -> list[str]:
     return [name for source in columns.values() for name in _named(source)]
 
 
+OTHER_NAMES = (
+    "Where they have other names, say which is which: on.Dataset.read(PLACE, "
+    'columns={"input": "NAME"}), or --input NAME of `onrecord dataset`; `onrecord dataset save '
+    "PLACE NEW.jsonl --input NAME` writes a file that every command reads."
+)
+"""What to do where columns or fields are not called as those of a case."""
 PARTS = ("input", "expected", "id", "metadata", "provenance")
 
 

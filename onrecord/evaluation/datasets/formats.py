@@ -184,3 +184,5 @@ _JSON = ":json"
 _SEPARATED = (".csv", ".tsv", ".tab")
 TABLES = (*_SEPARATED, ".parquet")
 """How the names of files end that hold tables."""
+READ = (".jsonl", *TABLES)
+"""How the names of files end that are read."""

@@ -44,6 +44,8 @@ class Gathering:
             return self._leave("an object: the output on record only names it")
         if said.rejected:
             return self._leave("called bad by feedback, without a correction")
+        if record.input is None:
+            return self._leave("the input is not on record")
         case = _case(record, said)
         there = self._cases.get(case.id)
         if there is not None:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from onrecord.errors import LoadError
+from onrecord.errors import LoadError, UsageError
 from onrecord.evaluation.datasets.case import Case, Provenance
-from onrecord.evaluation.datasets.columns import Columns, Fields, Layout, named_columns
+from onrecord.evaluation.datasets.columns import OTHER_NAMES, Columns, Fields, Layout, named_columns
 from onrecord.evaluation.datasets.formats import BadRow, Row, lines, table
 from onrecord.evaluation.datasets.problem import Places, Problem, Unit, and_more
 from onrecord.records.record import content_key
@@ -42,12 +42,23 @@ def read(path: Path, columns: Columns | None = None) -> tuple[list[Case], Places
     return found, Places(reading.unit, numbers)
 
 
-def problems(path: Path, columns: Columns | None = None) -> Iterator[Problem]:
-    """Every row of a file that is no case. Raises LoadError where the file is no table at all."""
+def surveyed(
+    path: Path, columns: Columns | None = None
+) -> tuple[list[Case], Places, list[Problem]]:
+    """The cases of a file and where each stands, and every row that is no case; a file that holds
+    none is a problem, too. Raises LoadError where the file is no table at all."""
+    found, numbers, wrong = list[Case](), array("q"), list[Problem]()
     reading = Reading(path, columns)
     for number, each in reading:
-        if isinstance(each, Wrong):
-            yield Problem(reading.unit, number, each.reason)
+        if isinstance(each, Case):
+            found.append(each)
+            numbers.append(number)
+        else:
+            wrong.append(Problem(reading.unit, number, each.reason))
+    if not found and not wrong:
+        first = 1 if reading.unit == "line" else 2  # below the header
+        wrong.append(Problem(reading.unit, first, "is not there: the file holds no case"))
+    return found, Places(reading.unit, numbers), wrong
 
 
 class Wrong(NamedTuple):
@@ -79,7 +90,7 @@ class Reading:
                 yield number, Wrong(reason, "Give each case an id of its own, or none at all.")
                 continue
             at[id] = number
-            yield number, Case(id, row.input, row.expected, row.metadata, row.provenance)
+            yield number, _case(id, row)
 
     def _rows(self) -> Iterator[tuple[int, _Line | Wrong]]:
         if self._table is not None:
@@ -99,9 +110,11 @@ class Reading:
             if not text.strip():
                 continue
             try:
-                yield number, _decode(text)
+                row = _decode(text)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                yield number, _no_case(_reason(error))
+                yield number, _no_line(_reason(error))
+                continue
+            yield number, row if row.input is not None else _no_case("its input is null")
 
     def _of_named_lines(self, columns: Columns) -> Iterator[tuple[int, _Line | Wrong]]:
         """JSON Lines whose fields have other names than those of a case."""
@@ -152,6 +165,19 @@ def _laid_out(layout: Layout, row: Row | BadRow) -> _Line | Wrong:
         return msgspec.convert(fields, _Line)
     except (msgspec.ValidationError, ValueError) as error:
         return _no_case(_reason(error))
+
+
+def _case(id: str, row: _Line) -> Case | Wrong:
+    try:
+        return Case(id, row.input, row.expected, row.metadata, row.provenance)
+    except UsageError as error:
+        return Wrong(f"is no case: {error.what}", error.cure or _CURE)
+
+
+def _no_line(reason: str) -> Wrong:
+    """Why a line is no case; one with other fields than a case has is told how they are named."""
+    other = "unknown field" in reason or "missing required field `input`" in reason
+    return Wrong(f"is no case: {reason}", f"{_CURE} {OTHER_NAMES}" if other else _CURE)
 
 
 def _no_case(reason: str) -> Wrong:

@@ -143,6 +143,10 @@ class _Experiment:
         for name, value in (("repeats", repeats), ("concurrent", concurrent)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"{name}={value!r} asks nobody", cure="Give at least 1.")
+        if not isinstance(self._seed, int) or isinstance(self._seed, bool) or self._seed < 0:
+            raise UsageError(
+                f"seed={self._seed!r} is no seed", cure="Give 0 or a whole number above."
+            )
         if self._seconds is not None and not self._seconds > 0:
             raise UsageError(
                 f"seconds={self._seconds!r} is no time", cure="Give a number above 0, or None."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -192,6 +193,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 where=str(path),
                 cure="`report.save(PATH)` and `onrecord evaluate --save PATH` write one.",
             ) from None
+        scores = (each.value for trial in report.trials for each in trial.scores.values())
+        if any(type(each) is int and abs(each) > sys.float_info.max for each in scores):
+            raise LoadError("a score of the report is no number to count with", where=str(path))
         if report.format != FORMAT:
             raise LoadError(
                 f"the report has the format {report.format}, and this Onrecord reads {FORMAT}",
@@ -270,8 +274,8 @@ def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Mea
     scores = [_NONE if each.error is not None else each.scores.get(name, _NONE) for each in trials]
     given = [each.value for each in scores if each.value is not None]
     errors = sum(each.error is not None for each in scores)
-    labels = Counter(each for each in given if isinstance(each, str))
-    if labels:
+    if any(isinstance(each, str) for each in given):
+        labels = Counter(map(str, given))  # a number among labels is one of them
         return Measure(
             name,
             "labels",

@@ -29,10 +29,11 @@ FLOW, STEP = "evaluate", "trial"
 
 
 def experiments(limit: int = 20) -> list[Record]:
-    """The experiments on record, newest first: of each its newest attempt. Raises StorageError."""
+    """The experiments on record, newest first: of each its newest attempt; also those that were
+    kept without their bodies, so that only their time and state are known. Raises StorageError."""
     found: dict[str, Record] = {}
     with reading() as store:
-        for record in _attempts(store):
+        for record in _attempts(store, unreadable=True):
             if found.setdefault(id_of(record), record) is record and len(found) == limit:
                 break
     return list(found.values())
@@ -119,11 +120,13 @@ def unfinished(asked: dict[str, Any]) -> str | None:
     return None
 
 
-def _attempts(store: Store) -> Iterator[Record]:
+def _attempts(store: Store, *, unreadable: bool = False) -> Iterator[Record]:
     """The outermost calls of experiments, the newest first; not a user's flow of that name."""
     before: str | None = None
     while page := store.records(Query(kinds=("flow",), name=FLOW), 100, before):
-        yield from filter(_is_experiment, page)
+        for record in page:
+            if _is_experiment(record) or (unreadable and record.input is None):
+                yield record
         before = page[-1].id
 
 

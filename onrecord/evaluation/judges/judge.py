@@ -177,6 +177,14 @@ class Judge(Operation[[Trial], Said]):
     def corrected_by(self, calibration: Calibration) -> Judge:
         """The same judge, whose reports also have the measure "NAME.corrected": the rate that
         people would find, with its interval. Raises UsageError for another judge's calibration."""
+        from onrecord.evaluation.judges.calibration import Calibration
+
+        if not isinstance(calibration, Calibration):
+            raise UsageError(
+                f"{calibration!r:.80} is no calibration",
+                cure="Calibration.read(PATH) of onrecord.evaluation.judges.calibration reads one "
+                "that was saved.",
+            )
         if calibration.version != self.version:
             raise UsageError(
                 "the calibration is of another judge: words, model or parameters differ",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -118,6 +118,8 @@ def _points(scale: Scale | None) -> tuple[Point, ...]:
     if scale is None:
         return ()
     described = isinstance(scale, Mapping)
+    if isinstance(scale, str | bytes) or not isinstance(scale, Iterable):
+        raise UsageError(f"a scale has a lowest and a highest point, not {scale!r}", cure=_SCALES)
     ends = tuple(scale)
     if not all(isinstance(each, int) and not isinstance(each, bool) for each in ends):
         raise UsageError(f"the scale {scale!r} is not of whole numbers", cure=_SCALES)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from numbers import Integral
 
 from onrecord.errors import UsageError
 from onrecord.evaluation.measuring.checking import same_length
@@ -78,15 +79,17 @@ def ndcg_at_k(
     ranking of all that is relevant. Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR
     techniques" (TOIS 2002), with the discount as it is usual today, which also cuts rank 2.
     """
+    gains = _gains(found, relevant, k)
     best = sorted(_grades(relevant).values(), reverse=True)
-    ideal = _discounted(best[:k], exponential)
-    return _discounted(_gains(found, relevant, k), exponential) / ideal
+    return _discounted(gains, exponential) / _discounted(best[:k], exponential)
 
 
 def _gains(found: Sequence[Hashable], relevant: Relevant, k: int | None) -> list[float]:
     """The grade at each rank; 0 for what is not relevant, or was there before."""
     if isinstance(found, str):
         raise UsageError("the ranking is a text", cure="Give a list of ids, the best first.")
+    if k is not None and (isinstance(k, bool) or not isinstance(k, Integral)):
+        raise UsageError(f"k={k!r:.40} is no whole number", cure="Give a k of 1 or more.")
     if k is not None and k < 1:
         raise UsageError(f"the first {k} are none", cure="Give a k of 1 or more.")
     left = _grades(relevant)

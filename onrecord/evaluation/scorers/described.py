@@ -2,7 +2,7 @@
 
     @described(of=[metrics.squad_em])      a function is a scorer as it is
     class Contains(Described)              one with options
-    rouge = Adjustable(Rouge)              called with options; where none is needed, also as it is
+    rouge = Adjustable("rouge", Rouge)     called with options; where none is needed, also as it is
 
 `best`, `drawn` and `spoken` are what several of them have in common.
 """
@@ -100,11 +100,14 @@ def described(
 class Adjustable(Generic[P]):
     """A scorer with options: called with options it gives a scorer, and where all of them have
     defaults it is one as it is. `rouge` and `rouge(stem=True)` are both scorers; of `hit(5)`, `hit`
-    alone is none, and says so."""
+    alone is none, and says so. `public` is what it is called in `on.scorers`, `example` a call of
+    one that has to be called."""
 
-    def __init__(self, make: Callable[P, Described]) -> None:
+    def __init__(self, public: str, make: Callable[P, Described], example: str = "") -> None:
         self.__doc__ = make.__doc__
+        self._public = public
         self._make = make
+        self._example = example
 
     @overload
     def __call__(self, trial: Trial, /) -> Any: ...
@@ -127,8 +130,8 @@ class Adjustable(Generic[P]):
         ]
         if needed:
             raise UsageError(
-                f"the scorer {make.__name__} has to know its {needed[0]} first",
-                cure='Call it, as in hit(5), regex("[0-9]+"), perplexity("hf:OWNER/MODEL").',
+                f"the scorer {self._public} has to know its {needed[0]} first",
+                cure=f"Call it, as in {self._example}.",
             )
         made: Described = make()
         return made
@@ -159,7 +162,7 @@ class Adjustable(Generic[P]):
         return getattr(self._plain, "overall", None)
 
     def __repr__(self) -> str:
-        return f"<scorer {getattr(self._make, '__name__', 'without a name')}>"
+        return f"<scorer {self._public}>"
 
 
 def best(trial: Trial, metric: Callable[[Any, Any], Any]) -> Any:

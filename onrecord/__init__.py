@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onrecord.evaluation.experiments.changes import compare as compare
     from onrecord.evaluation.experiments.experiment import evaluate as evaluate
     from onrecord.evaluation.experiments.report import Report as Report
+    from onrecord.evaluation.gate import gate as gate
     from onrecord.evaluation.judges.judge import judge as judge
     from onrecord.evaluation.rows import rows as rows
     from onrecord.evaluation.rows import write_rows as write_rows
@@ -72,6 +73,7 @@ _HOMES = {
     "onrecord.evaluation.experiments.changes": ["compare"],
     "onrecord.evaluation.experiments.experiment": ["evaluate"],
     "onrecord.evaluation.experiments.report": ["Report"],
+    "onrecord.evaluation.gate": ["gate"],
     "onrecord.evaluation.judges.judge": ["judge"],
     "onrecord.evaluation.rows": ["rows", "write_rows"],
     "onrecord.evaluation.trial": ["Score", "Trial"],

@@ -47,7 +47,7 @@ PUBLIC = """
     Case Citation Cited Collection Completion Dataset Document LimitError Limits Message
     ModelError OnrecordError Partial Passage PausedError Progress Query Question Report Result
     Score Scripted Settings Store TextDelta ToolCall Trial Usage __version__ ask budget cached
-    calibrate_similarity cascade compare context embedder evaluate fallback flow judge limited
+    calibrate_similarity cascade compare context embedder evaluate fallback flow gate judge limited
     model pause prompt recording replay retry rows scorers step task tool untrusted write_rows
 """.split()
 

@@ -114,16 +114,17 @@ def validate(
     """Name every row that is no case, or that differs from the others; exit with 3 if there is one.
 
     A row is no case without an input, with the id of another one, or with cells that do not fit the
-    header; a file without a case is a problem, too. A case differs where its input, what it expects or a metadata field is another kind of
-    value than in most cases: or, with a type or JSON Schema, where it does not fit.
+    header; a file without a case is a problem, too. A case differs where its input, what it expects
+    or a metadata field is another kind of value than in most cases: or, with a type or JSON Schema,
+    where it does not fit.
     """
     from onrecord.evaluation.dataset import found
     from onrecord.evaluation.datasets.reading import surveyed
     from onrecord.evaluation.datasets.validating import validate as unfit
 
     forms = {"input": _form(input_type), "expected": _form(expected_type), "metadata": None}
-    cases, places, wrong = surveyed(found(place), columns.named())
-    wrong = sorted([*wrong, *unfit(cases, places, forms)], key=lambda each: each.number)
+    cases, places, broken, cure = surveyed(found(place), columns.named())
+    wrong = sorted([*broken, *unfit(cases, places, forms)], key=lambda each: each.number)
     if json:
         print_json({"cases": len(cases), "problems": wrong})
     else:
@@ -134,7 +135,7 @@ def validate(
         if not wrong:
             say(f"{place}: {plural(len(cases), 'case')}, nothing wrong.")
     if wrong:
-        complain(f"error: {plural(len(wrong), 'problem')} in {place}")
+        complain(f"error: {plural(len(wrong), 'problem')} in {place}{f'. {cure}' if cure else ''}")
         raise typer.Exit(LoadError.exit_status)
 
 

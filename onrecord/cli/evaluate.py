@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import ast
+import atexit
+import difflib
+import os
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from onrecord.cli.objects import named
 from onrecord.cli.output import AsJson, complain, print_json, say
 from onrecord.cli.records_options import options
-from onrecord.errors import GateError, LimitError, OnrecordError, StorageError, UsageError
+from onrecord.errors import (
+    GateError,
+    LimitError,
+    LoadError,
+    ModelError,
+    OnrecordError,
+    StorageError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
+    from onrecord.evaluation.dataset import Dataset
     from onrecord.evaluation.experiments.changes import Changes
     from onrecord.evaluation.experiments.report import Report
     from onrecord.evaluation.gate import Verdict
     from onrecord.evaluation.scoring import Scorer
+    from onrecord.evaluation.trial import Trial
 
 
 def _running(help: str, *names: str, **more: Any) -> Any:
@@ -51,6 +67,10 @@ class Running:
     resume: Annotated[
         bool, _running("Go on with the newest experiment like this that was interrupted.")
     ] = False
+    skip: Annotated[
+        list[str] | None,
+        _running("A case that is not asked, and has failed: one that kills the process."),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +98,35 @@ class Judging:
             return None
         return compare(baseline, report, margin=self.margin, intersection=self.intersection)
 
-    def check(self) -> None:
+    def check_gate(self) -> None:
         """Raises UsageError for a gate that cannot be decided, before anything is spent."""
         from onrecord.evaluation.gate import check
 
         if self.gate is not None:
             check(self.gate, baseline=self.baseline is not None)
+
+    def opened(self, cases: Dataset) -> Report | None:
+        """The baseline, if there is one. Raises UsageError where these cases, or this margin,
+        could not be compared with it, before anything is spent."""
+        from onrecord.evaluation.experiments.report import Report, Subject
+        from onrecord.evaluation.trial import Trial
+
+        if self.baseline is None:
+            return None
+        try:
+            baseline = Report.open(self.baseline)
+        except LoadError as error:
+            cure = (
+                "A baseline is a file that --save wrote, or a run of `onrecord experiments list`."
+            )
+            raise LoadError(error.what, where=error.where, cure=cure) from None
+        nothing = Subject("", "")
+        unanswered = tuple(
+            Trial(case=each.id, input=each.input, expected=each.expected) for each in cases
+        )
+        mute = Report(application=nothing, dataset=nothing, scorers=(), trials=unanswered)
+        self.changes(mute, baseline)
+        return baseline
 
     def verdict(self, report: Report, baseline: Report | None) -> Verdict | None:
         """What the gate says, if there is one; it is put on record."""
@@ -104,18 +147,24 @@ class Writing:
     html: Annotated[Path | None, _writing("The report as one page.")] = None
     markdown: Annotated[Path | None, _writing("A summary for a pull request.")] = None
 
-    def saved(self, report: Report) -> list[Path]:
+    def write_report(self, report: Report) -> Iterator[Path]:
         """Save the report, before anything is said of it that may fail; give its path."""
-        return [] if self.save is None else [_written(self.save, lambda path: report.save(path))]
+        if self.save is not None:
+            yield _written(self.save, lambda path: report.save(path))
 
-    def write(
+    def write_page(
         self, report: Report, changes: Changes | None, verdict: Verdict | None
     ) -> Iterator[Path]:
-        """Write the pages that were asked for; give each path."""
+        """Write the page, if one was asked for; give its path."""
         if self.html is not None:
             from onrecord.evaluation.reports.page import write_page
 
             yield write_page(self.html, report, changes, verdict)
+
+    def write_markdown(
+        self, report: Report, changes: Changes | None, verdict: Verdict | None
+    ) -> Iterator[Path]:
+        """Write the summary, if one was asked for; give its path."""
         if self.markdown is not None:
             from onrecord.evaluation.reports.markdown import markdown
 
@@ -162,16 +211,15 @@ def evaluate(
     """
     from onrecord.evaluation.dataset import Dataset
     from onrecord.evaluation.experiments.experiment import evaluate as perform
-    from onrecord.evaluation.experiments.report import Report
     from onrecord.records.ledger import budget
     from onrecord.records.limits import Limits
 
-    judging.check()
+    judging.check_gate()
     app, scorers = named(application), [scorer_of(each) for each in scorer or _USUAL]
     cases = Dataset.read(data)
     if where is not None:
         cases = cases.where(where)
-    baseline = Report.open(judging.baseline) if judging.baseline is not None else None
+    baseline = judging.opened(cases)
     spending = nullcontext() if running.usd is None else budget(Limits(usd=running.usd))
     with _what_is_kept(), spending:
         report = perform.run(
@@ -183,16 +231,69 @@ def evaluate(
             seed=running.seed,
             seconds=running.seconds,
             resume=running.resume,
+            skip=running.skip or (),
         )
-    written = writing.saved(report)
-    changes, verdict = judging.changes(report, baseline), judging.verdict(report, baseline)
-    written += writing.write(report, changes, verdict)
+    problem = _tell(report, baseline, judging, writing, json)
+    if any(_is_late(each) for each in report):
+        _leave(problem)
+    if problem is not None:
+        raise problem
+
+
+def _tell(
+    report: Report, baseline: Report | None, judging: Judging, writing: Writing, json: bool
+) -> OnrecordError | None:
+    """Write and print all that can be told, whatever else fails; give what failed first, or why
+    the command does not end well."""
+    problems: list[OnrecordError] = []
+    written: list[Path] = []
+    changes: Changes | None = None
+    verdict: Verdict | None = None
+    with _kept(problems):
+        written += writing.write_report(report)
+    with _kept(problems):
+        changes = judging.changes(report, baseline)
+    with _kept(problems):
+        verdict = judging.verdict(report, baseline)
+    with _kept(problems):
+        written += writing.write_page(report, changes, verdict)
+    with _kept(problems):
+        written += writing.write_markdown(report, changes, verdict)
     if json:
         print_json(_document(report, changes, verdict))
     else:
         _say(report, changes, verdict, written)
     if verdict is not None and not verdict:
-        raise GateError(f"the gate does not hold: {verdict.gate}")
+        problems.append(GateError(f"the gate does not hold: {verdict.gate}"))
+    if len(report.failures) == len(report):
+        problems.append(ModelError("the application failed on every case"))
+    return problems[0] if problems else None
+
+
+@contextmanager
+def _kept(problems: list[OnrecordError]) -> Iterator[None]:
+    """Go on after an error: it is told when all else has been."""
+    try:
+        yield
+    except OnrecordError as error:
+        problems.append(error)
+
+
+def _is_late(trial: Trial) -> bool:
+    from onrecord.evaluation.experiments.experiment import LATE
+
+    return trial.error is not None and trial.error.startswith(LATE)
+
+
+def _leave(problem: OnrecordError | None) -> NoReturn:
+    """End the process also where the thread of a trial that was late never ends: Python would wait
+    for it."""
+    if problem is not None:
+        complain(f"error: {problem}")
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    atexit._run_exitfuncs()
+    os._exit(0 if problem is None else problem.exit_status)
 
 
 def scorer_of(text: str) -> Scorer:
@@ -207,9 +308,11 @@ def scorer_of(text: str) -> Scorer:
     tree = _parsed(text)
     name = tree.func if isinstance(tree, ast.Call) else tree
     if not isinstance(name, ast.Name) or name.id not in scorers.__all__:
+        close = difflib.get_close_matches(getattr(name, "id", text), scorers.__all__, 1)
+        guess = f"Did you mean {close[0]}? " if close else ""
         raise UsageError(
             f"there is no scorer '{text}'",
-            cure=f"There are {', '.join(scorers.__all__)}; your own is FILE.py:NAME.",
+            cure=f"{guess}There are {', '.join(scorers.__all__)}; your own is FILE.py:NAME.",
         )
     made: Any = getattr(scorers, name.id)
     if not isinstance(tree, ast.Call):
@@ -280,16 +383,30 @@ def _written(path: Path, write: Any) -> Path:
 
 @contextmanager
 def _what_is_kept() -> Iterator[None]:
-    """Say how to go on with an experiment that was cut short."""
+    """Say how to go on with an experiment that was cut short: by Ctrl-C, by a CI job that is
+    cancelled (SIGTERM), or by a limit."""
     kept = "What was answered is on record: the same command with --resume goes on."
+    status = 128 + signal.SIGINT
+
+    def terminated(*_: object) -> NoReturn:
+        nonlocal status
+        status = 128 + signal.SIGTERM
+        raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, terminated) if is_main else None
     try:
         yield
     except KeyboardInterrupt:
-        complain(kept)
-        raise typer.Exit(130) from None
+        interrupted = OnrecordError("interrupted", cure=kept)
+        interrupted.exit_status = status
+        _leave(interrupted)
     except LimitError:
         complain(kept)
         raise
+    finally:
+        if is_main:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 _USUAL = ("exact_match", "token_f1")

@@ -142,22 +142,30 @@ def _facts(input: object) -> dict[str, object]:
 
 
 def _say_worst(report: Report, count: int) -> None:
-    told = (each for each in report.measures.values() if each.name != "error")
-    name = next((each.name for each in told if each.kind in ("rate", "mean") and each.better), None)
-    if name is None:
-        return
-    say()
-    say(f"Worst by {name}:")
-    for trial in report.worst(name, count):
-        said = trial.error if trial.error is not None else trial.answer
-        say(f"  {shortened(trial.case, 24)}  {shortened(trial.input, 60)} → {shortened(said, 60)}")
-    say("`--case ID` shows one step by step.")
+    from onrecord.evaluation.reports.worst import worst
+
+    found = list(worst(report, count, failures=True))
+    for name, trials in found:
+        say()
+        say(f"Worst by {name}:")
+        for trial in trials:
+            said = trial.error if trial.error is not None else trial.answer
+            asked = shortened(trial.input, 60)
+            say(f"  {shortened(trial.case, 24)}  {asked} → {shortened(said, 60)}")
+    if found:
+        say("`--case ID` shows one step by step.")
 
 
 def _show_case(report: Report, case: str, json: bool) -> None:
     from onrecord.evaluation.experiments.steps import first_wrong_of, steps
 
     trials = [each for each in report if each.case == case]
+    if not trials and case in report.begun:
+        raise UnknownNameError(
+            f"case '{shortened(case, 60)}' was begun and not ended",
+            cure="The same `onrecord evaluate` with --resume asks it again, and with "
+            f"--skip {shortened(case, 60)} does not.",
+        )
     if not trials:
         near = [each.case for each in report if each.case.startswith(case)][:3]
         guess = f"Did you mean {', '.join(shortened(each, 60) for each in near)}?" if near else ""

@@ -1,15 +1,22 @@
 """Gates: whether a report is good enough, as one expression, with the reasons in words.
 
-    f1 >= 0.8 and not worse(baseline, margin=0.02)
+    f1 >= 0.8 and (better(baseline, f1) or equivalent(baseline, f1, margin=0.02))
     low(exact_match) > 0.7 and error == 0 and p95 < 2 and cost <= 1.50
 
     NAME                  a measure's mean, quoted where it has blanks; `error`: the failures' rate
     low(NAME)             the lower end of its interval; high(NAME) the upper one
+    errors(NAME)          of how many trials its scorer failed
     p50, p95              seconds within which so many trials were answered
     cost, cases, trials   US dollars; how many
     worse(baseline, NAME …, margin=0.02)   some measure (of those named, else any of a
                           scorer) is worse than in another report, not equivalent in the margin
     better(…), equivalent(…)               all of them are; equivalent needs a margin
+
+`not worse(baseline)` holds also where the cases are too few to tell, and the reasons then say so:
+the strict form is `better(baseline, NAME) or equivalent(baseline, NAME, margin=…)`.
+
+A measure whose scorer failed on some trials is not known: those that are left may be the easy ones.
+A gate that names `errors(NAME)` says itself how many it takes: `errors(f1) <= 2 and f1 > 0.8`.
 
 The language is Python's comparisons, `and`, `or`, `not`, numbers and + - * /. Nothing else is run:
 no attributes, no other functions. What cannot be known (a measure without a value, an unknown cost,
@@ -24,12 +31,13 @@ import difflib
 import math
 import operator
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from onrecord.errors import UsageError
-from onrecord.evaluation.experiments.changes import compare
+from onrecord.evaluation.experiments.changes import Change, compare, report_of
 from onrecord.evaluation.experiments.report import ERROR, Report
 from onrecord.evaluation.experiments.stored import run_of
 from onrecord.records.call import Call, call
@@ -49,18 +57,26 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def gate(
     expression: str,
-    report: Report,
-    baseline: Report | None = None,
+    report: Report | str | Path,
+    baseline: Report | str | Path | None = None,
     *,
     intersection: bool = False,
 ) -> Verdict:
-    """Put a report to the test. Raises UsageError, with the column, for an expression that cannot
-    be read, that names no measure, or that asks for a baseline where none was given; where the
-    baseline is of other cases, unless those they share are meant (`intersection`)."""
+    """Put a report to the test; it and the baseline also by a run's id, or a path.
+
+    Raises UsageError, with the column, for an expression that cannot be read, that names no
+    measure, or that asks for a baseline where none was given; where the baseline is of other cases,
+    unless those they share are meant (`intersection`)."""
+    if not isinstance(expression, str):
+        raise UsageError(
+            f"{expression!r:.80} is no gate",
+            cure='The expression comes first: gate("f1 >= 0.8", report).',
+        )
     expression = expression.strip()
     tree = _parsed(expression)
-    deciding = _Deciding(expression, report, baseline, intersection)
-    passed = deciding.truth(tree)
+    theirs = None if baseline is None else report_of(baseline)
+    deciding = _Deciding(expression, report_of(report), theirs, intersection)
+    passed = deciding.decide(tree)
     return Verdict(expression, passed, tuple(dict.fromkeys(deciding.reasons)))
 
 
@@ -110,6 +126,17 @@ class _Deciding:
         self._report = report
         self._baseline = baseline
         self._intersection = intersection
+        self._unknown: set[ast.expr] = set()  # verdicts that could not be known
+        self._undecided: dict[ast.expr, list[Change]] = {}  # what was inconclusive in each
+        self._forgiven: set[str] = set()  # measures whose errors the gate speaks of itself
+
+    def decide(self, tree: ast.expr) -> bool:
+        """Whether the whole of it holds."""
+        for each in ast.walk(tree):
+            match each:
+                case ast.Call(ast.Name("errors"), [measure], []):
+                    self._forgiven.add(self._name(measure))
+        return self.truth(tree)
 
     def truth(self, node: ast.expr) -> bool:
         """Whether it holds. Both sides of `and` and `or` are looked at, so that all reasons are
@@ -120,6 +147,8 @@ class _Deciding:
                 return all(held) if isinstance(op, ast.And) else any(held)
             case ast.UnaryOp(ast.Not(), operand):
                 holds, unknown = self.truth(operand), self._is_unknown(operand)
+                if not holds and not unknown:
+                    self._tell_undecided(node, operand)
                 return not holds and not unknown
             case ast.Compare(left, operators, comparators):
                 return self._compared(node, left, operators, comparators)
@@ -140,7 +169,16 @@ class _Deciding:
                     self._number(each.value)
         except _Unknown:
             return True
-        return False
+        return any(each in self._unknown for each in ast.walk(node))
+
+    def _tell_undecided(self, node: ast.expr, denied: ast.expr) -> None:
+        """Of a denial that holds only because the cases cannot tell."""
+        for change in self._undecided.get(denied, ()):
+            would = "" if change.needed is None else f" (about {change.needed:,} would)"
+            self.reasons.append(
+                f"{self._words(node)}: passed, because these {change.cases:,} cases cannot tell"
+                f"{would}: {change.name}"
+            )
 
     def _compared(
         self,
@@ -192,6 +230,10 @@ class _Deciding:
                 return _ARITHMETIC[type(op)](self._number(left), self._number(right))
             case ast.Call(ast.Name("low" | "high" as end), [measure], []):
                 return self._end(measure, end)
+            case ast.Call(ast.Name("errors"), [measure], []):
+                name = self._name(measure)
+                self._found(measure, name)
+                return float(self._report.measures[name].errors)
             case ast.Name() | ast.Attribute() | ast.Constant(str()):
                 return self._measured(node)
         raise self._error(node, "is no number that a gate knows")
@@ -216,6 +258,24 @@ class _Deciding:
         return value
 
     def _measure(self, node: ast.expr, name: str) -> float | None:
+        self._found(node, name)
+        if unknown := self._not_scored(name):
+            raise _Unknown(unknown)
+        return self._report.measures[name].mean
+
+    def _not_scored(self, name: str) -> str:
+        """Why a measure is not known whose scorer failed, where the gate does not allow for it."""
+        measure = self._report.measures[name]
+        if not measure.errors or (name in self._forgiven and measure.count):
+            return ""
+        said = name if name.isidentifier() else f'"{name}"'
+        allow = f"; `errors({said}) <= {measure.errors}` would allow it" if measure.count else ""
+        return (
+            f"'{name}' is not known: {measure.errors:,} of {len(self._report):,} could not be "
+            f"scored{allow}"
+        )
+
+    def _found(self, node: ast.expr, name: str) -> None:
         measures = self._report.measures
         if name not in measures:
             close = difflib.get_close_matches(name, [*measures, *_FACTS], 1)
@@ -223,7 +283,6 @@ class _Deciding:
             raise self._error(
                 node, "is no measure", f"{guess}There are {', '.join([*measures, *_FACTS])}."
             )
-        return measures[name].mean
 
     def _name(self, node: ast.expr) -> str:
         """The name of a measure; a dot is part of it."""
@@ -237,45 +296,62 @@ class _Deciding:
         raise self._error(node, "is no name of a measure")
 
     def _changed(self, node: ast.Call, word: str) -> bool:
-        match node.args:
-            case [ast.Name("baseline"), *rest]:
-                names = [self._name(each) for each in rest]
-            case _:
-                raise self._error(node, "does not name the baseline", f"Write {word}(baseline).")
-        margin = None
-        for keyword in node.keywords:
-            if keyword.arg != "margin":
-                raise self._error(node, f"has no '{keyword.arg}'", "It takes margin=.")
-            try:
-                margin = self._number(keyword.value)
-            except _Unknown as unknown:
-                self.reasons.append(f"{self._words(node)}: {unknown}")
-                return False
-        if word == "equivalent" and margin is None:
-            raise self._error(node, "needs a margin", "Write equivalent(baseline, margin=0.02).")
+        names = self._named(node, word)
+        try:
+            margin = self._margin(node, word)
+        except _Unknown as unknown:
+            self.reasons.append(f"{self._words(node)}: {unknown}")
+            return False
         if self._baseline is None:
             raise _without_baseline(self._text)
         changes = compare(
             self._baseline, self._report, margin=margin, intersection=self._intersection
-        ).measures
+        )
         for name in names:
-            if name not in changes:
+            if name not in changes.measures:
                 raise self._error(
                     node,
                     f"names '{name}', which cannot be compared",
                     "Both reports have to have it, as a mean over trials: "
-                    f"{', '.join(changes) or 'they share none'}.",
+                    f"{', '.join(changes.measures) or 'they share none'}.",
                 )
-        looked_at = names or [each for each in changes if each != ERROR]
+        known = True
+        for name in names or [each for each in self._report.measures if each != ERROR]:
+            if unknown_why := self._not_scored(name):
+                self.reasons.append(f"{self._words(node)}: {unknown_why}")
+                known = False
+        if not known:
+            self._unknown.add(node)
+            return False
+        looked_at = [changes.measures[each] for each in names] or [
+            each for name, each in changes.measures.items() if name != ERROR
+        ]
         if not looked_at:
             self.reasons.append(f"{self._words(node)}: the reports have no measure in common")
             return word == "worse"  # nothing shows that it is not
-        for name in looked_at:
-            self.reasons.append(f"{name}: {changes[name]}")
-        verdicts = [changes[name].verdict for name in looked_at]
-        if word == "worse":
-            return "worse" in verdicts
-        return all(each == word for each in verdicts)
+        for change in looked_at:
+            notes = "".join(f"; {each}" for each in changes.notes.get(change.name, ()))
+            self.reasons.append(f"{change.name}: {change}{notes}")
+        self._undecided[node] = [each for each in looked_at if each.verdict == "inconclusive"]
+        verdicts = [each.verdict for each in looked_at]
+        return "worse" in verdicts if word == "worse" else all(each == word for each in verdicts)
+
+    def _named(self, node: ast.Call, word: str) -> list[str]:
+        """The measures that a comparison names."""
+        match node.args:
+            case [ast.Name("baseline"), *rest]:
+                return [self._name(each) for each in rest]
+        raise self._error(node, "does not name the baseline", f"Write {word}(baseline).")
+
+    def _margin(self, node: ast.Call, word: str) -> float | None:
+        margin = None
+        for keyword in node.keywords:
+            if keyword.arg != "margin":
+                raise self._error(node, f"has no '{keyword.arg}'", "It takes margin=.")
+            margin = self._number(keyword.value)
+        if word == "equivalent" and margin is None:
+            raise self._error(node, "needs a margin", "Write equivalent(baseline, margin=0.02).")
+        return margin
 
     def _words(self, node: ast.expr) -> str:
         said = ast.get_source_segment(self._text, node) or ast.unparse(node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from onrecord.evaluation.inference.bounded import bounded_mean
 from onrecord.evaluation.inference.intervals import Interval, wilson
 from onrecord.evaluation.inference.multiple import benjamini_hochberg, holm
 from onrecord.evaluation.inference.paired import Equivalence, McNemar, mcnemar, tost
@@ -32,6 +33,7 @@ __all__ = [
     "Verdict",
     "benjamini_hochberg",
     "bootstrap",
+    "bounded_mean",
     "case_means",
     "cases_needed",
     "cases_to_decide",

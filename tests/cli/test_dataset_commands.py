@@ -133,3 +133,10 @@ def test_save_writes_what_evaluate_reads(project: Path) -> None:
     assert (first.input, first.expected, first.metadata) == ("Who?", "Ada", {"topic": "people"})
     told = printed("save", "c.csv", "kept", *columns, "--where", 'topic = "people"')
     assert told["cases"] == len(Dataset.read("kept")) == 1
+
+
+def test_validate_tells_how_other_names_are_said(project: Path) -> None:
+    Path("q.jsonl").write_text('{"question": "Who?"}\n')
+    done = CliRunner().invoke(app, ["validate", "q.jsonl"])
+    assert "line 1 is no case: it contains unknown field `question`" in done.stdout
+    assert "--input NAME of `onrecord dataset`" in done.stderr

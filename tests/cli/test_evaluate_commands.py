@@ -177,7 +177,7 @@ def test_what_was_paid_is_saved_before_anything_else_may_fail(files: Path) -> No
 def test_an_application_that_exits_is_a_failure(files: Path) -> None:
     (files / "app.py").write_text("import sys\ndef ask(question): sys.exit(3)\n")
     done = evaluated("--json")
-    assert done.returncode == 0 and json.loads(done.stdout)["measures"]["error"]["mean"] == 1
+    assert done.returncode == 5 and json.loads(done.stdout)["measures"]["error"]["mean"] == 1
 
 
 def test_a_file_named_like_a_library_takes_nobodys_place(
@@ -211,6 +211,7 @@ def test_an_interrupt_keeps_what_was_answered(files: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume goes on" in complaint
+    assert "not kept" not in complaint
     assert "Traceback" not in complaint
     assert evaluated("--resume", "-j", "20").returncode == 0
     asked = (files / "asked").read_text().split("\n")[:-1]
@@ -220,3 +221,128 @@ def test_an_interrupt_keeps_what_was_answered(files: Path) -> None:
 def test_no_experiments_yet() -> None:
     assert "No experiments yet" in onrecord("experiments", "list").stdout
     assert json.loads(onrecord("experiments", "list", "--json").stdout) == []
+
+
+ENDLESS = """
+import onrecord as on
+
+def plain(question):
+    while question == "Which class?":
+        pass
+    return "twenty-eight"
+
+@on.flow
+def flow(question: str) -> str:
+    return plain(question)
+"""
+
+
+@pytest.mark.parametrize("name", ["plain", "flow"])
+def test_a_plain_function_that_never_ends_holds_nobody_up(files: Path, name: str) -> None:
+    (files / "app.py").write_text(ENDLESS)
+    gated = ("--seconds", "0.5", "--gate", "exact_match >= 0.9")
+    done = evaluated(*gated, app=f"app.py:{name}")
+    assert done.returncode == 11 and "does not hold" in done.stdout
+    assert "error: the gate does not hold" in done.stderr
+    assert name == "flow" or "plain is still running, in case class" in done.stderr
+    states = json.loads(onrecord("experiments", "list", "--json").stdout)
+    assert [each["state"] for each in states] == ["done"]
+
+
+ASLEEP = """
+import time
+def ask(question):
+    open("asked", "a").close()
+    time.sleep(50)
+"""
+SPINNING = """
+async def ask(question):
+    open("asked", "a").close()
+    while True:
+        pass
+"""
+
+
+@pytest.mark.parametrize(("code", "number"), [(ASLEEP, signal.SIGTERM), (SPINNING, signal.SIGINT)])
+def test_a_command_that_is_stopped_says_one_thing(files: Path, code: str, number: int) -> None:
+    (files / "app.py").write_text(code)
+    command = [sys.executable, "-m", "onrecord", "evaluate", "app.py:ask", "-d", "cases.jsonl"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (files / "asked").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "interrupted" in complaint and "--resume goes on" in complaint
+    assert "not kept" not in complaint and "Traceback" not in complaint
+
+
+def test_a_baseline_that_cannot_be_compared_costs_nothing(files: Path) -> None:
+    assert evaluated("--save", "base.json").returncode == 0
+    other = json.dumps({**CASES[0], "id": "other"})
+    (files / "cases.jsonl").write_text(f"{json.dumps(CASES[1])}\n{other}\n")
+    done = evaluated("--baseline", "base.json")
+    assert done.returncode == 2 and "not of the same cases" in done.stderr
+    assert evaluated("--baseline", "base.json", "--margin", "-1").returncode == 2
+    assert len(json.loads(onrecord("experiments", "list", "--json").stdout)) == 1
+    assert evaluated("--baseline", "base.json", "--intersection").returncode == 0
+
+
+def test_what_was_paid_is_told_and_written_before_an_error_is(files: Path) -> None:
+    done = evaluated("--gate", "exct > 1", "--html", "r.html", "--markdown", "r.md")
+    assert done.returncode == 2 and "is no measure" in done.stderr
+    assert "exact_match" in done.stdout and "\nrun " in done.stdout
+    assert (files / "r.html").exists() and (files / "r.md").exists()
+    assert "measures" in json.loads(evaluated("--json", "--gate", "exct > 1").stdout)
+
+
+def test_what_failed_is_told_with_its_count(files: Path) -> None:
+    (files / "app.py").write_text(
+        "def ask(question): raise ValueError('the index is gone')\n"
+        "def well(question): return 'yes'\n"
+        "def judge(trial): raise ConnectionError('judge server is down')\n"
+    )
+    done = evaluated("--markdown", "r.md", "--html", "r.html")
+    assert done.returncode == 5 and "failed on every case" in done.stderr
+    assert "2 failed: ValueError: the index is gone" in done.stdout
+    said = "2 not scorable: ConnectionError: judge server is down"
+    done = evaluated(
+        "-s", "app.py:judge", "--markdown", "r.md", "--html", "r.html", app="app.py:well"
+    )
+    assert f"judge: {said}" in done.stdout and done.returncode == 0
+    assert said in (files / "r.md").read_text() and said in (files / "r.html").read_text()
+
+
+DYING = """
+import os
+def ask(question):
+    if question == "Which class?":
+        os._exit(7)
+    return "twenty-eight"
+"""
+
+
+def test_an_experiment_that_was_killed_says_so(files: Path) -> None:
+    (files / "app.py").write_text(DYING)
+    more = {"id": "more", "input": "What else?"}
+    with (files / "cases.jsonl").open("a") as file:
+        file.write(json.dumps(more) + "\n")
+    assert evaluated("-j", "1").returncode == 7
+    (listed,) = json.loads(onrecord("experiments", "list", "--json").stdout)
+    shown = onrecord("experiments", "show", listed["run"], "--html", "r.html")
+    assert "interrupted: 2 of 3 were not answered" in shown.stdout
+    assert "begun and not ended: class" in shown.stdout
+    assert "interrupted: 2 of 3" in (files / "r.html").read_text()
+    one = onrecord("experiments", "show", listed["run"], "--case", "class")
+    assert one.returncode == 2 and "begun and not ended" in one.stderr
+    skipped = evaluated("-j", "1", "--resume", "--skip", "class")
+    assert skipped.returncode == 0 and "skipped" in skipped.stdout
+
+
+def test_the_worst_are_said_by_what_and_have_something_wrong(files: Path) -> None:
+    evaluated("-s", "exact_match", "-s", "app.py:short")
+    (listed,) = json.loads(onrecord("experiments", "list", "--json").stdout)
+    shown = onrecord("experiments", "show", listed["run"]).stdout
+    worst = shown[shown.index("Worst by exact_match") :]
+    assert "class" in worst and "paid" not in worst and "Worst by short" not in worst

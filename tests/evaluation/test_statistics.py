@@ -19,6 +19,7 @@ from onrecord.evaluation.statistics import (
     SequentialComparison,
     benjamini_hochberg,
     bootstrap,
+    bounded_mean,
     case_means,
     cases_needed,
     cases_to_decide,
@@ -474,3 +475,79 @@ def test_clusters_of_one_are_no_clusters() -> None:
     )
     with pytest.raises(UsageError, match="clusters are named for"):
         bootstrap(values, np.median, clusters=names[1:])
+
+
+def test_one_score_that_differs_by_a_hair_is_no_equivalence() -> None:
+    for count in (3, 5, 20, 50, 130):
+        a = [1.0] * (count - 1) + [0.999]
+        assert not tost(a, [1.0] * count, 0.02).equivalent
+        found = paired_comparison(a, [1.0] * count, margin=0.02)
+        assert found.verdict == "inconclusive"
+        assert verdict(found.difference, 0.02) == "inconclusive"
+    assert tost([1.0] * 199 + [0.999], [1.0] * 200, 0.02).equivalent
+
+
+@pytest.mark.parametrize("count", [20, 100, 300])
+def test_scores_that_differ_by_the_margin_are_rarely_called_equivalent(count: int) -> None:
+    random = np.random.default_rng(21)
+
+    def once() -> bool:
+        """One case in fifty drops to 0, all others hardly change."""
+        before = random.beta(5, 2, count)
+        after = np.clip(before + random.normal(0, 0.002, count), 0, 1)
+        after[random.random(count) < 0.02] = 0
+        return tost(after, before, 0.02 * 5 / 7).equivalent
+
+    assert np.mean([once() for _ in range(80)]) <= 0.05
+
+
+def test_repeats_of_a_case_do_not_make_it_equivalent() -> None:
+    cases = [at // 10 for at in range(500)]
+    a = np.random.default_rng(22).normal(0.5, 0.002, 500)
+    assert tost(a, [0.5] * 500, 0.02).equivalent
+    assert not tost(a, [0.5] * 500, 0.02, clusters=cases).equivalent
+
+
+def test_the_interval_of_equivalent_scores_and_its_p_agree() -> None:
+    random = np.random.default_rng(23)
+    verdicts = set()
+    for _ in range(60):
+        a = np.clip(0.5 + random.normal(0, 0.1, 150), 0, 1)
+        margin = float(random.uniform(0.02, 0.08))
+        found = tost(a, [0.5] * 150, margin)
+        inside = -margin < found.interval.low and found.interval.high < margin
+        assert found.equivalent == inside == (found.p < 0.05)
+        verdicts.add(found.equivalent)
+    assert verdicts == {True, False}
+
+
+@pytest.mark.parametrize("count", [5, 10, 20, 30])
+def test_means_between_bounds_hold_the_truth(count: int) -> None:
+    random = np.random.default_rng(24)
+
+    def held() -> bool:
+        scores = np.where(random.random(count) < 0.95, 1.0, random.random(count))
+        found = bounded_mean(scores)
+        return found.low <= 0.975 <= found.high
+
+    assert np.mean([held() for _ in range(150)]) >= 0.95
+
+
+def test_a_bounded_mean_is_that_of_clopper_and_pearson_where_all_are_alike() -> None:
+    found = bounded_mean([1.0] * 20)
+    assert found.high == 1.0 and found.low == pytest.approx(0.025 ** (1 / 20), abs=0.01)
+    assert bounded_mean([1.0] * 26 + [0.999]).low < 0.9
+    assert bounded_mean([85] * 20, low=0, high=100).low == pytest.approx(100 * 0.85 * 0.83, abs=1)
+    assert bounded_mean([0.2, 0.4], seed=1) == bounded_mean([0.2, 0.4], seed=1)
+    with pytest.raises(UsageError, match="not all between 0 and 1"):
+        bounded_mean([85.0])
+
+
+def test_a_bounded_mean_of_many_cases_is_that_of_the_bootstrap() -> None:
+    scores = np.random.default_rng(25).beta(2, 1, 20_000)
+    wide, narrow = bounded_mean(scores), bootstrap(scores, resamples=1_000)
+    assert wide.low == pytest.approx(narrow.low, abs=1e-3)
+    assert wide.high == pytest.approx(narrow.high, abs=1e-3)
+    clusters = [at // 2 for at in range(20_000)]
+    twice, once = bounded_mean(np.repeat(scores[:200], 2), clusters=clusters[:400]), scores[:200]
+    assert (twice.cases, twice.low) == (200, pytest.approx(bounded_mean(once).low))

@@ -75,12 +75,12 @@ def inside(connection: sa.Connection, since_ns: int | None) -> dict[Part, list[C
     return found
 
 
-def without_own(connection: sa.Connection, roots: Sequence[Calls]) -> list[Calls]:
-    """Outermost calls without those that Onrecord makes to measure: they keep no code, and the
-    code of a user's flow that is called the same is kept."""
-    doubted = [each.version for each in roots if _is_named_as_own(each)]
-    kept = sources(connection, doubted)
-    return [each for each in roots if not _is_named_as_own(each) or each.version in kept]
+def own(connection: sa.Connection, roots: Sequence[Calls]) -> list[Calls]:
+    """The outermost calls that Onrecord makes to measure and to generate. They keep no code, and
+    the code of a user's flow that is called the same is kept, where anything is."""
+    doubted = [each for each in roots if _is_named_as_own(each)]
+    kept = sources(connection, (each.version for each in doubted))
+    return [each for each in doubted if each.version not in kept]
 
 
 def _is_named_as_own(calls: Calls) -> bool:

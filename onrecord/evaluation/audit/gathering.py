@@ -7,7 +7,7 @@ outputs of each application, and of one call of each prompt.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -97,8 +97,9 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an audit looks at. `direct` are outermost calls that are no application, by kind;
-    `left_out` counts applications beyond MOST, `ignored` names those that are no applications; `budgets` are (key, period, micro-dollars)."""
+    """All that an audit looks at. `direct` counts outermost calls that are no application;
+    `left_out` counts applications beyond MOST, `ignored` names what is said to be none; `budgets`
+    are (key, period, micro-dollars)."""
 
     settings: Settings
     since_ns: int | None
@@ -134,9 +135,9 @@ def gathered(
         people = calls.people(connection, since_ns)
         count = calls.count(connection)
         limited = calls.limited(connection, since_ns)
-        theirs = calls.without_own(connection, roots)
+        own = calls.own(connection, roots)
     feedback = _heard(store)
-    found, direct = _applications(theirs, known)
+    found, direct = _applications(roots, own, known)
     wanted = [each for each in found if not answers.ignoring(each[0][1])]
     chosen = wanted[:MOST]
     return Facts(
@@ -161,16 +162,19 @@ def gathered(
 
 
 def _applications(
-    roots: Iterable[Calls], known: Experiments
+    roots: Iterable[Calls], own: Sequence[Calls], known: Experiments
 ) -> tuple[list[tuple[Part, list[Calls]]], dict[str, int]]:
     """The outermost flows and steps with their versions, the most used first, then what was
-    evaluated only; and how many other outermost calls there are."""
+    evaluated only; and how many other outermost calls there are, by kind, or by name where Onrecord
+    makes them itself."""
     found: dict[Part, list[Calls]] = {}
     direct: dict[str, int] = {}
     for each in roots:
         if each.kind == "flow" and each.name == FLOW and each.version in known.versions:
             continue
-        if each.kind in ("flow", "step"):
+        if each in own:
+            direct[each.name] = direct.get(each.name, 0) + each.calls
+        elif each.kind in ("flow", "step"):
             found.setdefault(each.part, []).append(each)
         elif each.kind != "feedback":
             direct[each.kind] = direct.get(each.kind, 0) + each.calls

@@ -154,7 +154,7 @@ def _around(facts: Facts) -> Iterator[Finding]:
         told = ", ".join(f"{kind} {count:,}" for kind, count in sorted(facts.direct.items()))
         yield seen(
             "What is called outside of any application?",
-            f"outermost calls by kind: {told}",
+            f"outermost calls: {told}",
             "`onrecord records list`",
         )
     if facts.left_out:

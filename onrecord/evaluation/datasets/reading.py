@@ -42,23 +42,32 @@ def read(path: Path, columns: Columns | None = None) -> tuple[list[Case], Places
     return found, Places(reading.unit, numbers)
 
 
-def surveyed(
-    path: Path, columns: Columns | None = None
-) -> tuple[list[Case], Places, list[Problem]]:
-    """The cases of a file and where each stands, and every row that is no case; a file that holds
-    none is a problem, too. Raises LoadError where the file is no table at all."""
-    found, numbers, wrong = list[Case](), array("q"), list[Problem]()
+class Survey(NamedTuple):
+    """The cases of a file and where each stands, every row that is no case, and what would mend the
+    first of these."""
+
+    cases: list[Case]
+    places: Places
+    wrong: list[Problem]
+    cure: str
+
+
+def surveyed(path: Path, columns: Columns | None = None) -> Survey:
+    """All that a file holds; that it holds no case is a problem, too. Raises LoadError where it is
+    no table at all."""
+    found, numbers, wrong, cure = list[Case](), array("q"), list[Problem](), ""
     reading = Reading(path, columns)
     for number, each in reading:
         if isinstance(each, Case):
             found.append(each)
             numbers.append(number)
         else:
+            cure = cure or each.cure
             wrong.append(Problem(reading.unit, number, each.reason))
     if not found and not wrong:
         first = 1 if reading.unit == "line" else 2  # below the header
         wrong.append(Problem(reading.unit, first, "is not there: the file holds no case"))
-    return found, Places(reading.unit, numbers), wrong
+    return Survey(found, Places(reading.unit, numbers), wrong, cure)
 
 
 class Wrong(NamedTuple):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+import contextvars
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,7 +17,6 @@ from onrecord.errors import PromptError, UsageError
 from onrecord.evaluation.dataset import Case
 from onrecord.evaluation.scoring import name_of, version_of
 from onrecord.programs.flow import Recorded
-from onrecord.programs.functions import asynchronous
 from onrecord.programs.restoring import hints
 from onrecord.programs.tasks.task import Task
 from onrecord.prompts.prompt import Prompt
@@ -39,7 +42,8 @@ class Application:
             )
         self.name = name_of(given)
         self.version = _version(given)
-        self._call = _asynchronous(called)
+        self._threads: list[threading.Thread] = []
+        self._call = self._asynchronous(called)
         self._signature = _signature(called)
         self._hints = hints(inspect.unwrap(called)) if inspect.isroutine(_function(called)) else {}
 
@@ -53,9 +57,14 @@ class Application:
                     f"case '{case.id}' does not fit {self.name}: {error.what}", cure=error.cure
                 ) from None
 
-    async def answer(self, input: Any, seed: int) -> Any:
+    def left(self) -> list[str]:
+        """The cases whose plain function nobody waits for any more, and that still runs."""
+        return list(dict.fromkeys(each.name for each in self._threads if each.is_alive()))
+
+    async def answer(self, case: str, input: Any, seed: int) -> Any:
         """Its output as a plain JSON value; of an object that has a `value`, that stands in it."""
         args, kwargs = self._arguments(input, seed)
+        _case.set(case)
         given = await self._call(*args, **kwargs)
         output = unpacked(pack(given))  # as it will be read again: lists, no tuples
         if isinstance(given, msgspec.Struct) and isinstance(output, dict) and "value" not in output:
@@ -64,8 +73,47 @@ class Application:
                 return {"value": plain(value), **output}
         return output
 
+    def _asynchronous(self, called: Any) -> Callable[..., Any]:
+        """Whatever is called gives something to wait for; a plain function runs in a thread."""
+        if isinstance(called, Recorded | Prompt) or not inspect.isroutine(called):
+            return _awaited(called)
+        if inspect.iscoroutinefunction(called):
+            return called
+
+        @functools.wraps(called)
+        async def threaded(*args: Any, **kwargs: Any) -> Any:
+            given = await self._in_a_thread(called, args, kwargs)
+            return await given if inspect.isawaitable(given) else given
+
+        return threaded
+
+    async def _in_a_thread(
+        self, called: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """What a plain function gives. Its thread is its own, and nobody joins it: one that never
+        ends takes no place of another, and does not keep the process from ending."""
+        value: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            try:
+                value.set_result(context.run(called, *args, **kwargs))
+            except BaseException as error:  # whoever waits gets it, an exit too
+                value.set_exception(error)
+
+        value.set_running_or_notify_cancel()  # whoever gives up does not settle it: the thread does
+        self._threads = [each for each in self._threads if each.is_alive()]
+        thread = threading.Thread(target=work, name=_case.get(), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return await asyncio.wrap_future(value)
+
     def _arguments(self, input: Any, seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         parameters = self._signature.parameters
+        if not parameters:
+            raise UsageError(
+                "it takes no input", cure="Give it a parameter for the input: def ask(question)."
+            )
         named = isinstance(input, Mapping) and input and all(each in parameters for each in input)
         args: tuple[Any, ...] = ()
         kwargs: dict[str, Any] = {}
@@ -108,13 +156,6 @@ def _function(called: Any) -> Any:
     return getattr(called, "__wrapped__", called)
 
 
-def _asynchronous(called: Any) -> Callable[..., Any]:
-    """Whatever is called gives something to wait for; a plain function runs in a thread."""
-    if isinstance(called, Recorded | Prompt) or not inspect.isroutine(called):
-        return _awaited(called)
-    return asynchronous(called)
-
-
 def _awaited(called: Any) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
         given = called(*args, **kwargs)
@@ -127,3 +168,7 @@ def _version(given: Any) -> str:
     if isinstance(given, Task):
         return content_key(given.name, given.flow.version, plain(given.options))
     return version_of(given)
+
+
+_case: contextvars.ContextVar[str] = contextvars.ContextVar("onrecord_case", default="")
+"""The case that is answered here: what its thread is called."""

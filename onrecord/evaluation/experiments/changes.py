@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -74,6 +75,8 @@ class Changes(msgspec.Struct, frozen=True):
     """What changed from one report to another, on the cases that both have.
 
     `only_before`, `only_after`: how many cases the other one lacks; they count nothing here.
+    `notes`: what else is to be known of a measure, by its name: that fewer cases were scored in
+    both than there are, or that it was measured with two rulers.
     """
 
     before: str
@@ -83,6 +86,7 @@ class Changes(msgspec.Struct, frozen=True):
     margin: Margin = None
     only_before: int = 0
     only_after: int = 0
+    notes: dict[str, tuple[str, ...]] = {}
 
     def document(self) -> dict[str, Any]:
         """It as plain JSON values."""
@@ -92,12 +96,13 @@ class Changes(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         from onrecord.evaluation.reports.table import changes_text
 
-        return changes_text(self)
+        told = [f"{name}: {each}" for name, notes in self.notes.items() for each in notes]
+        return "\n".join([changes_text(self), *told])
 
 
 def compare(
-    before: Report,
-    after: Report,
+    before: Report | str | Path,
+    after: Report | str | Path,
     *,
     margin: Margin = None,
     level: float = 0.95,
@@ -106,13 +111,17 @@ def compare(
 ) -> Changes:
     """What changed from `before` to `after`, paired case by case, a verdict for each measure.
 
+    Each is a report, or what `Report.open` takes: a run's id, or the path of a saved one.
     Cases are paired by their id; the repeats of a case count as their mean. Cases that only one of
     them has are an error, or with `intersection` left out and counted. `margin`: one for
     all measures, or one for each by its name. With `margin` a difference that is certainly smaller
     is "equivalent". Verdicts are of each measure by itself; `adjusted` says which of them stand
     when several were looked at. What is no mean over trials is not compared. Raises UsageError
-    where the reports are not of the same cases, or one asked something else under an equal id.
+    where the reports are not of the same cases, or one asked or expected something else under an
+    equal id. What makes a measure hard to compare is in `notes`.
     """
+    before, after = report_of(before), report_of(after)
+    _check_margin(margin)
     shared = _shared(before, after)
     if not intersection:
         _check_same(before, after, shared)
@@ -139,7 +148,72 @@ def compare(
         margin=margin,
         only_before=before.cases - len(shared),
         only_after=after.cases - len(shared),
+        notes=_notes(before, after, found, len(shared)),
     )
+
+
+def report_of(given: Report | str | Path) -> Report:
+    """A report, also by its run's id or path. Raises UsageError, and what `Report.open` does."""
+    if isinstance(given, Report):
+        return given
+    if isinstance(given, str | Path) and str(given):
+        return Report.open(str(given))
+    raise UsageError(
+        f"{given!r:.80} is no report",
+        cure="Give what evaluate returned, a run's id, or the path of a saved report.",
+    )
+
+
+def _check_margin(margin: object) -> None:
+    for each in margin.values() if isinstance(margin, dict) else (margin,):
+        if each is not None and (isinstance(each, bool) or not isinstance(each, int | float)):
+            raise UsageError(
+                f"the margin {each!r:.40} is no number",
+                cure="Give it in the unit of the measure: margin=0.02 is two points of a rate.",
+            )
+
+
+def _notes(
+    before: Report, after: Report, found: Mapping[str, Change], cases: int
+) -> dict[str, tuple[str, ...]]:
+    """What makes measures hard to compare; also of those that are not compared at all."""
+    notes: dict[str, tuple[str, ...]] = {}
+    for name, new in after.measures.items():
+        if (old := before.measures.get(name)) is None:
+            continue
+        said = list(_rulers(name, before, after))
+        if old.kind != new.kind and not (_nothing_given(old) or _nothing_given(new)):
+            said.append(f"was a {_KINDS[old.kind]}, and now is a {_KINDS[new.kind]}")
+        said += dict.fromkeys(each.note for each in (old, new) if each.note)
+        if name in found and found[name].cases < cases:
+            said.append(
+                f"compared on {found[name].cases:,} of the {cases:,} cases: the others were not "
+                "scored in both"
+            )
+        elif name not in found and "overall" not in (old.kind, new.kind):
+            said.append("not compared: no case has a number in both")
+        if said:
+            notes[name] = tuple(said)
+    return notes
+
+
+def _rulers(name: str, before: Report, after: Report) -> Iterable[str]:
+    """That the scorer of a measure is not the same in both."""
+    old = next((each for each in before.scorers if each.gave(name)), None)
+    new = next((each for each in after.scorers if each.gave(name)), None)
+    if old is None or new is None:
+        return
+    if old.version != new.version:
+        yield "another version of the scorer: measured with different rulers"
+    if old.better_of(name) != new.better_of(name):
+        yield f"better was {old.better_of(name)}, and now is {new.better_of(name)}"
+
+
+def _nothing_given(measure: Measure) -> bool:
+    return measure.failed == measure.count and measure.kind != "labels"
+
+
+_KINDS = {"rate": "rate", "mean": "mean of numbers", "labels": "set of labels", "overall": "whole"}
 
 
 def _margin(margin: Margin, name: str) -> float | None:
@@ -172,16 +246,22 @@ def matched(
 
 
 def _shared(before: Report, after: Report) -> set[str]:
-    inputs = {each.case: each.input for each in before}
+    cases = {each.case: each for each in before}
     shared = set()
     for trial in after:
-        if trial.case not in inputs:
+        if (other := cases.get(trial.case)) is None:
             continue
-        if inputs[trial.case] != trial.input:
-            raise UsageError(
-                f"case {_quoted(trial.case)} asks something else in one report than in the other",
-                cure="Compare experiments on the same dataset, or give changed cases other ids.",
-            )
+        for word, one, two in (
+            ("asks", other.input, trial.input),
+            ("expects", other.expected, trial.expected),
+        ):
+            if one != two:
+                raise UsageError(
+                    f"case {_quoted(trial.case)} {word} something else in one report than in the "
+                    "other",
+                    cure="Compare experiments on the same dataset, or give changed cases other "
+                    "ids.",
+                )
         shared.add(trial.case)
     if not shared:
         raise UsageError(

@@ -11,8 +11,9 @@ An experiment that was interrupted goes on from its records: what has finished i
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from onrecord.evaluation.dataset import Case, Dataset
 from onrecord.evaluation.experiments.application import Application
 from onrecord.evaluation.experiments.report import Report, Subject
 from onrecord.evaluation.experiments.stored import finished, id_of, summed, unfinished
+from onrecord.evaluation.scorers import exact_match, token_f1
 from onrecord.evaluation.scoring import Scorer, Scorers, failure, is_its_own
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Progress, Usage
@@ -32,6 +34,9 @@ from onrecord.progress import shown
 from onrecord.records.call import PauseSignal, current
 from onrecord.records.scope import recording
 from onrecord.records.views.wording import dollars, shortened
+
+LATE = "it took longer than"
+"""How the error of a trial begins that was not waited for any longer."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -51,22 +56,27 @@ class Answered(msgspec.Struct, frozen=True):
 async def evaluate(
     application: Any,
     dataset: Dataset,
-    scorers: Sequence[Scorer],
+    scorers: Sequence[Scorer] | None = None,
     *,
     repeats: int = 1,
     concurrent: int = 8,
     seed: int = 0,
     seconds: float | None = None,
     resume: bool = False,
+    skip: Collection[str] = (),
 ) -> Report:
     """Let an application answer every case of a dataset, and score the answers.
 
     `application`: a flow, prompt, task or function; it is called with a case's input (an object
     whose keys are its parameters: by name). `scorers`: functions that take a trial, such as those
-    of `on.scorers`. `repeats`: so many times each case; a parameter `seed` of the application gets
-    `seed` + the number of the repeat. `concurrent`: so many at once. `seconds`: so long a trial may
-    take. `resume`: go on with the newest experiment of the same application, cases and scorers that
-    was interrupted; where only one of another version was, all begins anew, and the log says so.
+    of `on.scorers`; if you say nothing, exact_match and token_f1. `repeats`: so many times each
+    case; a parameter `seed` of the application gets `seed` + the number of the repeat.
+    `concurrent`: so many at once. `seconds`: so long a trial may take; a plain function that takes
+    longer runs on, in a thread that nobody waits for, and an asynchronous one that never awaits
+    cannot be ended. `resume`: go on with the newest experiment of the same application, cases and
+    scorers that was interrupted; where only one of another version was, all begins anew, and the
+    log says so. `skip`: the ids of cases that are not asked, and are failures: one that kills the
+    process.
 
     The trials of the report are in the order of the cases, whichever was done first. An application
     that fails is a trial with an `error`, and so is one that waits for a person. Raises UsageError
@@ -78,7 +88,9 @@ async def evaluate(
             f"the cases are a {type(dataset).__name__}, not a dataset",
             cure="Write on.Dataset([on.Case(…), …]), or read a file: on.Dataset.read(PATH).",
         )
-    experiment = _Experiment(Application(application), dataset, Scorers(scorers), seed, seconds)
+    experiment = _Experiment(
+        Application(application), dataset, Scorers(_given(scorers)), seed, seconds, frozenset(skip)
+    )
     experiment.check(repeats, concurrent)
     asked = {
         "application": msgspec.to_builtins(experiment.application_facts),
@@ -105,6 +117,20 @@ async def evaluate(
     return experiment.report
 
 
+def _given(scorers: Any) -> Any:
+    """The scorers, or the usual ones. Raises UsageError for names of scorers."""
+    if scorers is None:
+        return exact_match, token_f1
+    several = scorers if isinstance(scorers, list | tuple) else [scorers]
+    for each in several:
+        if isinstance(each, str):
+            raise UsageError(
+                f"a scorer is a function, not the name '{shortened(each, 40)}'",
+                cure="Write scorers=[on.scorers.exact_match], without quotes.",
+            )
+    return scorers
+
+
 class _Experiment:
     """The work, and the report that it ends with."""
 
@@ -117,6 +143,7 @@ class _Experiment:
         scorers: Scorers,
         seed: int,
         seconds: float | None,
+        skip: frozenset[str],
     ) -> None:
         self.scorers = scorers
         self.application_facts = Subject(application.name, application.version)
@@ -125,6 +152,7 @@ class _Experiment:
         self._dataset = dataset
         self._seed = seed
         self._seconds = seconds
+        self._skip = skip
         self._trial = Recorded(self._recorded_trial(), "step")
         self._ids: dict[tuple[str, int], str] = {}
         """The ids of the trials' records; no part of what is on record of a trial."""
@@ -147,9 +175,16 @@ class _Experiment:
             raise UsageError(
                 f"seed={self._seed!r} is no seed", cure="Give 0 or a whole number above."
             )
-        if self._seconds is not None and not self._seconds > 0:
+        is_number = isinstance(self._seconds, int | float) and not isinstance(self._seconds, bool)
+        if self._seconds is not None and not (is_number and self._seconds > 0):
             raise UsageError(
                 f"seconds={self._seconds!r} is no time", cure="Give a number above 0, or None."
+            )
+        unknown = self._skip - {each.id for each in self._dataset}
+        if unknown:
+            raise UsageError(
+                f"there is no case '{shortened(min(unknown), 60)}' to skip",
+                where=self._dataset.name,
             )
         self._application.check(self._dataset, self._seed)
 
@@ -161,6 +196,7 @@ class _Experiment:
             here = current()
             run = id_of(here.start) if here is not None and here.home is not None else ""
             trials = await self._trials(repeats, concurrent)
+            self._tell_left()
             every = tuple(trial for trial, _ in trials)
             self.report = Report(
                 application=self.application_facts,
@@ -178,6 +214,18 @@ class _Experiment:
             return await asyncio.to_thread(self.report.document)
 
         return evaluate
+
+    def _tell_left(self) -> None:
+        if left := self._application.left():
+            some = ", ".join(shortened(each, 60) for each in left[:_SHOWN])
+            more = f" and {len(left) - _SHOWN:,} more" if len(left) > _SHOWN else ""
+            _log.warning(
+                "%s is still running, in %s %s%s: a plain function cannot be stopped",
+                self.application_facts.name,
+                "case" if len(left) == 1 else "cases",
+                some,
+                more,
+            )
 
     async def _trials(self, repeats: int, concurrent: int) -> list[tuple[Trial, int | None]]:
         places = [(case, repeat) for repeat in range(repeats) for case in self._dataset]
@@ -207,7 +255,7 @@ class _Experiment:
             record = here.id if here is not None and here.home is not None else ""
             self._ids[case, repeat] = record
             with recording() as watch:
-                output, error, seconds = await self._answer(input, repeat)
+                output, error, seconds = await self._answer(case, input, repeat)
             answered = Answered(output, error, seconds, watch.cost, watch.usage, {}, 0)
             if error is not None:
                 return answered
@@ -219,12 +267,14 @@ class _Experiment:
 
         return trial
 
-    async def _answer(self, input: Any, repeat: int) -> tuple[Any, str | None, float]:
+    async def _answer(self, case: str, input: Any, repeat: int) -> tuple[Any, str | None, float]:
         """The output, or what went wrong, and how many seconds it took."""
+        if case in self._skip:
+            return None, "skipped: it was not asked", 0.0
         output, error, began = None, None, time.perf_counter()
         try:
             async with asyncio.timeout(self._seconds) as limit:
-                output = await self._application.answer(input, self._seed + repeat)
+                output = await self._application.answer(case, input, self._seed + repeat)
         except PauseSignal as signal:
             error = _waits(signal)
         except PausedError as paused:
@@ -233,7 +283,7 @@ class _Experiment:
             if not is_its_own(failed):
                 raise
             is_late = isinstance(failed, TimeoutError) and limit.expired()
-            error = f"it took longer than {self._seconds:g} s" if is_late else failure(failed)
+            error = f"{LATE} {self._seconds:g} s" if is_late else failure(failed)
         return output, error, time.perf_counter() - began
 
 
@@ -294,3 +344,7 @@ async def _all(work: Sequence[Any]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_SHOWN = 3
+_log = logging.getLogger("onrecord")

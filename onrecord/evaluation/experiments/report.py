@@ -7,17 +7,20 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from onrecord.errors import LoadError, UsageError
-from onrecord.evaluation.inference.paired import unseen_share
 from onrecord.evaluation.scoring import ERROR, Better, Facts
-from onrecord.evaluation.statistics import Interval, bootstrap, wilson
-from onrecord.evaluation.trial import Score, Trial
+from onrecord.evaluation.statistics import Interval, bootstrap, bounded_mean, wilson
+from onrecord.evaluation.trial import Score, Trial, Value
 from onrecord.messages import Usage
 from onrecord.records import whole_file
+
+if TYPE_CHECKING:
+    from onrecord.evaluation.experiments.changes import Changes
+    from onrecord.evaluation.gate import Verdict
 
 __all__ = ["ERROR", "Measure", "MeasureKind", "Report", "Subject"]
 
@@ -38,7 +41,8 @@ class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `count`: the trials that it was made of. `failed`: those of them in which the application failed
     and that count the scorer's `worst`. `missing`: those that it does not apply to, or that failed
-    and count nothing. `errors`: those in which the scorer itself failed. Of labels there is no
+    and count nothing. `errors`: those in which the scorer itself failed. `mixed`: what the scorer
+    gave where that was not always of one kind, and how often. Of labels there is no
     `interval`, but how often each was given. What is "overall" is no mean over trials.
     """
 
@@ -51,6 +55,16 @@ class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
     better: Better = "higher"
     interval: Interval | None = None
     labels: dict[str, int] = {}
+    mixed: dict[str, int] = {}
+
+    @property
+    def note(self) -> str:
+        """What is to be said of kinds that are mixed: no number is made of all of them."""
+        if not self.mixed:
+            return ""
+        said = " and ".join(f"{count:,} {kind}" for kind, count in self.mixed.items())
+        end = "the labels are counted" if self.kind == "labels" else "a flag counts 1 or 0"
+        return f"the scorer gave {said}: {end}"
 
     @property
     def mean(self) -> float | None:
@@ -63,7 +77,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     `run` is the id of its records (empty where nothing was recorded). `seconds`: from the beginning
     to the end. `scoring_cost`: what judges took, in integer micro-dollars. `overall`: what scorers
-    said of all trials together; a slice has none of it. `format` is that of the saved file.
+    said of all trials together; a slice has none of it. Of an experiment that was interrupted,
+    `unanswered` is how many trials it lacks, and `begun` the cases of those that were begun.
+    `format` is that of the saved file.
     """
 
     application: Subject
@@ -78,6 +94,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     scoring_cost: int | None = 0
     overall: dict[str, Interval] = {}
     slice_of: str = ""
+    unanswered: int = 0
+    begun: tuple[str, ...] = ()
     format: int = FORMAT
 
     @functools.cached_property
@@ -226,6 +244,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             "dataset": {**msgspec.to_builtins(self.dataset), "cases": self.cases},
             "scorers": [msgspec.to_builtins(each) for each in self.scorers],
             "trials": len(self.trials),
+            "unanswered": self.unanswered,
             "repeats": self.repeats,
             "seed": self.seed,
             "seconds": self.seconds,
@@ -234,6 +253,20 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             "overall": msgspec.to_builtins(self.overall),
             "measures": measures,
         }
+
+    def html(
+        self, path: str | Path, changes: Changes | None = None, verdict: Verdict | None = None
+    ) -> Path:
+        """Write it to a file as one page that loads nothing. Raises StorageError."""
+        from onrecord.evaluation.reports.page import write_page
+
+        return write_page(path, self, changes, verdict)
+
+    def markdown(self, changes: Changes | None = None, verdict: Verdict | None = None) -> str:
+        """It as Markdown, for a pull request."""
+        from onrecord.evaluation.reports.markdown import markdown
+
+        return markdown(self, changes, verdict)
 
     def __iter__(self) -> Iterator[Trial]:
         return iter(self.trials)
@@ -244,7 +277,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def __str__(self) -> str:
         from onrecord.evaluation.reports.table import text
 
-        return text(self)
+        notes = [f"{name}: {each.note}" for name, each in self.measures.items() if each.note]
+        return "\n".join([text(self), *notes])
 
     def _repr_html_(self) -> str:
         from onrecord.evaluation.reports.page import section
@@ -273,7 +307,15 @@ def _errors(trials: Sequence[Trial], seed: int) -> Measure:
 def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Measure:
     scores = [_NONE if each.error is not None else each.scores.get(name, _NONE) for each in trials]
     given = [each.value for each in scores if each.value is not None]
-    errors = sum(each.error is not None for each in scores)
+    # What a scorer of several measures raised stands under its own name.
+    own = [
+        _NONE if each.error is not None else each.scores.get(facts.name, _NONE) for each in trials
+    ]
+    errors = sum(
+        one.error is not None or other.error is not None
+        for one, other in zip(scores, own, strict=True)
+    )
+    mixed = _mixed(given)
     if any(isinstance(each, str) for each in given):
         labels = Counter(map(str, given))  # a number among labels is one of them
         return Measure(
@@ -284,8 +326,10 @@ def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Mea
             errors=errors,
             better=None,
             labels=dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
+            mixed=mixed,
         )
-    is_rate = bool(given) and all(isinstance(each, bool) for each in given)
+    # Where every trial failed nothing shows the kind: all of them count 0, which is a rate.
+    is_rate = all(isinstance(each, bool) for each in given)
     worst = facts.worst_of(name)
     counted = [
         (value, each.case, each.error is not None)
@@ -302,26 +346,32 @@ def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Mea
         errors=errors,
         better=facts.better_of(name),
         interval=_interval(values, clusters, seed, is_rate) if values else None,
+        mixed=mixed,
     )
 
 
-def _interval(values: list[float], cases: list[str], seed: int, is_rate: bool) -> Interval | None:
-    """Wilson's of a rate whose cases were answered once, else a bootstrap of whole cases.
+def _mixed(given: Sequence[Value]) -> dict[str, int]:
+    """How often each kind was given, where there were several."""
+    kinds = Counter(
+        "flags" if isinstance(each, bool) else "labels" if isinstance(each, str) else "numbers"
+        for each in given
+    )
+    return dict(sorted(kinds.items())) if len(kinds) > 1 else {}
 
-    Shares that are all the same have no spread to draw from: then it is Clopper's and Pearson's of
-    the cases unlike these, whatever those would score, that so many cases do not rule out.
-    """
+
+def _interval(values: list[float], cases: list[str], seed: int, is_rate: bool) -> Interval | None:
+    """Wilson's of a rate whose cases were answered once; else that of a mean between 0 and 1 where
+    all lie there, or a bootstrap. Whole cases are drawn."""
     if not values:
         return None
-    units = len(set(cases))
-    repeated = units < len(cases)
+    repeated = len(set(cases)) < len(cases)
+    clusters = cases if repeated else None
     if is_rate and not repeated and set(values) <= {0.0, 1.0}:
         return wilson(round(sum(values)), len(values))
-    if min(values) == max(values) and 0 <= values[0] <= 1:
-        mean, unseen = values[0], unseen_share(units, 0.95)
-        return Interval(mean, mean * (1 - unseen), mean + (1 - mean) * unseen, 0.95, units)
+    if min(values) >= 0 and max(values) <= 1:
+        return bounded_mean(values, clusters=clusters, seed=seed)
     resamples = max(_FEWEST, min(10_000, _DRAWN // len(values)))
-    return bootstrap(values, clusters=cases if repeated else None, seed=seed, resamples=resamples)
+    return bootstrap(values, clusters=clusters, seed=seed, resamples=resamples)
 
 
 _NONE = Score(None)

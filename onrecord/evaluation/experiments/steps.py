@@ -9,7 +9,9 @@ gives something else, or where it failed; the first that was wrong is where to l
 
 from __future__ import annotations
 
+import difflib
 import inspect
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +20,7 @@ import msgspec
 from onrecord.evaluation.experiments.stored import reading
 from onrecord.evaluation.metrics import exact_match
 from onrecord.evaluation.scoring import Accepting, Scorer, name_of, version_of
+from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.records.query import Query
 from onrecord.records.record import Record
@@ -87,12 +90,18 @@ class OnStep:
         self.better = getattr(scorer, "better", "higher")
         self.worst = getattr(scorer, "worst", 0.0 if self.better == "higher" else None)
         self._scorer = scorer
+        self._others: set[str] = set()
+        """What else was called, where this never was."""
+        self._is_met = False
 
     async def __call__(self, trial: Trial) -> Score | None:
         """The mean of what it says, or the most frequent label."""
         said: list[Any] = []
         for record in trial.steps:
-            if record.name == self.step:
+            if record.name != self.step:
+                self._others.add(record.name)
+            else:
+                self._is_met = True
                 value = self._scorer(as_trial(record, trial))
                 said.append(await value if inspect.isawaitable(value) else value)
         values = [each.value if isinstance(each, Score) else each for each in said]
@@ -105,6 +114,15 @@ class OnStep:
             raise TypeError("a scorer of steps gives one value, not several by name")
         mean = sum(known) / len(known)
         return Score(bool(mean) if len(known) == 1 and isinstance(known[0], bool) else mean)
+
+    def overall(self, trials: Sequence[Trial]) -> dict[str, Interval]:
+        """Nothing; but where no step of that name was ever called, the log says so."""
+        if self._others and not self._is_met:
+            close = difflib.get_close_matches(self.step, self._others, 1)
+            guess = f": did you mean '{close[0]}'?" if close else ""
+            _log.warning("no step was called '%s'%s", self.step, guess)
+        self._others, self._is_met = set(), False
+        return {}
 
 
 def as_trial(record: Record, trial: Trial) -> Trial:
@@ -183,5 +201,6 @@ def _by_id(store: Store, ids: Sequence[str]) -> Iterator[Record]:
         yield from store.each(Query(ids=tuple(ids[at : at + _AT_ONCE])))
 
 
+_log = logging.getLogger("onrecord")
 _AT_ONCE = 400
 _RIGHT = Accepting(exact_match)

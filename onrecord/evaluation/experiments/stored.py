@@ -62,6 +62,8 @@ def opened(run: str) -> Report:
     with reading() as store:
         attempts = _experiment(store, run)
         answered = list(_trials(store, attempts))
+        is_whole = any(each.state == "done" for each in attempts)
+        begun = () if is_whole else _begun(store, attempts, [trial for trial, _ in answered])
     question = msgspec.convert(attempts[0].input["asked"], _Question)
     summary = next((each.output for each in attempts if isinstance(each.output, dict)), {})
     return Report(
@@ -76,6 +78,8 @@ def opened(run: str) -> Report:
         seconds=sum(each.seconds for each in attempts),
         scoring_cost=summed(cost for _, cost in answered),
         overall=msgspec.convert(summary.get("overall", {}), dict[str, Interval]),
+        unanswered=0 if is_whole else question.cases * question.repeats - len(answered),
+        begun=begun,
     )
 
 
@@ -199,6 +203,20 @@ def _trials(store: Store, attempts: list[Record]) -> Iterator[tuple[Trial, int |
         if record.state == "done" and (answered := _trial(record)) is not None:
             found.setdefault((answered[0].case, answered[0].repeat), answered)
     yield from sorted(found.values(), key=lambda each: (cases[each[0].case], each[0].repeat))
+
+
+def _begun(store: Store, attempts: list[Record], answered: Iterable[Trial]) -> tuple[str, ...]:
+    """The cases of the trials that were begun and never answered."""
+    inside = {each.id for each in attempts}
+    ended = {(each.case, each.repeat) for each in answered}
+    found = [
+        str(each.input["case"])
+        for each in store.each(Query(run=attempts[0].run, kinds=("step",), name=STEP))
+        if each.parent in inside
+        and isinstance(each.input, dict)
+        and (each.input.get("case"), each.input.get("repeat")) not in ended
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _trial(record: Record) -> tuple[Trial, int | None] | None:

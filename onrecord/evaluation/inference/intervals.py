@@ -31,8 +31,9 @@ class Interval(msgspec.Struct, frozen=True):
 
     @property
     def is_a_point(self) -> bool:
-        """Whether it rests on one case, which does not show how cases differ."""
-        return self.cases == 1 and self.low == self.high
+        """Whether it has no width: all cases were alike, or there was one, which does not show how
+        cases differ."""
+        return self.low == self.high
 
 
 def wilson(successes: int, n: int, level: float = 0.95) -> Interval:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from onrecord.errors import UsageError
+from onrecord.evaluation.inference.bounded import Means
 from onrecord.evaluation.inference.intervals import (
     Interval,
     normal_below,
@@ -94,24 +95,27 @@ def tost(
     the margin. `margin` has the scores' unit and is chosen before looking.
 
     - Rates (all scores 0 or 1, no clusters): Tango's score test, good from some 25 cases on.
-    - Other scores: Student's t of the differences, which supposes that their mean is about normal:
-      fewer than some 30 cases with rare, large differences are not enough. `clusters` as in
-      `paired_bootstrap`; the degrees of freedom are their number less one.
-    - Where all differences are the same there is no spread to test with. Then p is how likely that
-      is, were the share of cases that differ as large as the margin, for scores in [0, 1] the least
-      that could undo equivalence; for scores outside nothing is shown, and p is 1.
+    - Other scores in [0, 1]: the bound of a mean between -1 and 1 (`bounded_mean`), whatever the
+      spread: a share of cases that none of these is like may still drop to 0. So a margin of 0.02
+      takes 149 cases even where all scores are equal.
+    - Scores outside: Student's t of the differences, which supposes that their mean is about
+      normal. Cases that hardly differ show nothing of a rare one that differs much, and what that
+      could be no bound says: look at many cases, and at the largest differences. Where all are the
+      same nothing is shown, and p is 1. The degrees of freedom are the number of cases, or of
+      `clusters` (as in `paired_bootstrap`), less one.
 
     Raises UsageError for scores that make no pairs, a margin of 0 or less (of rates also 1 or
     more), a level outside (0.5, 1), one cluster alone.
 
     Schuirmann, "A comparison of the two one-sided tests procedure and the power approach"
-    (J. Pharmacokinetics and Biopharmaceutics 1987); rates: Tango, "Equivalence test and confidence
+    (J. Pharmacokinetics and Biopharmaceutics 1987); scores in [0, 1]: Learned-Miller and Thomas
+    (2019, arXiv:1905.06208); rates: Tango, "Equivalence test and confidence
     interval for the difference in proportions for the paired-sample design" (Statistics in Medicine
     1998).
     """
     first, second = pairs(a, b)
     level = between(level, "level of a test of equivalence", 0.5, 1.0)
-    shares = bool(((first >= 0) & (first <= 1) & (second >= 0) & (second <= 1)).all())
+    shares = are_shares(first) and are_shares(second)
     rates = clusters is None and _rights(first) and _rights(second)
     what = "margin of rates" if rates else "margin"
     margin = between(margin, what, 0.0, 1.0 if rates else math.inf)
@@ -126,11 +130,30 @@ def tost(
             margin,
             level,
         )
+    if shares:
+        return _of_shares(differences, margin, level, clusters)
     return _of_means(differences, margin, level, clusters)
+
+
+def are_shares(scores: Numbers) -> bool:
+    """Whether all scores lie in [0, 1]."""
+    return bool(((scores >= 0) & (scores <= 1)).all())
 
 
 def _rights(scores: Numbers) -> bool:
     return bool(((scores == 0) | (scores == 1)).all())
+
+
+def _of_shares(
+    differences: Numbers, margin: float, level: float, clusters: Clusters
+) -> Equivalence:
+    means = Means(differences, -1.0, 1.0, clusters)
+    _check_several(means.cases)
+    p = max(means.p_at_most(-margin), means.p_at_least(margin))
+    low, high = means.low(1 - level), means.high(1 - level)
+    mean = float(differences.mean())
+    interval = Interval(mean, low, high, round(2 * level - 1, 12), means.cases)
+    return Equivalence(p, low > -margin and high < margin, margin, interval)
 
 
 def _of_means(differences: Numbers, margin: float, level: float, clusters: Clusters) -> Equivalence:
@@ -142,11 +165,7 @@ def _of_means(differences: Numbers, margin: float, level: float, clusters: Clust
     if clusters is not None:
         away = cluster_sums(away, clusters)
     units = len(away)
-    if units < 2:
-        raise UsageError(
-            "one cluster alone does not show how clusters differ",
-            cure="Give the scores of at least two.",
-        )
+    _check_several(units)
     error = math.sqrt(units / (units - 1) * float(away @ away)) / count
     if error == 0:
         return _without_spread(differences, margin, level, clusters, shares=False)
@@ -156,6 +175,14 @@ def _of_means(differences: Numbers, margin: float, level: float, clusters: Clust
     interval = Interval(mean, mean - half, mean + half, round(2 * level - 1, 12), units)
     p = max(not_worse, not_better)
     return Equivalence(p, p < 1 - level, margin, interval)
+
+
+def _check_several(clusters: int) -> None:
+    if clusters < 2:
+        raise UsageError(
+            "one cluster alone does not show how clusters differ",
+            cure="Give the scores of at least two.",
+        )
 
 
 def _of_rates(gained: int, lost: int, count: int, margin: float, level: float) -> Equivalence:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from numbers import Integral
+from typing import Any
 
 from onrecord.errors import UsageError
 from onrecord.evaluation.measuring.checking import same_length
@@ -88,15 +89,20 @@ def _gains(found: Sequence[Hashable], relevant: Relevant, k: int | None) -> list
     """The grade at each rank; 0 for what is not relevant, or was there before."""
     if isinstance(found, str):
         raise UsageError("the ranking is a text", cure="Give a list of ids, the best first.")
-    if k is not None and (isinstance(k, bool) or not isinstance(k, Integral)):
-        raise UsageError(f"k={k!r:.40} is no whole number", cure="Give a k of 1 or more.")
-    if k is not None and k < 1:
-        raise UsageError(f"the first {k} are none", cure="Give a k of 1 or more.")
+    if k is not None:
+        _check_rank(k)
     left = _grades(relevant)
     try:
         return [left.pop(each, 0.0) for each in found[:k]]
     except TypeError as error:
         raise UsageError(f"an id in the ranking is no plain value: {error}") from error
+
+
+def _check_rank(k: Any) -> None:
+    if isinstance(k, bool) or not isinstance(k, Integral):
+        raise UsageError(f"k={k!r:.40} is no whole number", cure="Give a k of 1 or more.")
+    if int(k) < 1:
+        raise UsageError(f"the first {k} are none", cure="Give a k of 1 or more.")
 
 
 def _grades(relevant: Relevant) -> dict[Hashable, float]:

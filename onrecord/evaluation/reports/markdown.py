@@ -15,6 +15,8 @@ from onrecord.evaluation.reports.wording import (
     lonely,
     number,
     p_value,
+    unfinished,
+    unscorable,
     versions,
 )
 from onrecord.records.views.wording import shortened
@@ -31,6 +33,8 @@ def markdown(report: Report, changes: Changes | None = None, verdict: Verdict | 
         told += [f"- {_plain(each)}" for each in verdict.reasons] + [""]
     told += _table(("measure", "mean", "95 % interval", "trials"), lines(report))
     told += ["", _plain(facts(report)), ""]
+    for note in (*unfinished(report), *unscorable(report)):
+        told += [_plain(note), ""]
     if changes is not None:
         told += _changed(changes)
     if failures := report.failures:

@@ -22,11 +22,13 @@ from onrecord.evaluation.reports.wording import (
     kind_of,
     lines,
     lonely,
+    notes,
     number,
     p_value,
     span,
     versions,
 )
+from onrecord.evaluation.reports.worst import worst
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.notebook import body, escaped, fragment, words
 from onrecord.records import whole_file
@@ -69,7 +71,7 @@ def page(report: Report, changes: Changes | None = None, verdict: Verdict | None
         ("Against the baseline", _changes(changes, shown) if changes is not None else ""),
         ("Slices", "".join(_slices(report))),
         ("Failures", _trials(report.failures, WORST, shown)),
-        ("Worst trials", _trials(shown.worst, WORST, shown)),
+        ("Worst trials", "".join(_worst(shown))),
         ("Time and cost", _took(report)),
     ]
     said = "".join(f"<h2>{title}</h2>\n{inside}\n" for title, inside in sections if inside)
@@ -78,7 +80,8 @@ def page(report: Report, changes: Changes | None = None, verdict: Verdict | None
     return document(
         title,
         _STYLE,
-        f"<h1>{escaped(title)}</h1><p>{escaped(facts(report))}{run}</p>\n{said}"
+        f"<h1>{escaped(title)}</h1><p>{escaped(facts(report))}{run}</p>\n"
+        f"{''.join(words(each, 'bad') for each in notes(report))}{said}"
         f"<footer>{escaped(versions(report))}</footer>",
     )
 
@@ -88,7 +91,7 @@ class _Shown:
 
     def __init__(self, report: Report, changes: Changes | None) -> None:
         self.report = report
-        self.worst = tuple(_worst(report))
+        self.worst = tuple(worst(report, WORST, failures=False))
         self.trials: dict[str, Trial] = {each.case: each for each in reversed(report.trials)}
         flipped = [
             self.trials[case]
@@ -96,7 +99,8 @@ class _Shown:
             for case in (*each.broke[:FLIPS], *each.mended[:FLIPS])
             if case in self.trials
         ]
-        self._records = _records((*report.failures[:WORST], *self.worst, *flipped))
+        bad = [trial for _, trials in self.worst for trial in trials]
+        self._records = _records((*report.failures[:WORST], *bad, *flipped))
 
     def steps(self, trial: Trial) -> list[Step]:
         """The steps of one of them; none where they are not on record here."""
@@ -241,16 +245,9 @@ def _flips(change: Change, shown: _Shown) -> str:
     return "".join(said)
 
 
-def _worst(report: Report) -> Iterator[Trial]:
-    told: set[tuple[str, int]] = set()
-    for measure in report.measures.values():
-        if measure.mean is None or measure.name == ERROR or measure.better is None:
-            continue
-        for trial in report.worst(measure.name, WORST + len(report.failures)):
-            place = trial.case, trial.repeat
-            if trial.error is None and place not in told and len(told) < WORST:
-                told.add(place)
-                yield trial
+def _worst(shown: _Shown) -> Iterator[str]:
+    for name, trials in shown.worst:
+        yield f"<h3>by {escaped(name)}</h3>{_trials(trials, WORST, shown)}"
 
 
 def _trials(trials: Sequence[Trial], most: int, shown: _Shown) -> str:

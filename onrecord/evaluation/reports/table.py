@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from onrecord.evaluation.experiments.changes import Change, Changes
 from onrecord.evaluation.experiments.report import Report
-from onrecord.evaluation.reports.wording import facts, heading, lines, lonely, number, p_value
+from onrecord.evaluation.reports.wording import (
+    facts,
+    heading,
+    lines,
+    lonely,
+    notes,
+    number,
+    p_value,
+)
 from onrecord.records.views.wording import shortened
 
 _HEADS = ("measure", "mean", "95 % interval", "trials")
@@ -20,7 +28,7 @@ def text(report: Report) -> str:
         f"{name:<{widths[0]}}  {mean:>{widths[1]}}  {interval:<{widths[2]}}  {trials}".rstrip()
         for name, mean, interval, trials in rows
     ]
-    said = [shortened(heading(report), 80), *told, facts(report)]
+    said = [shortened(heading(report), 80), *told, *notes(report), facts(report)]
     if report.run:
         said.append(f"run {report.run}")
     return "\n".join(said)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from onrecord.evaluation.experiments.changes import Change, Changes
 from onrecord.evaluation.experiments.report import Measure, Report
 from onrecord.evaluation.statistics import Interval
-from onrecord.records.views.wording import dollars, duration
+from onrecord.records.views.wording import dollars, duration, shortened
 
 
 class Line(NamedTuple):
@@ -104,6 +106,47 @@ def facts(report: Report) -> str:
     return " · ".join(said)
 
 
+def notes(report: Report) -> list[str]:
+    """What whoever reads the measures has to know besides: that trials are missing, and why the
+    application and scorers failed."""
+    return [*unfinished(report), *_failed(report), *unscorable(report)]
+
+
+def unfinished(report: Report) -> list[str]:
+    """That an experiment was interrupted, and what it was at."""
+    if not report.unanswered:
+        return []
+    of = "" if report.slice_of else f" of {report.unanswered + len(report):,}"
+    said = f"interrupted: {report.unanswered:,}{of} were not answered"
+    if report.begun:
+        cases = ", ".join(shortened(each, 40) for each in report.begun[:_LABELS])
+        more = f" and {len(report.begun) - _LABELS:,} more" if len(report.begun) > _LABELS else ""
+        said += f"; begun and not ended: {cases}{more}"
+    return [said]
+
+
+def unscorable(report: Report) -> list[str]:
+    """Why scorers failed, each with its most frequent error."""
+    errors: dict[str, list[str]] = {}
+    for trial in report:
+        for name, score in trial.scores.items():
+            if score.error is not None and trial.error is None:
+                errors.setdefault(name, []).append(score.error)
+    return [f"{name}: {_most(each, 'not scorable')}" for name, each in errors.items()]
+
+
+def _failed(report: Report) -> list[str]:
+    errors = [each.error or "" for each in report.failures]
+    return [_most(errors, "failed")] if errors else []
+
+
+def _most(errors: Sequence[str], what: str) -> str:
+    """How many failed, and the error that most of them had."""
+    ((error, count),) = Counter(errors).most_common(1)
+    like = "" if count == len(errors) else f", {count:,} of them"
+    return f"{len(errors):,} {what}{like}: {shortened(error, 200)}"
+
+
 def _line(measure: Measure) -> Line:
     trials = f"{measure.count:,}"
     left_out = [
@@ -118,8 +161,15 @@ def _line(measure: Measure) -> Line:
     if left_out:
         trials += f" ({', '.join(left_out)})"
     if measure.labels:
-        shares = ", ".join(f"{name} {count:,}" for name, count in measure.labels.items())
+        told = list(measure.labels.items())
+        shares = ", ".join(f"{shortened(name, 40)} {count:,}" for name, count in told[:_LABELS])
+        if len(told) > _LABELS:
+            shares += f" and {len(told) - _LABELS:,} more"
         return Line(measure.name, "", "", f"{trials}: {shares}")
     kind = kind_of(measure)
     mean, interval = number(measure.mean, kind), span(measure.interval, kind)
     return Line(measure.name, mean, interval, trials)
+
+
+_LABELS = 8
+"""So many labels, or cases, are named before "and 22 more"."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import atexit
-import difflib
 import os
 import signal
 import sys
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from onrecord.cli.objects import named
+from onrecord.cli.objects import named, scorer_of
 from onrecord.cli.output import AsJson, complain, print_json, say
 from onrecord.cli.records_options import options
 from onrecord.errors import (
@@ -27,7 +25,6 @@ from onrecord.errors import (
     ModelError,
     OnrecordError,
     StorageError,
-    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
     from onrecord.evaluation.experiments.changes import Changes
     from onrecord.evaluation.experiments.report import Report
     from onrecord.evaluation.gate import Verdict
-    from onrecord.evaluation.scoring import Scorer
     from onrecord.evaluation.trial import Trial
 
 
@@ -294,50 +290,6 @@ def _leave(problem: OnrecordError | None) -> NoReturn:
         stream.flush()
     atexit._run_exitfuncs()
     os._exit(0 if problem is None else problem.exit_status)
-
-
-def scorer_of(text: str) -> Scorer:
-    """The scorer of a name, of a name with arguments, or of the user's own code. Raises
-    UsageError."""
-    if ":" in text and "(" not in text:
-        found: Scorer = named(text)
-        return found
-    from onrecord.evaluation import scorers
-    from onrecord.evaluation.scorers.described import Function
-
-    tree = _parsed(text)
-    name = tree.func if isinstance(tree, ast.Call) else tree
-    if not isinstance(name, ast.Name) or name.id not in scorers.__all__:
-        close = difflib.get_close_matches(getattr(name, "id", text), scorers.__all__, 1)
-        guess = f"Did you mean {close[0]}? " if close else ""
-        raise UsageError(
-            f"there is no scorer '{text}'",
-            cure=f"{guess}There are {', '.join(scorers.__all__)}; your own is FILE.py:NAME.",
-        )
-    made: Any = getattr(scorers, name.id)
-    if not isinstance(tree, ast.Call):
-        plain: Scorer = made
-        return plain
-    if isinstance(made, Function):
-        raise UsageError(f"the scorer {name.id} takes no options", cure=f"Write {name.id}.")
-    try:
-        arguments = [ast.literal_eval(each) for each in tree.args]
-        keywords = {each.arg or "": ast.literal_eval(each.value) for each in tree.keywords}
-        return made(*arguments, **keywords)  # type: ignore[no-any-return]  # whichever was named
-    except OnrecordError:
-        raise
-    except Exception as error:  # whatever the arguments make of it
-        raise UsageError(f"the scorer '{text}' cannot be made: {error}") from None
-
-
-def _parsed(text: str) -> ast.expr:
-    try:
-        return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"the scorer '{text}' cannot be read: {getattr(error, 'msg', error)}",
-            cure="Write a name, or a name with its arguments: 'contains(\"refund\")'.",
-        ) from None
 
 
 def _document(report: Report, changes: Changes | None, verdict: Verdict | None) -> dict[str, Any]:

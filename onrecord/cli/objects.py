@@ -1,7 +1,8 @@
-"""What the user names of their own code: "app.py:ask", "package.module:ask"."""
+"""What the user names: of their own code "app.py:ask", "package.module:ask"; a scorer."""
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.util
@@ -9,9 +10,12 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onrecord.errors import OnrecordError, UsageError
+
+if TYPE_CHECKING:
+    from onrecord.evaluation.scoring import Scorer
 
 
 def named(place: str) -> Any:
@@ -32,6 +36,50 @@ def named(place: str) -> Any:
             raise UsageError(f"there is no '{name}' in {module}.{guess}")
         found = getattr(found, part)
     return found
+
+
+def scorer_of(text: str) -> Scorer:
+    """The scorer of a name, of a name with arguments, or of the user's own code. Raises
+    UsageError."""
+    if ":" in text and "(" not in text:
+        found: Scorer = named(text)
+        return found
+    from onrecord.evaluation import scorers
+    from onrecord.evaluation.scorers.described import Function
+
+    tree = _parsed(text)
+    name = tree.func if isinstance(tree, ast.Call) else tree
+    if not isinstance(name, ast.Name) or name.id not in scorers.__all__:
+        close = difflib.get_close_matches(getattr(name, "id", text), scorers.__all__, 1)
+        guess = f"Did you mean {close[0]}? " if close else ""
+        raise UsageError(
+            f"there is no scorer '{text}'",
+            cure=f"{guess}There are {', '.join(scorers.__all__)}; your own is FILE.py:NAME.",
+        )
+    made: Any = getattr(scorers, name.id)
+    if not isinstance(tree, ast.Call):
+        plain: Scorer = made
+        return plain
+    if isinstance(made, Function):
+        raise UsageError(f"the scorer {name.id} takes no options", cure=f"Write {name.id}.")
+    try:
+        arguments = [ast.literal_eval(each) for each in tree.args]
+        keywords = {each.arg or "": ast.literal_eval(each.value) for each in tree.keywords}
+        return made(*arguments, **keywords)  # type: ignore[no-any-return]  # whichever was named
+    except OnrecordError:
+        raise
+    except Exception as error:  # whatever the arguments make of it
+        raise UsageError(f"the scorer '{text}' cannot be made: {error}") from None
+
+
+def _parsed(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"the scorer '{text}' cannot be read: {getattr(error, 'msg', error)}",
+            cure="Write a name, or a name with its arguments: 'contains(\"refund\")'.",
+        ) from None
 
 
 def _module(place: str) -> ModuleType:

@@ -342,3 +342,10 @@ def test_what_is_compared_may_be_a_path(tmp_path: Path) -> None:
         on.compare(old, None)  # type: ignore[arg-type]  # what a user may write
     with pytest.raises(UsageError, match="the margin '2%' is no number"):
         on.compare(old, old, margin="2%")  # type: ignore[arg-type]  # the same
+
+
+def test_numbers_without_bounds_that_are_all_equal_have_no_interval() -> None:
+    found = report([85.0] * 20)
+    assert "none: all are alike" in str(found)
+    verdict = gate("low(f1) > 80", found)
+    assert not verdict and "no interval" in verdict.reasons[0]

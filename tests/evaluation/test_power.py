@@ -41,6 +41,10 @@ def test_power_of_means_far_out() -> None:
         assert all(0.04 < each <= 1 for each in found) and found == sorted(found)
 
 
+def test_power_of_means_where_scipy_has_no_number() -> None:
+    assert power(2.0, 108, sd=0.5625) == 1.0
+
+
 def test_power_of_rates_is_the_sum_over_all_outcomes() -> None:
     cases, effect, discordant = 25, 0.25, 0.45
     shares = [(discordant + effect) / 2, (discordant - effect) / 2, 1 - discordant]

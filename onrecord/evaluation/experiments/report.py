@@ -328,9 +328,10 @@ def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Mea
             labels=dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
             mixed=mixed,
         )
-    # Where every trial failed nothing shows the kind: all of them count 0, which is a rate.
-    is_rate = all(isinstance(each, bool) for each in given)
     worst = facts.worst_of(name)
+    is_rate = all(isinstance(each, bool) for each in given)
+    if not given:  # every trial failed: all of them count 0, which is a rate
+        is_rate = worst in (0, 1)
     counted = [
         (value, each.case, each.error is not None)
         for each in trials

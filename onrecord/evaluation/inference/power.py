@@ -132,7 +132,8 @@ def _of_means(effect: float, cases: int, sd: float, alpha: float) -> float:
     bound = student_quantile(1 - alpha / 2, freedom)
     # The wrong side is below 1e-6 from 5 on, and soon further out than scipy computes it.
     wrong_side = float(nctdtr(freedom, away, -bound)) if away < 5 else 0.0
-    return 1 - float(nctdtr(freedom, away, bound)) + wrong_side
+    # Far out it is below what a float holds, where scipy sometimes gives NaN.
+    return 1 - float(np.nan_to_num(nctdtr(freedom, away, bound))) + wrong_side
 
 
 def _of_rates(effect: float, cases: int, discordant: float, alpha: float) -> float:

@@ -77,7 +77,7 @@ def span(interval: Interval | None, kind: str) -> str:
     if interval is None:
         return ""
     if interval.is_a_point:
-        return "one case tells none"
+        return "one case tells none" if interval.cases == 1 else "none: all are alike"
     if kind == "rate":
         return f"{100 * interval.low:.1f} – {100 * interval.high:.1f} %"
     return f"{number(interval.low, kind)} – {number(interval.high, kind)}"

@@ -177,21 +177,21 @@ def _peers(cases: Sequence[Case], said: dict[str, str]) -> list[Row]:
 def same() -> None:
     """Whether answers change with how many are asked at once."""
     import onrecord as on
-    from benchmarks.models_hf import small_model
+    from benchmarks.models_hf import make_model
     from onrecord.evaluation.dataset import Case, Dataset
     from onrecord.evaluation.experiments.experiment import evaluate
-    from onrecord.models.transformers.model import TransformersModel
+    from onrecord.models.transformers.model import HFModel
 
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="onrecord-bench-", dir="/var/tmp") as home:
         os.environ["ONRECORD_HOME"] = str(Path(home, "records"))
-        folder = small_model(Path(home))
+        folder = make_model(Path(home, "model"))
         dataset = Dataset(
             [Case(str(at), f"Question {at}: " + "why " * (at % 17)) for at in range(128)]
         )
         told = {}
         for batch, concurrent in ((1, 1), (8, 8), (64, 64), (64, 8)):
-            model = TransformersModel(str(folder), batch=batch)
+            model = HFModel(str(folder), batch=batch)
 
             @on.prompt(model=model, parameters={"max_tokens": 24, "temperature": 0})
             async def ask(question: str) -> str:

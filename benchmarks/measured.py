@@ -126,6 +126,8 @@ def _across(result: Any) -> Iterable[Cells]:
     yield from ((name, _shown(value)) for name, value in result["rows"][0].items())
 
 
+_COVERAGE = ("scores", "cases", "bootstrap", "width", "bounded_mean", "its width")
+_POWER = ("noise", "160 cases", "200 cases", "300 cases", "400 cases")
 _JUDGES = (
     "rate",
     "TPR",
@@ -297,6 +299,27 @@ _SECTIONS: dict[str, tuple[str, str, Cells, _Table] | tuple[str, str, Cells, _Ta
         ("what", "changed"),
         _columns("what", "changed"),
         "evaluation",
+    ),
+    "simulations-coverage": (
+        "Intervals of means between 0 and 1",
+        "How often the 95 % interval of a mean holds the true mean, of 500 draws, and how wide it is. Reports use `bounded_mean`.",
+        _COVERAGE,
+        _columns(*_COVERAGE),
+        "simulations",
+    ),
+    "simulations-equivalence": (
+        "Equivalence where there is none",
+        "How often `tost` says equivalent where the true difference is the margin, of 500 draws: at most 5 % is allowed.",
+        ("cases", '"equivalent" wrongly'),
+        _columns("cases", '"equivalent" wrongly'),
+        "simulations",
+    ),
+    "simulations-power": (
+        "Equivalence where there is nothing but noise",
+        "How often it says so with a margin of 0.02, of 100 draws, by the standard deviation of the differences.",
+        _POWER,
+        _columns(*_POWER),
+        "simulations",
     ),
     "judges": (
         "The rate of a calibrated judge",

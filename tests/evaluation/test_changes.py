@@ -349,3 +349,12 @@ def test_numbers_without_bounds_that_are_all_equal_have_no_interval() -> None:
     assert "none: all are alike" in str(found)
     verdict = gate("low(f1) > 80", found)
     assert not verdict and "no interval" in verdict.reasons[0]
+
+
+def test_what_makes_measures_hard_to_compare_stands_in_every_form() -> None:
+    old = report([1.0] * 20)
+    new = report([1.0] * 20, scorers=(Facts("f1", version="another"),))
+    changes = compare(old, new)
+    assert changes.notes
+    for said in (str(changes), markdown(new, changes), page(new, changes)):
+        assert "version" in said and changes.notes["f1"][0].split()[0] in said

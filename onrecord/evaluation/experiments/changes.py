@@ -96,8 +96,7 @@ class Changes(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         from onrecord.evaluation.reports.table import changes_text
 
-        told = [f"{name}: {each}" for name, notes in self.notes.items() for each in notes]
-        return "\n".join([changes_text(self), *told])
+        return changes_text(self)
 
 
 def compare(

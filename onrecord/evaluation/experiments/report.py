@@ -277,8 +277,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def __str__(self) -> str:
         from onrecord.evaluation.reports.table import text
 
-        notes = [f"{name}: {each.note}" for name, each in self.measures.items() if each.note]
-        return "\n".join([text(self), *notes])
+        return text(self)
 
     def _repr_html_(self) -> str:
         from onrecord.evaluation.reports.page import section

@@ -9,11 +9,13 @@ from onrecord.evaluation.experiments.changes import Changes
 from onrecord.evaluation.experiments.report import Report
 from onrecord.evaluation.gate import Verdict
 from onrecord.evaluation.reports.wording import (
+    changes_notes,
     facts,
     heading,
     lines,
     lonely,
     number,
+    odd,
     p_value,
     unfinished,
     unscorable,
@@ -33,7 +35,7 @@ def markdown(report: Report, changes: Changes | None = None, verdict: Verdict | 
         told += [f"- {_plain(each)}" for each in verdict.reasons] + [""]
     told += _table(("measure", "mean", "95 % interval", "trials"), lines(report))
     told += ["", _plain(facts(report)), ""]
-    for note in (*unfinished(report), *unscorable(report)):
+    for note in (*unfinished(report), *unscorable(report), *odd(report)):
         told += [_plain(note), ""]
     if changes is not None:
         told += _changed(changes)
@@ -61,6 +63,8 @@ def _changed(changes: Changes) -> list[str]:
         for each in changes.measures.values()
     ]
     told = [*_table(("measure", "before", "after", "difference", "p", "verdict"), rows), ""]
+    if odd := changes_notes(changes):
+        told += [*(f"- {_plain(each)}" for each in odd), ""]
     for each in changes.measures.values():
         for word, cases in (("broke", each.broke), ("mended", each.mended)):
             if cases:

@@ -17,6 +17,7 @@ from onrecord.evaluation.reports.chart import Axis, axis, bars, histogram, whisk
 from onrecord.evaluation.reports.frame import COLOURS, document
 from onrecord.evaluation.reports.slices import fields, parts
 from onrecord.evaluation.reports.wording import (
+    changes_notes,
     facts,
     heading,
     kind_of,
@@ -224,6 +225,7 @@ def _changes(changes: Changes, shown: _Shown) -> str:
         "errors are allowed for (Holm).",
         "small",
     )
+    note += "".join(words(each, "warn") for each in changes_notes(changes))
     return f"{_table(heads, rows)}{note}{flips}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from onrecord.evaluation.experiments.changes import Change, Changes
 from onrecord.evaluation.experiments.report import Report
 from onrecord.evaluation.reports.wording import (
+    changes_notes,
     facts,
     heading,
     lines,
@@ -57,7 +58,7 @@ def changes_text(changes: Changes) -> str:
     for number_left, which in ((changes.only_before, "before"), (changes.only_after, "after")):
         if number_left:
             told.append(f"{number_left:,} cases are only in the report {which}: left out")
-    return "\n".join(told)
+    return "\n".join([*told, *changes_notes(changes)])
 
 
 def _row(change: Change) -> tuple[str, ...]:

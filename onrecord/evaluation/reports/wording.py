@@ -107,9 +107,19 @@ def facts(report: Report) -> str:
 
 
 def notes(report: Report) -> list[str]:
-    """What whoever reads the measures has to know besides: that trials are missing, and why the
-    application and scorers failed."""
-    return [*unfinished(report), *_failed(report), *unscorable(report)]
+    """What whoever reads the measures has to know besides: that trials are missing, why the
+    application and scorers failed, what is odd about a measure."""
+    return [*unfinished(report), *_failed(report), *unscorable(report), *odd(report)]
+
+
+def odd(report: Report) -> list[str]:
+    """What is odd about a measure: that its scorer gave values of several kinds."""
+    return [f"{name}: {each.note}" for name, each in report.measures.items() if each.note]
+
+
+def changes_notes(changes: Changes) -> list[str]:
+    """What makes measures hard to compare: pairs that were lost, other rulers."""
+    return [f"{name}: {each}" for name, said in changes.notes.items() for each in said]
 
 
 def unfinished(report: Report) -> list[str]:

@@ -60,7 +60,7 @@ def test_an_input_that_is_nested_too_deeply_stands_in_nobodys_way(
     project: Path, request: pytest.FixtureRequest
 ) -> None:
     request.addfinalizer(functools.partial(sys.setrecursionlimit, sys.getrecursionlimit()))
-    sys.setrecursionlimit(1000)
+    sys.setrecursionlimit(5000)  # it is packed with few calls around it, and read with many
     deep: Any = 1
     for _ in range(960):
         deep = [deep]
@@ -69,6 +69,7 @@ def test_an_input_that_is_nested_too_deeply_stands_in_nobodys_way(
         pass
     with call("flow", "behind", 1):
         pass
+    sys.setrecursionlimit(1000)
 
     def deeper(calls: int) -> Any:
         return deeper(calls - 1) if calls else (unpacked(packed), kept(project))

@@ -30,7 +30,7 @@ class Report(msgspec.Struct):
 def by_reading(request: Request) -> str:
     shown = request.messages[-1].text
     people = re.findall(r"Ann|Bob|Carl", shown)
-    paid = 41 if "41" in shown else None
+    paid = 41 if re.search(r"\b41\b", shown) else None  # no part of a random fence
     return json.dumps({"author": (people or [None])[0], "people": people, "paid": paid})
 
 

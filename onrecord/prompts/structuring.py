@@ -13,6 +13,7 @@ this process. Whatever the way, the words ask for the form too, and the answer i
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Sequence
@@ -169,12 +170,16 @@ def _reading(asking: Asking, completion: Completion) -> Reading[Any]:
     except Unfit as error:
         raise Unfit(f"It was cut off at the limit of tokens. {error}") from None
     if asking.output.schema is None:  # any text fits; JSON that fits is whole
-        _log.warning(
-            "%s: the answer of %s was cut off at its limit of tokens. Raise max_tokens.",
-            asking.name,
-            completion.model,
-        )
+        _tell_cut_off(asking.name, completion.model)
     return reading
+
+
+@functools.lru_cache(maxsize=1024)
+def _tell_cut_off(prompt: str, model: str) -> None:
+    """Once a process for each prompt and model: a thousand answers may be cut off alike."""
+    _log.warning(
+        "%s: the answer of %s was cut off at its limit of tokens. Raise max_tokens.", prompt, model
+    )
 
 
 def _read(asking: Asking, words: str) -> Reading[Any]:

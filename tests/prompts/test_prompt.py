@@ -21,6 +21,7 @@ from onrecord.messages import (
 )
 from onrecord.models.model import Parameters
 from onrecord.models.scripted import Scripted
+from onrecord.prompts import structuring
 from onrecord.prompts.prompt import Prompt, prompt
 
 PASSAGES = [
@@ -447,10 +448,12 @@ def test_an_answer_that_was_cut_off_is_said_to_be():
 
 
 def test_a_text_that_was_cut_off_is_returned_with_a_warning(caplog):
+    structuring._tell_cut_off.cache_clear()
     half = completion("Once upon", "length")
     with on.recording() as run:
         assert plain.using(Scripted(half)).run("x") == "Once upon"
-    (record,) = caplog.records
+        plain.using(Scripted(half)).run("y")
+    (record,) = caplog.records  # once for a prompt and a model
     assert record.name == "onrecord" and record.message == (
         "plain: the answer of scripted:test was cut off at its limit of tokens. Raise max_tokens."
     )

@@ -74,7 +74,7 @@ class Judging:
     """What a report is held against."""
 
     gate: Annotated[
-        str | None, _judging("Exit with 11 unless it holds: 'f1 >= 0.8 and not worse(baseline)'.")
+        str | None, _judging("Exit with 11 unless it holds: 'f1 >= 0.8 and better(baseline, f1)'.")
     ] = None
     baseline: Annotated[
         str | None, _judging("What to compare with: an experiment's run, or a saved report.")

@@ -361,7 +361,7 @@ class _Deciding:
         return UsageError(
             f"`{self._words(node)}` {what}",
             where=f"column {node.col_offset + 1} of the gate",
-            cure=cure or "A gate looks like `f1 >= 0.8 and not worse(baseline, margin=0.02)`.",
+            cure=cure or _LIKE,
         )
 
 
@@ -378,7 +378,7 @@ def _parsed(text: str) -> ast.expr:
         raise UsageError(
             f"the gate cannot be read: {getattr(error, 'msg', error)}",
             where=f"column {at} of `{text}`" if at else text,
-            cure="A gate looks like `f1 >= 0.8 and not worse(baseline, margin=0.02)`.",
+            cure=_LIKE,
         ) from None
 
 
@@ -394,6 +394,7 @@ def _depth(tree: ast.expr) -> int:
 
 RECORDED = "gate"
 """What a verdict is called on record."""
+_LIKE = "A gate looks like `f1 >= 0.8 and better(baseline, f1)`."
 _LONGEST, _DEEPEST = 2_000, 100
 _VERDICTS = ("worse", "better", "equivalent")
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {

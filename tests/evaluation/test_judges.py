@@ -505,11 +505,11 @@ def test_a_failure_loses_and_a_judge_without_a_verdict_does_not_count() -> None:
 def test_reports_of_other_cases_are_refused_or_compared_on_what_they_share() -> None:
     judge = on.judge("Politer?", model=on.Scripted(prefers("please")))
     before, after = report_of({"a": "x", "b": "x"}), report_of({"b": "please", "c": "x"})
-    with pytest.raises(UsageError, match="2 trials are in one report only, such as 'a'"):
+    with pytest.raises(UsageError, match=r"only the report before has 'a'.*1 are shared"):
         judge.compare.run(before, after)
     found = judge.compare.run(before, after, intersection=True)
     assert (found.wins, found.only_before, found.only_after) == (1, 1, 1)
-    with pytest.raises(UsageError, match="no trial in common"):
+    with pytest.raises(UsageError, match="no .*in common"):
         judge.compare.run(before, report_of({"z": "x"}), intersection=True)
 
 

@@ -231,3 +231,24 @@ def test_gaps_there_are_none_of() -> None:
         gaps(report_of({"a": [1.0, 1.0], "b": [1.0]}), "s", by="group")
     with pytest.raises(UsageError, match="no measure"):
         gaps(report_of({"a": [1.0]}), "t", by="group")
+
+
+def test_a_gap_counts_failures_as_its_report_does() -> None:
+    """Of a scorer with several measures of which one is better low, a failure counts nothing
+    there."""
+    facts = Facts("judged", better={"right": "higher", "wrong": "lower"})
+    trials = [
+        Trial(
+            case=f"{group}{at}",
+            input=at,
+            metadata={"group": group},
+            error="it failed" if at == 0 else None,
+            scores={} if at == 0 else {"judged.right": Score(1.0), "judged.wrong": Score(0.5)},
+        )
+        for group in "ab"
+        for at in range(5)
+    ]
+    subject = Subject("app", "1")
+    report = Report(application=subject, dataset=subject, scorers=(facts,), trials=tuple(trials))
+    assert gaps(report, "judged.wrong", "group").trials == {"a": 4, "b": 4}
+    assert gaps(report, "judged.right", "group").trials == {"a": 5, "b": 5}

@@ -3,12 +3,11 @@ a link, a heading or HTML."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from onrecord.evaluation.audit.findings import STATES, Audit, Finding, Layer, Section
 from onrecord.evaluation.audit.said import ADDRESS, LEGEND, LIMITS, SOURCE, facts, heading
-from onrecord.records.views.wording import flat, shortened
+from onrecord.evaluation.reports.markdown import plain
 
 
 def markdown(audit: Audit) -> str:
@@ -55,10 +54,5 @@ def _answer(finding: Finding) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text that Markdown shows as it is; an address in it becomes no link."""
-    shown = "".join(f"\\{each}" if each in _SIGNS else each for each in shortened(flat(text), 2000))
-    return _ADDRESS.sub(r"\1\\\2", shown)
-
-
-_SIGNS = frozenset("\\`*_{}[]<>#|~!@&$")
-_ADDRESS = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp|www)([:.])")
+    """A text that Markdown shows as it is, however long an answer may be."""
+    return plain(text, 2000)

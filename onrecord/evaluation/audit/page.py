@@ -6,36 +6,30 @@ whatever would still try to run.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 
 from onrecord.evaluation.audit.findings import STATES, Audit, Finding, Layer, Section
 from onrecord.evaluation.audit.said import ADDRESS, LEGEND, LIMITS, SOURCE, facts, heading
+from onrecord.evaluation.reports.frame import COLOURS, document
 from onrecord.notebook import escaped, fragment, words
 from onrecord.records.views.wording import shortened, visible
 
 
 def page(audit: Audit) -> str:
     """The whole page: what is known of each subject in numbers, then the three layers."""
-    title = escaped(heading(audit))
     layers = "".join(_layer(at, each) for at, each in enumerate(audit.layers))
     legend = "".join(
         f'<dt class="{state}">{word}</dt><dd>{meaning}</dd>'
         for state, (word, meaning) in zip(STATES, LEGEND, strict=True)
     )
     made = f" Made by Onrecord {escaped(audit.version)}." if audit.version else ""
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        f"style-src '{_hash(_STYLE)}'\">"
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>{title}</h1><p>{escaped(facts(audit))}</p>\n<dl>{legend}</dl>\n"
+    inside = (
+        f"<h1>{escaped(heading(audit))}</h1><p>{escaped(facts(audit))}</p>\n<dl>{legend}</dl>\n"
         f"{_overview(audit)}\n{layers}"
         f"<footer><p>{LIMITS}</p><p>The layers are those of {SOURCE}, "
-        f'<a href="{ADDRESS}">{ADDRESS}</a>.{made}</p></footer></body></html>\n'
+        f'<a href="{ADDRESS}">{ADDRESS}</a>.{made}</p></footer>'
     )
+    return document(heading(audit), _STYLE, inside)
 
 
 def section(audit: Audit) -> str:
@@ -127,18 +121,9 @@ def _anchor(layer: int, section: int) -> str:
     return f"s{layer + 1}-{section + 1}"
 
 
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-_STYLE = """
-:root{color-scheme:light dark;--ink:#1c1c1c;--dim:#606060;--line:#d4d4d4;--paper:#fff;
---mark:#2f6fdb;--bad:#c2342e;--warn:#8f5a00;--soft:#f3f4f6}
-@media (prefers-color-scheme:dark){:root{--ink:#ececec;--dim:#a4a4a4;--line:#3d3d3d;
---paper:#151515;
---mark:#7aa9f7;--bad:#f0837d;--warn:#e0ad55;--soft:#202225}}
-body{margin:2rem auto;max-width:66rem;padding:0 1rem;font:15px/1.5 system-ui,sans-serif;
-color:var(--ink);background:var(--paper);overflow-wrap:break-word}
+_STYLE = (
+    COLOURS
+    + """
 h1{font-size:1.6rem;margin:0}h2{font-size:1.25rem;margin:2.6rem 0 .2rem}
 h3{font-size:1rem;margin:1.8rem 0 .3rem;overflow-wrap:anywhere}
 a{color:var(--mark)}
@@ -164,3 +149,4 @@ padding:.05rem .25rem;border-radius:3px}
 .findings th{width:auto}.findings td:last-child{grid-column:1/-1;padding-top:0}
 .findings td.state,.findings th{border:0}}
 """
+)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from onrecord.errors import UsageError
-from onrecord.evaluation.experiments.report import Report, number
+from onrecord.evaluation.experiments.report import Report
 from onrecord.evaluation.statistics import Interval, bootstrap, unpaired_bootstrap
 
 
@@ -89,12 +89,9 @@ def gaps(
 
 def _values(report: Report, measure: str, by: str) -> dict[str, dict[str, list[float]]]:
     """The numbers of each case, by group."""
-    scorers = [each for each in report.scorers if f"{measure}.".startswith(f"{each.name}.")]
-    worst = scorers[0].worst if scorers else None
     found: dict[str, dict[str, list[float]]] = {}
-    for trial in report:
+    for trial, value in report.counted(measure):
         group: Any = trial.metadata.get(by)
-        value = number(trial, measure, worst)
-        if group is not None and value is not None:
+        if group is not None:
             found.setdefault(str(group), {}).setdefault(trial.case, []).append(value)
     return found

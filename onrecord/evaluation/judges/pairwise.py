@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from onrecord.errors import ModelError, UsageError
+from onrecord.evaluation.experiments.changes import matched
 from onrecord.evaluation.judges.asking import Place
 from onrecord.evaluation.judges.correction import DRAWS, around
 from onrecord.evaluation.judges.many import many
@@ -103,7 +104,7 @@ async def preferences(
     judge: Judge, before: Report, after: Report, intersection: bool, concurrent: int
 ) -> Preferences:
     """Every pair of two reports, on one record."""
-    pairs = _pairs(before, after, intersection)
+    pairs = matched(before, after, intersection=intersection)
     asked = {"judge": plain(judge.card), "before": before.run, "after": after.run}
     with call("flow", "compare by judge", asked, version=judge.version) as this:
 
@@ -157,30 +158,6 @@ def _rate(pairs: Sequence[Preference]) -> Interval:
     counts = np.array([values.count(each) for each in (0.0, 0.5, 1.0)])
     drawn = np.random.default_rng(0).dirichlet(counts + 0.5, DRAWS) @ np.array([0.0, 0.5, 1.0])
     return around(sum(values) / len(values), drawn, len(values))
-
-
-def _pairs(before: Report, after: Report, intersection: bool) -> list[tuple[Trial, Trial]]:
-    old = {(each.case, each.repeat): each for each in before}
-    new = {(each.case, each.repeat): each for each in after}
-    others = [*(old.keys() - new.keys()), *(new.keys() - old.keys())]
-    if others and not intersection:
-        raise UsageError(
-            f"{len(others):,} trials are in one report only, such as '{min(others)[0]}'",
-            cure="Compare those that both have: intersection=True.",
-        )
-    shared = [(each, new[place]) for place, each in old.items() if place in new]
-    if not shared:
-        raise UsageError(
-            "the two reports have no trial in common",
-            cure="Compare experiments on the same dataset: cases are paired by their ids.",
-        )
-    for a, b in shared:
-        if a.input != b.input:
-            raise UsageError(
-                f"case '{a.case}' asks something else in one report than in the other",
-                cure="Compare experiments on the same dataset, or give changed cases other ids.",
-            )
-    return shared
 
 
 _OTHER: dict[Place, Place] = {"first": "second", "second": "first", "tie": "tie"}

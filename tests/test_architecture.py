@@ -27,6 +27,7 @@ LADDER = [
         "notebook",
         "progress",
         "sentences",
+        "threads",
         "words",
     },
     {"records"},

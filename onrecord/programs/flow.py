@@ -23,6 +23,7 @@ from onrecord.programs.past import Past
 from onrecord.programs.pausing import Attempt, missing_setting, once, under_way
 from onrecord.programs.restoring import Unrestorable, is_plain, restored
 from onrecord.programs.resuming import Changed, Resumption, check_answers
+from onrecord.programs.trying import Trying, retried, timed
 from onrecord.records.call import Call, PauseSignal, call, current
 from onrecord.records.record import Kind
 from onrecord.records.scope import Found, context, here, recalling
@@ -32,22 +33,31 @@ P = ParamSpec("P")
 P2 = ParamSpec("P2")
 R = TypeVar("R")
 S = TypeVar("S")
+_ONCE = Trying()
 
 
 class Recorded(Operation[P, R]):
     """A function whose calls are recorded: input, output or error, time, and every call inside.
 
     What is not `idempotent` must not happen twice: when a flow is resumed, a person is asked about
-    a call of it that was begun and not finished.
+    a call of it that was begun and not finished. `trying`: how long a call may take, and how often
+    it is tried. Raises UsageError where that cannot be.
     """
 
     def __init__(
-        self, function: Callable[P, Awaitable[R]], kind: Kind, *, idempotent: bool = True
+        self,
+        function: Callable[P, Awaitable[R]],
+        kind: Kind,
+        *,
+        idempotent: bool = True,
+        trying: Trying = _ONCE,
     ) -> None:
-        super().__init__(function)
+        trying.check(idempotent)
+        super().__init__(timed(function, trying.seconds))
         self.kind = kind
         self.name = function.__name__
         self.idempotent = idempotent
+        self._retries = trying.retries
         self.signature = inspect.signature(function)
         self._bind = binder(self.signature, self.name)
         self._code = Code(function)
@@ -56,6 +66,13 @@ class Recorded(Operation[P, R]):
     def version(self) -> str:
         """Changes with the code of the function itself (not with what it calls)."""
         return self._code.version
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call it: `await step(...)`."""
+        if self._retries:
+            again = functools.partial(self._perform, *args, **kwargs)
+            return cast("R", await retried(again, self._retries))
+        return await self._perform(*args, **kwargs)
 
     async def _perform(self, *args: P.args, **kwargs: P.kwargs) -> R:
         code, attempt = self._code, under_way.get()
@@ -307,23 +324,34 @@ def step(function: Callable[P, Awaitable[R]], /) -> Recorded[P, R]: ...
 @overload
 def step(function: Callable[P, R], /) -> Recorded[P, R]: ...
 @overload
-def step(*, idempotent: bool = True) -> Decorator: ...
-def step(function: Callable[..., Any] | None = None, /, *, idempotent: bool = True) -> Any:
+def step(
+    *, idempotent: bool = True, seconds: float | None = None, retries: int = 0
+) -> StepDecorator: ...
+def step(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    idempotent: bool = True,
+    seconds: float | None = None,
+    retries: int = 0,
+) -> Any:
     """Make a function a step: a recorded function inside a flow.
 
-    With `idempotent=False` a call of it that was begun and not finished is never made again without
-    asking, when its flow is resumed.
+    `seconds`: a call that takes longer raises DeadlineError. `retries`: after a failure it is tried
+    again so many times, each try on a record of its own. With `idempotent=False` a call of it that
+    was begun and not finished is never made again without asking, when its flow is resumed.
     """
-    made = Decorator("step", idempotent)
+    made = StepDecorator(idempotent, Trying(seconds, retries))
     return made if function is None else made(function)
 
 
-class Decorator:
-    """Makes functions steps or tools."""
+class StepDecorator:
+    """Makes functions steps."""
 
-    def __init__(self, kind: Kind, idempotent: bool) -> None:
-        self._kind = kind
+    def __init__(self, idempotent: bool, trying: Trying) -> None:
+        trying.check(idempotent)
         self._idempotent = idempotent
+        self._trying = trying
 
     @overload
     def __call__(self, function: Callable[P, Awaitable[R]], /) -> Recorded[P, R]: ...
@@ -331,7 +359,8 @@ class Decorator:
     def __call__(self, function: Callable[P, R], /) -> Recorded[P, R]: ...
     def __call__(self, function: Callable[P, Any], /) -> Recorded[P, Any]:
         """Make `function` one."""
-        return Recorded(asynchronous(function), self._kind, idempotent=self._idempotent)
+        made = asynchronous(function)
+        return Recorded(made, "step", idempotent=self._idempotent, trying=self._trying)
 
 
 _log = logging.getLogger("onrecord")

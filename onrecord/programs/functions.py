@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import inspect
@@ -17,6 +16,7 @@ from onrecord.errors import UsageError
 from onrecord.programs.restoring import hints, is_loose
 from onrecord.programs.versions import code_hash, rebound, source_of
 from onrecord.records.outlining import hashed, without_secrets
+from onrecord.threads import in_thread
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,7 +31,7 @@ def asynchronous(function: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
 
     @functools.wraps(function)
     async def threaded(*args: P.args, **kwargs: P.kwargs) -> Any:
-        value = await asyncio.to_thread(function, *args, **kwargs)
+        value = await in_thread(function, *args, **kwargs)
         if inspect.iscoroutine(value):
             called = _close(value)
             raise UsageError(
@@ -131,10 +131,10 @@ class Code:
     """What is known of a function's code, found out once for it and all that is bound to it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = inspect.unwrap(function)
+        self.function = inspect.unwrap(function)
         self.kept_in: Path | None = None
         """The home whose records hold the source."""
-        self.is_closure = bool(getattr(self._function, "__closure__", None))
+        self.is_closure = bool(getattr(self.function, "__closure__", None))
         """Whether there may be something that `held` gives: most functions are not even asked."""
         self._held: tuple[list[Any], Held] = ([], Held())
 
@@ -142,7 +142,7 @@ class Code:
     def source(self) -> str | None:
         """The function's source, where it can be read (not in some interactive sessions) and is
         that of the code that runs (the file may have been edited since)."""
-        return source_of(self._function)
+        return source_of(self.function)
 
     @functools.cached_property
     def version(self) -> str:
@@ -150,10 +150,10 @@ class Code:
         if self.source is not None:
             content = self.source.encode("utf-8", "surrogatepass")
             return hashlib.blake2b(content, digest_size=16).hexdigest()
-        code = getattr(self._function, "__code__", None)
+        code = getattr(self.function, "__code__", None)
         if isinstance(code, types.CodeType):
             return code_hash(code)
-        return hashlib.blake2b(repr(self._function).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(repr(self.function).encode(), digest_size=16).hexdigest()
 
     def held(self) -> Held | None:
         """The texts and numbers that the function holds from the function that it was made in, by
@@ -174,10 +174,10 @@ class Code:
 
     @functools.cached_property
     def _cells(self) -> tuple[tuple[str, types.CellType], ...]:
-        cells = getattr(self._function, "__closure__", None)
+        cells = getattr(self.function, "__closure__", None)
         if not cells:
             return ()
-        code = self._function.__code__
+        code = self.function.__code__
         own = rebound(code)
         return tuple(
             each for each in zip(code.co_freevars, cells, strict=True) if each[0] not in own
@@ -186,7 +186,7 @@ class Code:
     @functools.cached_property
     def hints(self) -> dict[str, Any]:
         """The evaluated annotations."""
-        return hints(self._function)
+        return hints(self.function)
 
     @property
     def returns(self) -> Any:

@@ -45,9 +45,17 @@ if TYPE_CHECKING:
     from onrecord.models.wrappers.limited import limited as limited
     from onrecord.models.wrappers.retrying import retry as retry
     from onrecord.models.wrappers.similar import calibrate_similarity as calibrate_similarity
+    from onrecord.programs import tools as tools
+    from onrecord.programs.agents.agent import Agent as Agent
+    from onrecord.programs.agents.compaction import Memory as Memory
+    from onrecord.programs.agents.outcome import Done as Done
+    from onrecord.programs.agents.outcome import Paused as Paused
+    from onrecord.programs.agents.outcome import Stopped as Stopped
+    from onrecord.programs.agents.outcome import Turn as Turn
     from onrecord.programs.answering import ask as ask
     from onrecord.programs.flow import flow as flow
     from onrecord.programs.flow import step as step
+    from onrecord.programs.gathering import gather as gather
     from onrecord.programs.pausing import pause as pause
     from onrecord.programs.tasks.task import task as task
     from onrecord.programs.tool import tool as tool
@@ -99,8 +107,13 @@ _HOMES = {
     "onrecord.models.wrappers.retrying": ["retry"],
     "onrecord.models.scripted": ["Scripted"],
     "onrecord.models.wrappers.similar": ["calibrate_similarity"],
+    "onrecord.programs": ["tools"],
+    "onrecord.programs.agents.agent": ["Agent"],
+    "onrecord.programs.agents.compaction": ["Memory"],
+    "onrecord.programs.agents.outcome": ["Done", "Paused", "Stopped", "Turn"],
     "onrecord.programs.answering": ["ask"],
     "onrecord.programs.flow": ["flow", "step"],
+    "onrecord.programs.gathering": ["gather"],
     "onrecord.programs.pausing": ["pause"],
     "onrecord.programs.tasks.task": ["task"],
     "onrecord.programs.tool": ["tool"],

@@ -17,7 +17,7 @@
     │   ├── ContextLengthError             the input is longer than the model reads
     │   └── OutputError                    the output does not fit its type after its repair
     ├── DeadlineError                  6   the time the caller allowed ran out
-    ├── LimitError                     7   a limit of money, tokens, calls or seconds is reached
+    ├── LimitError                     7   a limit of money, tokens, calls, steps or seconds
     ├── ReplayError                    8   a call that the cassette does not hold
     ├── ResumeError                    9   a run that cannot go on as it is
     ├── PausedError                   10   no failure: a flow waits for a person's answer
@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onrecord.messages import Question, Usage
+    from onrecord.records.limits import Limits
 
 
 class OnrecordError(Exception):
@@ -140,9 +141,15 @@ class DeadlineError(OnrecordError):
 
 
 class LimitError(OnrecordError):
-    """A limit of money, tokens, calls or seconds is reached; the call was not made."""
+    """A limit of money, tokens, calls, steps or seconds is reached; the call was not made.
+
+    `limit` is its name in `Limits`, and `limits` the Limits that have it; None where the budget is
+    shared by processes.
+    """
 
     exit_status = 7
+    limit: str = ""
+    limits: Limits | None = None
 
 
 class ReplayError(OnrecordError):

@@ -10,7 +10,7 @@ from onrecord.arguments import takes
 from onrecord.errors import ModelError, UnknownNameError, UsageError
 from onrecord.messages import Completion, TextDelta, Usage, text_message
 from onrecord.models.http.failures import note
-from onrecord.models.model import Event, Request, pieces
+from onrecord.models.model import Event, Request, Way, pieces
 
 Reply = str | Completion | Exception | Callable[[Request], str]
 
@@ -22,6 +22,8 @@ class Scripted:
     streamed word by word, and usage counts words. `requests` holds what was asked so far. Raises
     UsageError for what is no reply.
     """
+
+    structures: tuple[Way, ...] = ("schema", "tool", "prompted")
 
     def __init__(self, replies: Reply | Sequence[Reply], *, name: str = "scripted:test") -> None:
         endless = isinstance(replies, str) or not isinstance(replies, Sequence)

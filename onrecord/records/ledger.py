@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from onrecord.errors import LimitError, UsageError
+from onrecord.records.call import current
 from onrecord.records.limits import Asked, Bill, Caps, Limits, Spent, Tally, Worst, refusal
 from onrecord.records.views.wording import shortened
 
@@ -58,6 +59,8 @@ class Budget:
         self._lock = lock
         self._process = os.getpid()
         self._began = time.monotonic()
+        self._steps = 0
+        self._in_a_run = current() is not None
 
     @property
     def key(self) -> str | None:
@@ -195,6 +198,37 @@ async def in_time() -> AsyncIterator[None]:
             yield
 
 
+def take_step() -> None:
+    """An agent takes its next turn. Raises LimitError where a budget around allows no more."""
+    scope = _scope.get()
+    if scope is None:
+        return
+    with scope.lock:
+        for each in scope.stepped:
+            if each._steps >= (each.limits.steps or 0):
+                over = LimitError(
+                    f"the {each.limits.steps:,} steps of a budget are taken",
+                    where=f"the budget '{each.key}'" if each.key else "a budget of this process",
+                    cure="Raise `steps` in its Limits.",
+                )
+                over.limit, over.limits = "steps", each.limits
+                raise over
+        for each in scope.stepped:
+            each._steps += 1
+
+
+def book_again(tokens: int, cost: int | None) -> None:
+    """A run goes on, and a call of it comes from its record: budgets that were opened in the run,
+    and are opened anew, have spent it before."""
+    scope = _scope.get()
+    if scope is None:
+        return
+    with scope.lock:
+        for each in scope.local:
+            if each._in_a_run:
+                each._tally.book(cost or 0, tokens)
+
+
 def longest_answer() -> int | None:
     """The bound, in tokens, of an answer whose request names none; None where none is needed."""
     scope = _scope.get()
@@ -250,7 +284,7 @@ class _Stored(NamedTuple):
 class _Scope:
     """All budgets around, and what every call asks of them, found once."""
 
-    __slots__ = ("local", "lock", "max_output", "soonest", "stored")
+    __slots__ = ("local", "lock", "max_output", "soonest", "stepped", "stored")
 
     def __init__(self, opened: Budget, around: _Scope | None) -> None:
         self.lock = opened._lock
@@ -263,6 +297,7 @@ class _Scope:
         budgets = (*self.local, *self.stored)
         bounded = (each for each in budgets if each._caps[:2] != (None, None))
         self.max_output = min((each.limits.max_output for each in bounded), default=None)
+        self.stepped = tuple(each for each in budgets if each.limits.steps is not None)
         first = min(budgets, key=lambda each: each.ends)
         self.soonest: Budget | None = None if first.ends == math.inf else first
 
@@ -325,7 +360,9 @@ def _reserve_here(budgets: tuple[Budget, ...], worst: Worst) -> None:
     with budgets[0]._lock:  # nested budgets have one lock in common
         for each in budgets:
             if (limit := each._tally.short_of(each._caps, worst)) is not None:
-                raise refusal(limit, each._caps, each._tally, worst)
+                over = refusal(limit, each._caps, each._tally, worst)
+                over.limits = each.limits
+                raise over
         for each in budgets:
             each._tally.reserve(worst)
 
@@ -361,6 +398,7 @@ async def _in_time(hold: Hold, soonest: Budget) -> AsyncIterator[Hold]:
         where=f"the budget '{soonest.key}'" if soonest.key else "a budget of this process",
         cure="Raise `seconds` in its Limits.",
     )
+    over.limit, over.limits = "seconds", soonest.limits
     if soonest.ends <= time.monotonic():
         raise over
     async with hold:

@@ -15,7 +15,8 @@ MOST = 10**15  # micro-dollars, tokens, calls: sums of them stay within 64 bits
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a budget allows: dollars, tokens (input and output together), calls (every attempt
-    counts), seconds. None leaves one open; at least one must be named.
+    counts), steps (turns of agents, sub-agents' too), seconds. None leaves one open; at least one
+    must be named. Steps and seconds are those of the block, also where it has a key.
 
     `max_output` is the longest answer, in tokens, of a call that names no `max_tokens` while
     dollars or tokens are limited: it is sent along, because a worst case needs a bound.
@@ -26,15 +27,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     usd: float | Decimal | None = None
     tokens: int | None = None
     calls: int | None = None
+    steps: int | None = None
     seconds: float | None = None
     max_output: int = 4096
 
     def __post_init__(self) -> None:
         limits = {"usd": self.usd, "tokens": self.tokens, "calls": self.calls}
-        limits |= {"seconds": self.seconds}
+        limits |= {"steps": self.steps, "seconds": self.seconds}
         named = {name: value for name, value in limits.items() if value is not None}
         if not named:
-            raise UsageError("Limits without a limit", cure="Name usd, tokens, calls or seconds.")
+            raise UsageError("Limits without a limit", cure="Name usd, tokens, calls, steps or seconds.")
         for name, value in {**named, "max_output": self.max_output}.items():
             _check(name, value, whole=name not in ("usd", "seconds"))
 
@@ -129,6 +131,12 @@ class Tally(msgspec.Struct):
         self.reserved_tokens += worst.tokens
         self.reserved_calls += 1
 
+    def book(self, cost: int, tokens: int) -> None:
+        """Book a call that was made, and paid, before this budget was opened."""
+        self.cost += cost
+        self.tokens += tokens
+        self.calls += 1
+
     def settle(self, worst: Worst, bill: Bill) -> None:
         """Take a call's worst case back and book what it took; the worst where that is unknown."""
         self.reserved_cost -= worst.cost or 0
@@ -162,6 +170,12 @@ class Asked(NamedTuple):
 
 def refusal(limit: str, caps: Caps, tally: Tally, worst: Worst, *, where: str = "") -> LimitError:
     """The error of a call that could pass `limit`: how much is spent, reserved and asked for."""
+    error = _refusal(limit, caps, tally, worst, where or "a budget of this process")
+    error.limit = limit
+    return error
+
+
+def _refusal(limit: str, caps: Caps, tally: Tally, worst: Worst, where: str) -> LimitError:
     if limit == "usd" and worst.cost is None:
         return LimitError(
             "the price of the call is not known, and a budget limits dollars",
@@ -181,7 +195,7 @@ def refusal(limit: str, caps: Caps, tally: Tally, worst: Worst, *, where: str = 
     return LimitError(
         f"the call could take {said(asked or 0)}{unit}, and of {said(allowed or 0)}{unit} "
         f"{said(spent)} are spent and {said(reserved)} reserved for calls that are not settled",
-        where=where or "a budget of this process",
+        where=where,
         cure=cure,
     )
 

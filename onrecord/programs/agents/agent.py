@@ -1,0 +1,279 @@
+"""Agents: a model, tools and limits in a loop.
+
+    support = on.Agent("openai:gpt-5", tools=[order_status, refund], output=Reply,
+                       limits=on.Limits(steps=8, usd=0.20))
+    outcome = support.run("Refund order 17 if it was late")    # Done | Paused | Stopped
+
+An agent is a flow: one record with everything inside, paused for a person and resumed in any
+process. The loop itself is `loop.py`; what a tool call goes through, `toolbox.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import re
+from collections import Counter
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, Concatenate, Generic, Literal, TypeVar, cast
+
+import msgspec
+
+from onrecord.arguments import several
+from onrecord.calling import Operation, emit
+from onrecord.errors import LimitError, PausedError, UsageError
+from onrecord.messages import Message, text_message
+from onrecord.models.model import Model, Parameters, structures
+from onrecord.models.names import model as model_named
+from onrecord.programs.agents.compaction import Compaction, Memory
+from onrecord.programs.agents.dialect import ANSWER, Dialect, Native
+from onrecord.programs.agents.loop import Task, turns
+from onrecord.programs.agents.outcome import (
+    Done,
+    Ended,
+    Outcome,
+    Paused,
+    Reason,
+    Stopped,
+    Turn,
+)
+from onrecord.programs.agents.planning import plan_tool
+from onrecord.programs.agents.react import ReAct
+from onrecord.programs.agents.sessions import conversation_of
+from onrecord.programs.agents.toolbox import Bounds, Toolbox
+from onrecord.programs.flow import Flow
+from onrecord.programs.resuming import Changed
+from onrecord.programs.tool import Tool
+from onrecord.programs.tool import tool as make_tool
+from onrecord.programs.trying import Trying
+from onrecord.prompts.structured import output_of
+from onrecord.prompts.template import parameters as parameters_of
+from onrecord.records.call import current
+from onrecord.records.ledger import budget
+from onrecord.records.limits import Limits
+from onrecord.records.record import content_key
+from onrecord.records.scope import context
+
+T = TypeVar("T")
+
+Speaks = Literal["native", "react"]
+"""How a model calls tools: by itself, or in the words thought, action, observation."""
+
+
+class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
+    """A model, tools and limits in a loop. Called like every other function: `await agent(text)`,
+    `agent.run(text)`, `agent.stream(text)` (words, records and turns as they come).
+
+    `tools`: made with `@on.tool`, `on.tools.…`; other agents, flows and typed functions, too.
+    `output`: the type of the answer. `instructions`: what the system message says. `limits`: for
+    one run of it, sub-agents included; 20 steps where nothing is said. `memory`: how long a
+    conversation may get. `plan`: give it a list of tasks that it keeps. `speaks`: "native" or
+    "react"; None chooses by what the model says that it can do. `repairs`: how often in a row an
+    answer that does not fit goes back. `bounds`: of its tool calls. `name`: what it is called on
+    record, and as a tool of another agent, with `description`.
+
+    Raises UsageError for what cannot be an agent.
+    """
+
+    def __init__(
+        self,
+        model: str | Model,
+        *,
+        tools: Iterable[Any] = (),
+        output: type[T] | Any = str,
+        instructions: str = "",
+        limits: Limits = Limits(steps=20),  # noqa: B008  # frozen
+        memory: Memory | None = None,
+        plan: bool = False,
+        speaks: Speaks | None = None,
+        parameters: Parameters | Mapping[str, Any] | None = None,
+        repairs: int = 2,
+        bounds: Bounds = Bounds(),  # noqa: B008  # frozen
+        name: str = "agent",
+        description: str = "",
+    ) -> None:
+        super().__init__(self._answer)
+        self.name = self.__name__ = _checked_name(name)
+        self.description = description or f"Takes a task in words, for the agent {name}."
+        self.tools = _tools(tools, plan)
+        self.limits = limits
+        self.model = model_named(model)
+        self._output = output_of(output)
+        self._memory = memory
+        self._repairs = repairs
+        self._bounds = bounds
+        _check(self.tools, is_typed=self._output.schema is not None, limits=limits)
+        given = parameters_of(parameters, f"agent {name}")
+        speaks = _speaks(speaks, self.model)
+        spoken: type[Native | ReAct] = Native if speaks == "native" else ReAct
+        schemas = [each.schema for each in self.tools]
+        self._dialect: Dialect = spoken(instructions, schemas, self._output, given)
+        self.version = content_key(
+            [instructions, speaks, self._output.schema, limits, memory, given],
+            [[each.name, each.version] for each in self.tools],
+        )
+        self._flow = _AgentFlow(self)
+
+    async def _answer(
+        self, text: str, *, history: Sequence[Message] = (), session: str | None = None
+    ) -> Outcome[T]:
+        """Give it a task, or the next words of a conversation: `history` is that of an earlier
+        outcome (`outcome.messages`); with `session` it is what is on record of the last run in that
+        session. Inside of a flow a question to a person pauses the flow; else the outcome is
+        Paused. Raises ModelError where the model does not answer, and LimitError where a budget
+        around it ends."""
+        if not isinstance(text, str):
+            raise UsageError(f"an agent is given words, not {text!r:.60}", cure="Write a str.")
+        with context(session=session):
+            before = list(history)
+            if session is not None and not before:
+                before = await conversation_of(self.name, session)
+            return await self._outcome(self._flow(text, before))
+
+    @Operation
+    async def resume(
+        self,
+        run: str,
+        /,
+        *,
+        answers: Mapping[str, Any] = {},
+        changed: Changed = "refuse",
+    ) -> Outcome[T]:
+        """Go on with a run of it that waits, was interrupted or failed, in any process:
+        `agent.resume.run(run, answers={request.id: "approve"})`. All is as in `flow.resume`."""
+        return await self._outcome(self._flow.resume(run, answers=answers, changed=changed))
+
+    def as_tool(self) -> Tool[[str], Any]:
+        """It as a tool for another agent: it takes a task in words and gives its answer. Its steps,
+        tokens and dollars count in the budgets of whoever calls it."""
+
+        async def asked(task: str) -> Any:
+            outcome = await self(task)
+            if isinstance(outcome, Done):
+                return outcome.value
+            raise UsageError(f"the agent {self.name} was stopped: {_why(outcome)}")
+
+        asked.__name__ = asked.__qualname__ = self.name
+        asked.__doc__ = self.description
+        return Tool(asked, trying=Trying(math.inf))
+
+    def __repr__(self) -> str:
+        return f"<agent {self.name}, {self.model.name}, {len(self.tools)} tools>"
+
+    async def _outcome(self, run: Awaitable[Ended]) -> Outcome[T]:
+        try:
+            ended = await run
+        except PausedError as paused:
+            return Paused(paused.questions, paused.run, self.resume)
+        if ended.reason is not None:
+            return Stopped(ended.reason, ended.said, ended.messages, ended.turns, ended.run)
+        value = cast("T", self._output.restore(ended.value))
+        return Done(value, ended.messages, ended.turns, ended.run)
+
+    async def loop(self, text: str, history: Sequence[Message]) -> Ended:
+        """What its flow does."""
+        toolbox = Toolbox(self.tools, self._bounds)
+        messages = (*history, text_message("user", text))
+        shorten = Compaction(self.model, self._memory) if self._memory is not None else None
+        task = Task(self.model, self._dialect, toolbox, messages, self._repairs, shorten)
+        last = Turn(0, "", (), (), messages)
+        with budget(self.limits):
+            try:
+                async for turn in turns(task):
+                    if isinstance(turn, Ended):
+                        return turn
+                    last = turn
+                    emit(msgspec.structs.replace(turn, messages=()))
+            except LimitError as over:
+                if over.limits is not self.limits:
+                    raise
+                reason = cast("Reason", over.limit)
+                return Ended(None, last.messages, last.number, reason, over.what)
+        raise AssertionError("the loop ends with an Ended")
+
+
+class _AgentFlow(Flow[[str, list[Message]], Ended]):
+    """The flow of an agent: its code is the same for all, its version what the agent is made of."""
+
+    def __init__(self, agent: Agent[Any]) -> None:
+        async def answer(text: str, history: list[Message]) -> Ended:
+            this = current()
+            ended = await agent.loop(text, history)
+            return msgspec.structs.replace(ended, run=this.run if this is not None else "")
+
+        answer.__name__ = answer.__qualname__ = agent.name
+        super().__init__(answer)
+        self._agent = agent
+
+    @property
+    def version(self) -> str:
+        """Changes with the instructions, the tools, the form of the answer and the limits."""
+        return self._agent.version
+
+
+def _tools(given: Iterable[Any], plan: bool) -> tuple[Tool[..., Any], ...]:
+    """The tools, made of whatever can be one."""
+    made = tuple(map(_tool, several(given, "tools")))
+    return (*made, plan_tool()) if plan else made
+
+
+def _tool(given: Any) -> Tool[..., Any]:
+    if isinstance(given, Tool):
+        return given
+    if isinstance(given, Agent):
+        return given.as_tool()
+    if isinstance(given, Operation) or inspect.isroutine(given):
+        return make_tool(given if inspect.isroutine(given) else _awaited(given))
+    raise UsageError(
+        f"{given!r:.60} is no tool", cure="Give functions with @on.tool, or what on.tools makes."
+    )
+
+
+def _awaited(operation: Operation[..., Any]) -> Any:
+    """A flow, step or prompt as a function, of which a tool can be made."""
+
+    @functools.wraps(operation)
+    async def called(*args: Any, **kwargs: Any) -> Any:
+        return await operation(*args, **kwargs)
+
+    return called
+
+
+def _speaks(given: Speaks | None, model: Model) -> Speaks:
+    if given not in (None, "native", "react"):
+        raise UsageError(f"speaks={given!r} is not known", cure='Say "native" or "react".')
+    return given or ("native" if "tool" in structures(model) else "react")
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r:.60} is no name of an agent",
+            cure="Use letters, digits, '_' and '-', 64 at most: models call agents by name.",
+        )
+    return name
+
+
+def _check(tools: Sequence[Tool[..., Any]], *, is_typed: bool, limits: Any) -> None:
+    """Raises UsageError for tools that cannot be told apart, and for limits that are none."""
+    names = Counter(each.name for each in tools)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise UsageError(f"two tools have the name '{twice[0]}'", cure="Rename one of them.")
+    if is_typed and ANSWER in names:
+        raise UsageError(
+            f"a tool has the name '{ANSWER}', which takes the answer of a typed agent",
+            cure="Rename it.",
+        )
+    if not isinstance(limits, Limits):
+        raise UsageError(
+            f"limits={limits!r:.60} are none", cure="Write limits=on.Limits(steps=8, usd=0.20)."
+        )
+
+
+def _why(outcome: Stopped | Paused[Any]) -> str:
+    return f"{outcome.reason}. {outcome.said}" if isinstance(outcome, Stopped) else "it waits"
+
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -1,0 +1,209 @@
+"""The calls that a model asks for: read, approved, made, and told back.
+
+    call --read--> a tool and its arguments, or what is wrong with them
+         --approved--> by a person, where the tool wants that: the flow waits for all of them together
+         --made--> several at once -> a result in words, a failure too
+
+Nothing a model does raises here: an unknown tool, arguments that do not fit, an exception, a
+time-out and a refused approval are results that it can read. What ends the run does leave: a limit,
+a call that a cassette does not hold, a pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from onrecord.arguments import closest
+from onrecord.errors import DeadlineError, LimitError, OnrecordError, ReplayError, ResumeError
+from onrecord.messages import Passage, Question, ToolCall, ToolResult, ToolSchema
+from onrecord.programs.gathering import gather
+from onrecord.programs.pausing import pause
+from onrecord.programs.tool import Tool
+from onrecord.prompts.passages import Passages
+from onrecord.prompts.schemas import Unfit
+from onrecord.records.call import PauseSignal, is_pause
+from onrecord.records.record import plain
+from onrecord.records.views.wording import shortened
+
+APPROVE, DENY = "approve", "deny"
+
+
+class Bounds(NamedTuple):
+    """`concurrent`: so many calls at once. `seconds`: so long may a tool take that says nothing
+    itself. `characters`: so long is a result at most that a model is shown."""
+
+    concurrent: int = 8
+    seconds: float = 120.0
+    characters: int = 20_000
+
+
+class Toolbox:
+    """The tools of an agent, and what its calls have shown so far."""
+
+    def __init__(self, tools: Sequence[Tool[..., Any]], bounds: Bounds) -> None:
+        self._tools = {each.name: each for each in tools}
+        self._bounds = bounds
+        self._repeated: Counter[tuple[str, str, str]] = Counter()
+        self.passages: list[Passage] = []
+        """What searches have given, numbered from 1: quotations are verified against them."""
+
+    @property
+    def schemas(self) -> tuple[ToolSchema, ...]:
+        """What a model is told of them."""
+        return tuple(each.schema for each in self._tools.values())
+
+    @property
+    def repeats(self) -> int:
+        """How often the same call gave the same result, of the one that did most often."""
+        return max(self._repeated.values(), default=0)
+
+    async def call(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
+        """The results of the calls of one turn, in their order."""
+        wanted = [self._wanted(each) for each in calls]
+        await self._approve(wanted)
+        values = await gather(
+            (self._made(each) for each in wanted), concurrent=self._bounds.concurrent
+        )
+        # Shown one after the other: passages are numbered in the order of the calls.
+        return tuple(map(self._result, wanted, values))
+
+    def _wanted(self, call: ToolCall) -> _Wanted:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            guess = closest(call.name, self._tools)
+            known = ", ".join(self._tools) or "none"
+            return _Wanted(call, None, {}, f"There is no such tool. {guess}There are: {known}.")
+        try:
+            return _Wanted(call, tool, tool.read(call.arguments))
+        except Unfit as unfit:
+            return _Wanted(call, tool, {}, f"The arguments do not fit. {unfit}")
+
+    async def _approve(self, several: Sequence[_Wanted]) -> None:
+        """Ask a person about each call that needs it. Raises PauseSignal with all that is asked."""
+        questions: list[Question] = []
+        for each in several:
+            if each.problem or each.tool is None:
+                continue
+            try:
+                if not each.tool.needs_approval(each.arguments):
+                    continue
+                answer = await pause(_asked(each), options=(APPROVE, DENY))
+            except PauseSignal as signal:
+                questions += signal.args
+            except OnrecordError:
+                raise
+            except Exception as error:  # of a function `approve` of the user's
+                each.problem = f"Whether a person has to approve is not known: {_failure(error)}"
+            else:
+                if answer != APPROVE:
+                    each.problem = "A person has not approved this call. It was not made."
+        if questions:
+            raise PauseSignal(*questions)
+
+    async def _made(self, wanted: _Wanted) -> Any:
+        if wanted.problem or wanted.tool is None:
+            return None
+        try:
+            return await self._in_time(wanted.tool, wanted.arguments)
+        except (LimitError, ReplayError, ResumeError):
+            raise
+        except BaseException as error:
+            if not _is_its_own(error):
+                raise
+            wanted.problem = _failure(error)
+            return None
+
+    async def _in_time(self, tool: Tool[..., Any], arguments: Mapping[str, Any]) -> Any:
+        if tool.seconds is not None or self._bounds.seconds == math.inf:
+            return await tool.called(arguments)
+        try:
+            async with asyncio.timeout(self._bounds.seconds) as limit:
+                return await tool.called(arguments)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DeadlineError(
+                f"'{tool.name}' took longer than {self._bounds.seconds:g} s"
+            ) from None
+
+    def _result(self, wanted: _Wanted, value: Any) -> ToolResult:
+        call = wanted.call
+        words = wanted.problem or self._shown(value)
+        said = (call.name, " ".join(call.arguments.split()), words)
+        self._repeated[said] += 1
+        if self._repeated[said] >= _TOLD_OF_REPEATS:
+            words += (
+                f"\n\n[You have made this call {self._repeated[said]} times, with this result each "
+                "time. Do something else, or answer with what you know.]"
+            )
+        return ToolResult(call.id, call.name, words, failed=bool(wanted.problem))
+
+    def _shown(self, value: Any) -> str:
+        """What a model reads of a result: texts as they are, passages numbered, the rest as JSON."""
+        passages = _passages(value)
+        if passages:
+            text = Passages.numbered(passages, len(self.passages) + 1).shown
+            self.passages += passages
+        elif isinstance(value, str):
+            text = value
+        elif value is None:
+            text = "Done."
+        else:
+            text = msgspec.json.encode(plain(value)).decode()
+        longest = self._bounds.characters
+        if len(text) > longest:
+            return f"{text[:longest]}\n[Cut here: {len(text) - longest:,} more characters.]"
+        return text
+
+
+class _Wanted(msgspec.Struct):
+    """A call that a model asks for; `problem`: why it was not made, or how it failed."""
+
+    call: ToolCall
+    tool: Any
+    arguments: dict[str, Any]
+    problem: str = ""
+
+
+def _asked(wanted: _Wanted) -> str:
+    """The question to a person: the call as one would write it."""
+    given = ", ".join(
+        f"{name}={shortened(repr(value), 200)}" for name, value in wanted.arguments.items()
+    )
+    return f"May the agent call {wanted.call.name}({given})?"
+
+
+def _passages(value: Any) -> list[Passage]:
+    if isinstance(value, Passage):
+        return [value]
+    if isinstance(value, list | tuple) and value and all(isinstance(x, Passage) for x in value):
+        return list(value)
+    return []
+
+
+def _failure(error: BaseException) -> str:
+    """A failure as a model is told of it."""
+    if isinstance(error, OnrecordError):
+        return str(error)
+    try:
+        said = str(error)
+    except Exception:  # an exception of the user's, whose words fail
+        said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _is_its_own(error: BaseException) -> bool:
+    """Whether it is the tool's failure: an exit, and a cancellation that nobody asked for, too."""
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or not task.cancelling()
+    return isinstance(error, Exception | SystemExit) and not is_pause(error)
+
+
+_TOLD_OF_REPEATS = 3

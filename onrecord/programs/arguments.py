@@ -111,7 +111,7 @@ def _validator(schema: dict[str, Any]) -> Any:
 
 
 def decoded(text: str) -> dict[str, Any]:
-    """The arguments that a model wrote, as a JSON object; nothing is one without any. Raises Unfit."""
+    """The arguments that a model wrote: a JSON object, or nothing at all. Raises Unfit."""
     if not text.strip():
         return {}
     try:

@@ -54,7 +54,11 @@ class Compaction:
             return messages
         head, tail = self._divided(messages)
         if head:
-            tail = [text_message("user", await self._summary(head, room)), *_task(head, tail), *tail]
+            tail = [
+                text_message("user", await self._summary(head, room)),
+                *_task(head, tail),
+                *tail,
+            ]
         return _cut(tail, room)
 
     def _divided(self, messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:

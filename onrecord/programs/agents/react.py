@@ -60,7 +60,7 @@ class ReAct:
         said = Said(said_by("assistant", text or completion.text), text)
         if actions:
             calls = tuple(
-                ToolCall(f"call_{at}", each["tool"].strip(" `*\""), _unfenced(each["input"]))
+                ToolCall(f"call_{at}", each["tool"].strip(' `*"'), _unfenced(each["input"]))
                 for at, each in enumerate(actions, start=1)
             )
             return said._replace(calls=calls)
@@ -99,10 +99,10 @@ def _unfenced(text: str) -> str:
 _OBSERVATION = "Observation:"
 _TAG = "observation"
 _THOUGHT = re.compile(r"\W*Thought:", re.IGNORECASE)
-_FINAL = re.compile(r"^\W*Final Answer:\W*?[ \t]*", re.MULTILINE | re.IGNORECASE)
+_FINAL = re.compile(r"^\W*Final Answer:\**[ \t]*", re.MULTILINE | re.IGNORECASE)
 _OWN_OBSERVATION = re.compile(r"^\W*Observation:", re.MULTILINE | re.IGNORECASE)
 _ACTION = re.compile(
-    r"^\W*Action:[ \t]*(?P<tool>[^\n]+)\n\W*Action Input:[ \t]*(?P<input>.*?)"
+    r"^\W*Action:\**[ \t]*(?P<tool>[^\n]+)\n\W*Action Input:\**[ \t]*(?P<input>.*?)"
     r"(?=^\W*(?:Thought|Action|Observation|Final Answer):|\Z)",
     re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from onrecord.programs.flow import step as step
     from onrecord.programs.gathering import gather as gather
     from onrecord.programs.pausing import pause as pause
+    from onrecord.programs.routing import router as router
     from onrecord.programs.tasks.task import task as task
     from onrecord.programs.tool import tool as tool
     from onrecord.prompts.prompt import prompt as prompt
@@ -115,6 +116,7 @@ _HOMES = {
     "onrecord.programs.flow": ["flow", "step"],
     "onrecord.programs.gathering": ["gather"],
     "onrecord.programs.pausing": ["pause"],
+    "onrecord.programs.routing": ["router"],
     "onrecord.programs.tasks.task": ["task"],
     "onrecord.programs.tool": ["tool"],
     "onrecord.prompts.prompt": ["prompt"],

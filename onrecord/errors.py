@@ -33,7 +33,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onrecord.messages import Question, Usage
-    from onrecord.records.limits import Limits
 
 
 class OnrecordError(Exception):
@@ -143,13 +142,13 @@ class DeadlineError(OnrecordError):
 class LimitError(OnrecordError):
     """A limit of money, tokens, calls, steps or seconds is reached; the call was not made.
 
-    `limit` is its name in `Limits`, and `limits` the Limits that have it; None where the budget is
-    shared by processes.
+    `limit` is its name in `Limits`, and `limits` the `Limits` that have it; None where the budget
+    is shared by processes.
     """
 
     exit_status = 7
     limit: str = ""
-    limits: Limits | None = None
+    limits: object = None
 
 
 class ReplayError(OnrecordError):

@@ -32,6 +32,10 @@ def begin(name: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.k
     def work() -> None:
         try:
             value.set_result(context.run(function, *args, **kwargs))
+        except (StopIteration, GeneratorExit) as error:  # what awaits takes these for its own end
+            wrong = RuntimeError(f"{name} raised {type(error).__name__}")
+            wrong.__cause__ = error
+            value.set_exception(wrong)
         except BaseException as error:  # whoever waits gets it, an exit too
             value.set_exception(error)
 

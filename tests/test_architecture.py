@@ -45,11 +45,12 @@ LADDER = [
 RUNG = {name: number for number, names in enumerate(LADDER) for name in names}
 
 PUBLIC = """
-    Case Citation Cited Collection Completion Dataset Document LimitError Limits Message
-    ModelError OnrecordError Partial Passage PausedError Progress Query Question Report Result
-    Score Scripted Settings Store TextDelta ToolCall Trial Usage __version__ ask budget cached
-    calibrate_similarity cascade compare context embedder evaluate fallback flow gate judge limited
-    model pause prompt recording replay retry rows scorers step task tool untrusted write_rows
+    Agent Case Citation Cited Collection Completion Dataset Document Done LimitError Limits
+    Memory Message ModelError OnrecordError Partial Passage Paused PausedError Progress Query
+    Question Report Result Score Scripted Settings Stopped Store TextDelta ToolCall Trial Turn
+    Usage __version__ ask budget cached calibrate_similarity cascade compare context embedder
+    evaluate fallback flow gate gather judge limited model pause prompt recording replay retry
+    router rows scorers step task tool tools untrusted write_rows
 """.split()
 
 HEAVY = """

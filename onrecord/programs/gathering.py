@@ -34,7 +34,7 @@ async def gather(
     awaited.
     """
     if concurrent is not None and (type(concurrent) is not int or concurrent < 1):
-        raise UsageError(f"concurrent={concurrent!r} calls nobody", cure="Give at least 1, or None.")
+        raise UsageError(f"concurrent={concurrent!r} calls nobody", cure="Give 1 or more.")
     several = _Several(calls)
     if concurrent is None:
         concurrent = several.all_at_once()

@@ -145,7 +145,7 @@ class Toolbox:
         return ToolResult(call.id, call.name, words, failed=bool(wanted.problem))
 
     def _shown(self, value: Any) -> str:
-        """What a model reads of a result: texts as they are, passages numbered, the rest as JSON."""
+        """What a model reads of a result: text as it is, passages numbered, the rest as JSON."""
         passages = _passages(value)
         if passages:
             text = Passages.numbered(passages, len(self.passages) + 1).shown

@@ -36,15 +36,15 @@ async def gather(
     if concurrent is not None and (type(concurrent) is not int or concurrent < 1):
         raise UsageError(f"concurrent={concurrent!r} calls nobody", cure="Give 1 or more.")
     several = _Several(calls)
-    if concurrent is None:
-        concurrent = several.all_at_once()
-    workers = [asyncio.ensure_future(several.work()) for _ in range(concurrent)]
+    workers = [asyncio.ensure_future(several.work()) for _ in range(several.workers(concurrent))]
     try:
-        await asyncio.gather(*workers)
+        if workers:
+            await asyncio.gather(*workers)
     finally:
-        for each in workers:
-            each.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        if under_way := [each for each in workers if not each.done()]:
+            for each in under_way:
+                each.cancel()
+            await asyncio.wait(under_way)
         several.leave()
     if several.questions:
         raise PauseSignal(*several.questions)
@@ -59,13 +59,17 @@ class _Several:
         self.questions: list[Question] = []
         self._left: Iterator[tuple[int, Any]] = enumerate(_each(calls))
         self._given = [each for each in calls if not isinstance(each, Iterator)]
+        self._is_known = len(self._given) == len(calls)
 
-    def all_at_once(self) -> int:
-        """Take all calls now; how many there are."""
+    def workers(self, most: int | None) -> int:
+        """How many to begin with. Where it is not said how many calls may be made at once, all are
+        taken now; so they are where they were given, and not made one after the other."""
+        if most is not None and not self._is_known:
+            return most
         taken = list(self._left)
         self._given = [call for _, call in taken]
         self._left = iter(taken)
-        return len(taken)
+        return len(taken) if most is None else min(len(taken), most)
 
     async def work(self) -> None:
         """Make one call after the other. Raises what one raises, a pause excepted."""

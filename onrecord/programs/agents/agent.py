@@ -10,6 +10,7 @@ process. The loop itself is `loop.py`; what a tool call goes through, `toolbox.p
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
 import math
@@ -53,7 +54,7 @@ from onrecord.records.call import current
 from onrecord.records.ledger import budget
 from onrecord.records.limits import Limits
 from onrecord.records.record import content_key
-from onrecord.records.scope import context
+from onrecord.records.scope import context, left
 
 T = TypeVar("T")
 
@@ -129,7 +130,7 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
             before = list(history)
             if session is not None and not before:
                 before = await conversation_of(self.name, session)
-            return await self._outcome(self._flow(text, before))
+            return await self._outcome(self._flow(text, before), "")
 
     @Operation
     async def resume(
@@ -142,7 +143,8 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
     ) -> Outcome[T]:
         """Go on with a run of it that waits, was interrupted or failed, in any process:
         `agent.resume.run(run, answers={request.id: "approve"})`. All is as in `flow.resume`."""
-        return await self._outcome(self._flow.resume(run, answers=answers, changed=changed))
+        going_on = self._flow.resume(run, answers=answers, changed=changed)
+        return await self._outcome(going_on, run)
 
     def as_tool(self) -> Tool[[str], Any]:
         """It as a tool for another agent: it takes a task in words and gives its answer. Its steps,
@@ -161,15 +163,19 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
     def __repr__(self) -> str:
         return f"<agent {self.name}, {self.model.name}, {len(self.tools)} tools>"
 
-    async def _outcome(self, run: Awaitable[Ended]) -> Outcome[T]:
+    async def _outcome(self, answer: Awaitable[Ended], run: str) -> Outcome[T]:
+        token = _run.set([])
         try:
-            ended = await run
+            ended = await answer
         except PausedError as paused:
             return Paused(paused.questions, paused.run, self.resume)
+        finally:
+            (run,) = _run.get() or [run]
+            left(_run, token)
         if ended.reason is not None:
-            return Stopped(ended.reason, ended.said, ended.messages, ended.turns, ended.run)
+            return Stopped(ended.reason, ended.said, ended.messages, ended.turns, run)
         value = cast("T", self._output.restore(ended.value))
-        return Done(value, ended.messages, ended.turns, ended.run)
+        return Done(value, ended.messages, ended.turns, run)
 
     async def loop(self, text: str, history: Sequence[Message]) -> Ended:
         """What its flow does."""
@@ -198,9 +204,9 @@ class _AgentFlow(Flow[[str, list[Message]], Ended]):
 
     def __init__(self, agent: Agent[Any]) -> None:
         async def answer(text: str, history: list[Message]) -> Ended:
-            this = current()
-            ended = await agent.loop(text, history)
-            return msgspec.structs.replace(ended, run=this.run if this is not None else "")
+            if (this := current()) is not None:
+                _run.get().append(this.run)
+            return await agent.loop(text, history)
 
         answer.__name__ = answer.__qualname__ = agent.name
         super().__init__(answer)
@@ -276,4 +282,6 @@ def _why(outcome: Stopped | Paused[Any]) -> str:
     return f"{outcome.reason}. {outcome.said}" if isinstance(outcome, Stopped) else "it waits"
 
 
+_run: contextvars.ContextVar[list[str]] = contextvars.ContextVar("onrecord_agent_run")
+"""Takes the id of the run that an agent's flow belongs to."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -37,7 +37,6 @@ class Ended(msgspec.Struct, frozen=True):
     turns: int
     reason: Reason | None = None
     said: str = ""
-    run: str = ""
 
 
 class Done(msgspec.Struct, Generic[T], frozen=True):

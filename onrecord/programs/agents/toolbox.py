@@ -67,9 +67,11 @@ class Toolbox:
         """The results of the calls of one turn, in their order."""
         wanted = [self._wanted(each) for each in calls]
         await self._approve(wanted)
-        values = await gather(
-            (self._made(each) for each in wanted), concurrent=self._bounds.concurrent
-        )
+        if len(wanted) == 1:
+            values = [await self._made(wanted[0])]
+        else:
+            made = [self._made(each) for each in wanted]
+            values = await gather(made, concurrent=self._bounds.concurrent)
         # Shown one after the other: passages are numbered in the order of the calls.
         return tuple(map(self._result, wanted, values))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 import re
 import tomllib
 from collections.abc import Mapping
@@ -21,7 +22,8 @@ from onrecord.errors import SettingsError
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting there is. Relative paths count from the project's root: the folder with
-    `onrecord.toml`, else with `.onrecord/`, else the working folder."""
+    `onrecord.toml`, else with `.onrecord/`, else the working folder. Folders above that everybody
+    may write to, such as /tmp, are passed over."""
 
     home: Path = Path(".onrecord")
     """Where records and collections are kept."""
@@ -137,13 +139,22 @@ _SEVERAL = ("redact", "redact_fields")
 
 
 def _from_file(folder: Path) -> tuple[Path, dict[str, Any]]:
-    for root in (folder, *folder.parents):
+    for root in (folder, *filter(_is_ones_own, folder.parents)):
         path = root / _FILE
         if path.exists():
             return root, _read(path)
         if (root / ".onrecord").is_dir():
             return root, {}
     return folder, {}
+
+
+def _is_ones_own(folder: Path) -> bool:
+    """Whether a folder above can hold one's project. Where everybody may write, as in /tmp, it
+    would be anybody's: their settings would hold, and records go where they can read them."""
+    try:
+        return not folder.stat().st_mode & stat.S_IWOTH
+    except OSError:
+        return False
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -121,3 +121,16 @@ def test_a_home_that_is_the_project_itself_is_refused(project: Path, home: str) 
 def test_several_values_of_a_variable_stand_between_commas(project: Path) -> None:
     settings = Settings.load(environ={"ONRECORD_REDACT": "fields, keys"})
     assert settings.redact == ("fields", "keys")
+
+
+def test_a_folder_above_that_everybody_may_write_to_is_no_project(tmp_path: Path) -> None:
+    common, mine = tmp_path / "common", tmp_path / "common" / "mine" / "deep"
+    mine.mkdir(parents=True)
+    (common / ".onrecord").mkdir()
+    (common / "onrecord.toml").write_text("max_body_mb = 7\n")
+    assert Settings.load(mine).max_body_mb == 7
+    common.chmod(0o1777)
+    assert Settings.load(mine).home == mine / ".onrecord"
+    (mine.parent / ".onrecord").mkdir()
+    assert Settings.load(mine).home == mine.parent / ".onrecord"
+    assert Settings.load(common).max_body_mb == 7  # who works there means it

@@ -1,6 +1,6 @@
 """A run that is killed again and again, and resumed until it is done.
 
-    python -m tests.programs.resume_killing FOLDER KILLS
+    python -m tests.programs.resume_killing FOLDER KILLS [agent]
 
 Every attempt is a process of its own; SIGKILL comes at a random instant. A person's answers are
 read from what the effects file says. Prints one JSON object: what was counted.
@@ -16,13 +16,20 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onrecord.errors import PausedError
+from onrecord.messages import Completion, text_message
+from onrecord.models.model import Request
+from onrecord.programs.agents.agent import Agent
+from onrecord.programs.agents.outcome import Paused
 from onrecord.programs.flow import flow, step
 from onrecord.programs.tool import tool
+from onrecord.records.limits import Limits
 from onrecord.records.store import Store
+from tests.programs.agents.scripts import ByTurn, calls
 
 EFFECTS = Path("effects.txt")
 PARTS = 16
@@ -90,7 +97,56 @@ def expected(count: int) -> list[Any]:
     return [[each, each, f"refunded {each}", each + 1000] for each in range(count)]
 
 
-def attempt() -> None:
+@tool
+async def look(number: int) -> int:
+    """Repeatable work of the agent's."""
+    await asyncio.sleep(_CHANCE.random() / 500)
+    effect(f"look {number}")
+    return number
+
+
+def turn(request: Request) -> Completion:
+    """The next calls of the agent: work, and what must happen once; at last an answer."""
+    number = sum(each.role == "assistant" for each in request.messages)
+    if number == PARTS:
+        return Completion(text_message("assistant", "done"), "scripted:turns", cost=0)
+    return calls(("look", {"number": number}), ("refund", {"number": number}))
+
+
+class Program(NamedTuple):
+    """What is killed: how it begins and goes on, and what comes of it. Both raise PausedError."""
+
+    begin: Callable[[], Any]
+    go_on: Callable[[str, dict[str, Any]], Any]
+    result: Any
+
+
+def flow_program() -> Program:
+    """The flow `everything`."""
+    return Program(
+        lambda: everything.run(PARTS),
+        lambda run, answers: everything.resume.run(run, answers=answers),
+        expected(PARTS),
+    )
+
+
+def agent_program() -> Program:
+    """An agent that makes two calls a turn."""
+    agent = Agent(ByTurn(turn), tools=[look, refund], limits=Limits(steps=PARTS + 1))
+
+    def told(outcome: Any) -> Any:
+        if isinstance(outcome, Paused):
+            raise PausedError(outcome.run, outcome.requests)
+        return outcome.value
+
+    return Program(
+        lambda: told(agent.run("Go")),
+        lambda run, answers: told(agent.resume.run(run, answers=answers)),
+        "done",
+    )
+
+
+def attempt(program: Program) -> None:
     """Begin the run, or go on with it, answering what is asked; in a process of its own."""
     store = Store.open()
     runs = store.runs(1)
@@ -98,9 +154,9 @@ def attempt() -> None:
     while True:
         try:
             if runs:
-                result = everything.resume.run(runs[0].id, answers=answers)
+                result = program.go_on(runs[0].id, answers)
             else:
-                result = everything.run(PARTS)
+                result = program.begin()
         except PausedError as paused:
             for question in paused.questions:
                 input = store_record(question.id)
@@ -121,13 +177,13 @@ def store_record(id: str) -> Any:
         store.close()
 
 
-def killed(seconds: float) -> bool:
+def killed(program: Program, seconds: float) -> bool:
     """One attempt, killed after a while; whether it was still at work then."""
     child = os.fork()
     if child == 0:
         _CHANCE.seed()
         try:
-            attempt()
+            attempt(program)
         except BaseException:
             import traceback
 
@@ -147,7 +203,7 @@ def killed(seconds: float) -> bool:
     return True
 
 
-def main(folder: Path, kills: int) -> dict[str, Any]:
+def main(folder: Path, kills: int, program: Program) -> dict[str, Any]:
     """Run after run, until so many kills hit one at work; the last run is let through."""
     counts: Counter[str] = Counter()
     wrong: list[str] = []
@@ -157,14 +213,14 @@ def main(folder: Path, kills: int) -> dict[str, Any]:
         home = folder / str(number)
         home.mkdir()
         os.chdir(home)
-        while killed(_CHANCE.uniform(0.05, 0.2) if counts["kills"] < kills else 60):
+        while killed(program, _CHANCE.uniform(0.05, 0.2) if counts["kills"] < kills else 60):
             counts["kills"] += 1
         counts["runs"] += 1
-        wrong += check(counts)
+        wrong += check(counts, program.result)
     return {**counts, "wrong": wrong}
 
 
-def check(counts: Counter[str]) -> list[str]:
+def check(counts: Counter[str], result: Any) -> list[str]:
     """What is wrong with a run that is done."""
     seen = effects()
     store = Store.open()
@@ -182,11 +238,12 @@ def check(counts: Counter[str]) -> list[str]:
     wrong = [f"{name}: {made[name]} ends" for name in made if made[name] != 1]
     wrong += [f"{name}: {n} times" for name, n in seen.items() if name[:3] == "ref" and n != 1]
     wrong += [f"{name} is missing" for name in made.keys() - seen.keys()]
-    if json.loads(Path("result.json").read_text()) != expected(PARTS):
+    if json.loads(Path("result.json").read_text()) != result:
         wrong.append("the result is another one")
     return wrong
 
 
 if __name__ == "__main__":
     os.environ.setdefault("ONRECORD_FOLD_SECONDS", "0")
-    print(json.dumps(main(Path(sys.argv[1]).absolute(), int(sys.argv[2]))))
+    chosen = agent_program() if "agent" in sys.argv[3:] else flow_program()
+    print(json.dumps(main(Path(sys.argv[1]).absolute(), int(sys.argv[2]), chosen)))

@@ -1012,11 +1012,12 @@ def test_a_history_without_its_beginning() -> None:
         History([a_record(2, 1, "a")])
 
 
-def test_killed_again_and_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["flow", "agent"])
+def test_killed_again_and_again(tmp_path: Path, program: str) -> None:
     folder = tmp_path / "killed"
     folder.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "tests.programs.resume_killing", str(folder), "15"],
+        [sys.executable, "-m", "tests.programs.resume_killing", str(folder), "15", program],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from onrecord.cli.output import AsJson, print_json, say
+from onrecord.cli.output import AsJson, plural, print_json, say
 from onrecord.cli.records_screen import width
 from onrecord.cli.records_store import opened
 from onrecord.errors import GateError, UsageError
@@ -39,7 +39,7 @@ def audit(
     """Say what is known of providers, models and applications, and name every gap.
 
     The three layers are those of Mökander et al., "Auditing large language models" (AI and Ethics,
-    2023). What only people know is asked in audit.toml; the rest comes from records, settings,
+    2024). What only people know is asked in audit.toml; the rest comes from records, settings,
     experiments, datasets, prompts and model cards at hand. Nobody is asked over a network. Gaps are
     findings: the exit status is 0, but for --strict. For example: `onrecord audit --out audit.html`
     """
@@ -68,7 +68,7 @@ def audit(
             say("--out audit.html writes all of it, with the evidence.")
     if strict and made.gaps:
         raise GateError(
-            f"the audit has {len(made.gaps):,} gaps",
+            f"the audit has {plural(len(made.gaps), 'gap')}",
             cure="Each is named above, with what closes it.",
         )
 

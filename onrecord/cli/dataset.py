@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +193,7 @@ def split(
     others are added. Without --out it only says how large the parts would be.
     """
     cases = _read(place, columns)
-    parts = cases.split(dict(map(_share, part)), seed=seed, by=by or (), exact=exact)
+    parts = cases.split(_shares(part), seed=seed, by=by or (), exact=exact)
     written = {}
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -279,14 +280,25 @@ def _form(place: str | None) -> Any:
         raise UsageError(f"the JSON Schema cannot be read: {error}", where=place) from None
 
 
-def _share(part: str) -> tuple[str, float]:
-    name, _, share = part.partition("=")
-    try:
-        return name, float(share)
-    except ValueError:
-        raise UsageError(
-            f"'{part}' is no part", cure="Write NAME=SHARE: --part train=0.7 --part test=0.3."
-        ) from None
+def _shares(parts: list[str]) -> dict[str, float]:
+    """The share of each part; its name becomes that of a file."""
+    shares: dict[str, float] = {}
+    for part in parts:
+        name, _, share = part.partition("=")
+        if name in shares:
+            raise UsageError(f"two parts are named '{name}'", cure="Give each a name of its own.")
+        if not _PART.fullmatch(name):
+            raise UsageError(
+                f"'{part}' names no part",
+                cure="A name has letters, digits, '-', '_' and '.', as that of a file.",
+            )
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            raise UsageError(
+                f"'{part}' is no part", cure="Write NAME=SHARE: --part train=0.7 --part test=0.3."
+            ) from None
+    return shares
 
 
 def _short(value: Any) -> str:
@@ -295,3 +307,4 @@ def _short(value: Any) -> str:
 
 
 _SHOWN = 50
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")

@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from onrecord.evaluation.experiments.changes import Changes
     from onrecord.evaluation.experiments.report import Report
     from onrecord.evaluation.gate import Verdict
+    from onrecord.evaluation.scoring import Scorer
     from onrecord.evaluation.trial import Trial
 
 
@@ -45,6 +46,46 @@ def _judging(help: str, *names: str, **more: Any) -> Any:
 
 def _writing(help: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel="What it writes", **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class What:
+    """What is evaluated, on what, scored by what."""
+
+    application: Annotated[
+        str, typer.Argument(help="FILE.py:NAME or package.module:NAME.", metavar="APPLICATION")
+    ]
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            "-d",
+            help="The cases: a file (JSON Lines, CSV, Parquet) or a dataset's name.",
+            show_default=False,
+        ),
+    ]
+    scorer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scorer",
+            "-s",
+            help="A scorer: exact_match, 'contains(\"refund\")', or FILE.py:NAME. Several: again.",
+        ),
+    ] = None
+    where: Annotated[
+        str | None, typer.Option("--where", "-w", help="Only cases whose metadata fit a filter.")
+    ] = None
+
+    def scorers(self) -> list[Scorer]:
+        """Those that were named, or the usual ones. Raises UsageError."""
+        return [scorer_of(each) for each in self.scorer or _USUAL]
+
+    def cases(self) -> Dataset:
+        """The cases that fit. Raises LoadError, FilterError."""
+        from onrecord.evaluation.dataset import Dataset
+
+        cases = Dataset.read(self.data)
+        return cases if self.where is None else cases.where(self.where)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +108,19 @@ class Running:
         list[str] | None,
         _running("A case that is not asked, and has failed: one that kills the process."),
     ] = None
+
+    def options(self) -> dict[str, Any]:
+        """What `evaluate` takes."""
+        given = asdict(self)
+        del given["usd"]
+        return {**given, "skip": self.skip or ()}
+
+    def budget(self) -> AbstractContextManager[object]:
+        """What holds to --usd, if it was given."""
+        from onrecord.records.ledger import budget
+        from onrecord.records.limits import Limits
+
+        return nullcontext() if self.usd is None else budget(Limits(usd=self.usd))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,34 +148,21 @@ class Judging:
             return None
         return compare(baseline, report, margin=self.margin, intersection=self.intersection)
 
-    def check_gate(self) -> None:
-        """Raises UsageError for a gate that cannot be decided, before anything is spent."""
+    def opened(self, cases: Dataset, scorers: Sequence[Scorer]) -> Report | None:
+        """The baseline, if there is one. Raises UsageError, before anything is spent, where it
+        could not be compared with these cases by this margin, or the gate could not be decided."""
+        from onrecord.evaluation.experiments.changes import check_margin
         from onrecord.evaluation.gate import check
+        from onrecord.evaluation.scoring import Scorers
 
+        facts = Scorers(scorers).facts
+        baseline = None if self.baseline is None else _baseline(self.baseline)
+        if baseline is not None:
+            given = [name for name in baseline.measures if any(each.gave(name) for each in facts)]
+            check_margin(self.margin, baseline, given)
+            self.changes(_unanswered(cases), baseline)
         if self.gate is not None:
-            check(self.gate, baseline=self.baseline is not None)
-
-    def opened(self, cases: Dataset) -> Report | None:
-        """The baseline, if there is one. Raises UsageError where these cases, or this margin,
-        could not be compared with it, before anything is spent."""
-        from onrecord.evaluation.experiments.report import Report, Subject
-        from onrecord.evaluation.trial import Trial
-
-        if self.baseline is None:
-            return None
-        try:
-            baseline = Report.open(self.baseline)
-        except LoadError as error:
-            cure = (
-                "A baseline is a file that --save wrote, or a run of `onrecord experiments list`."
-            )
-            raise LoadError(error.what, where=error.where, cure=cure) from None
-        nothing = Subject("", "")
-        unanswered = tuple(
-            Trial(case=each.id, input=each.input, expected=each.expected) for each in cases
-        )
-        mute = Report(application=nothing, dataset=nothing, scorers=(), trials=unanswered)
-        self.changes(mute, baseline)
+            check(self.gate, facts, baseline)
         return baseline
 
     def verdict(self, report: Report, baseline: Report | None) -> Verdict | None:
@@ -168,35 +209,9 @@ class Writing:
             yield _written(self.markdown, lambda path: path.write_text(text, "utf-8"))
 
 
-@options(running=Running, judging=Judging, writing=Writing)
+@options(what=What, running=Running, judging=Judging, writing=Writing)
 def evaluate(
-    application: Annotated[
-        str, typer.Argument(help="FILE.py:NAME or package.module:NAME.", metavar="APPLICATION")
-    ],
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data",
-            "-d",
-            help="The cases: a file (JSON Lines, CSV, Parquet) or a dataset's name.",
-            show_default=False,
-        ),
-    ],
-    running: Running,
-    judging: Judging,
-    writing: Writing,
-    scorer: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--scorer",
-            "-s",
-            help="A scorer: exact_match, 'contains(\"refund\")', or FILE.py:NAME. Several: again.",
-        ),
-    ] = None,
-    where: Annotated[
-        str | None, typer.Option("--where", "-w", help="Only cases whose metadata fit a filter.")
-    ] = None,
-    json: AsJson = False,
+    what: What, running: Running, judging: Judging, writing: Writing, json: AsJson = False
 ) -> None:
     """Let an application answer every case of a dataset, and score the answers.
 
@@ -205,35 +220,37 @@ def evaluate(
     what was answered. The exit status is 11 when a gate does not hold. For example:
     `onrecord evaluate app.py:ask --data cases.jsonl --gate 'exact_match >= 0.8'`
     """
-    from onrecord.evaluation.dataset import Dataset
     from onrecord.evaluation.experiments.experiment import evaluate as perform
-    from onrecord.records.ledger import budget
-    from onrecord.records.limits import Limits
 
-    judging.check_gate()
-    app, scorers = named(application), [scorer_of(each) for each in scorer or _USUAL]
-    cases = Dataset.read(data)
-    if where is not None:
-        cases = cases.where(where)
-    baseline = judging.opened(cases)
-    spending = nullcontext() if running.usd is None else budget(Limits(usd=running.usd))
-    with _what_is_kept(), spending:
-        report = perform.run(
-            app,
-            cases,
-            scorers,
-            repeats=running.repeats,
-            concurrent=running.concurrent,
-            seed=running.seed,
-            seconds=running.seconds,
-            resume=running.resume,
-            skip=running.skip or (),
-        )
+    application, scorers, cases = named(what.application), what.scorers(), what.cases()
+    baseline = judging.opened(cases, scorers)
+    with _what_is_kept(), running.budget():
+        report = perform.run(application, cases, scorers, **running.options())
     problem = _tell(report, baseline, judging, writing, json)
     if any(_is_late(each) for each in report):
         _leave(problem)
     if problem is not None:
         raise problem
+
+
+def _baseline(given: str) -> Report:
+    from onrecord.evaluation.experiments.report import Report
+
+    try:
+        return Report.open(given)
+    except LoadError as error:
+        cure = "A baseline is a file that --save wrote, or a run of `onrecord experiments list`."
+        raise LoadError(error.what, where=error.where, cure=cure) from None
+
+
+def _unanswered(cases: Dataset) -> Report:
+    """A report on these cases, before any is answered."""
+    from onrecord.evaluation.experiments.report import Report, Subject
+    from onrecord.evaluation.trial import Trial
+
+    trials = tuple(Trial(case=each.id, input=each.input, expected=each.expected) for each in cases)
+    nothing = Subject("", "")
+    return Report(application=nothing, dataset=nothing, scorers=(), trials=trials)
 
 
 def _tell(

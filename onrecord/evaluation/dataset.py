@@ -64,8 +64,9 @@ class Dataset:
 
         `fields` are those of Query, as keywords. Without kinds it takes outermost flows. What is
         expected is the output or, where feedback corrected it, the correction; a call that was
-        called bad and not corrected makes no case. Of equal questions (name and input) the newest
-        counts, and one that was corrected before all others. `store`: default the project's.
+        called bad and not corrected makes no case, nor does what Onrecord calls to measure and to
+        generate (an experiment). Of equal questions (name and input) the newest counts, and one
+        that was corrected before all others. `store`: default the project's.
 
         Raises UsageError, StorageError.
         """

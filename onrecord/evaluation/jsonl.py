@@ -1,8 +1,8 @@
-"""JSON Lines: written whole or not at all, and read with the number of a line that is wrong."""
+"""JSON Lines, written whole or not at all; `datasets.reading` reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,20 +48,6 @@ def write(path: Path, lines: Iterable[bytes]) -> None:
             f"the file cannot be written: {error.strerror or error}",
             where=str(path),
             cure="Check that the disk is not full and that you may write there.",
-        ) from None
-
-
-def read(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that are not empty, each with its number from 1. Raises StorageError."""
-    try:
-        with path.open("rb") as file:
-            for number, each in enumerate(file, 1):
-                text = each.removeprefix(b"\xef\xbb\xbf") if number == 1 else each
-                if text.strip():
-                    yield number, text
-    except OSError as error:
-        raise StorageError(
-            f"the file cannot be read: {error.strerror or error}", where=str(path)
         ) from None
 
 

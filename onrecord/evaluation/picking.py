@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from onrecord.errors import UsageError
+from onrecord.evaluation.datasets.case import GENERATED
 from onrecord.records.exchange.verdict import Verdict
 from onrecord.records.query import Query, query_of
 from onrecord.records.record import Kind, Record
@@ -87,7 +88,31 @@ def batches(items: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
         yield items[at : at + size]
 
 
+def is_of_experiment(record: Record) -> bool:
+    """Whether a call is an experiment, or a trial of one; not a user's own of these names."""
+    from onrecord.evaluation.experiments.stored import FLOW, STEP
+
+    given = record.input if isinstance(record.input, dict) else {}
+    if (record.kind, record.name) == ("flow", FLOW):
+        return isinstance(given.get("asked"), dict)
+    return (record.kind, record.name) == ("step", STEP) and {"case", "repeat"} <= given.keys()
+
+
+def is_named_as_own(kind: str, name: str) -> bool:
+    """Whether a call is named as those that Onrecord makes to measure and to generate, experiments
+    aside. They keep no code; that of a user's function of the same name is kept, where anything
+    is."""
+    # A cascade's is named after its models.
+    return (kind, name) in _OWN or name.startswith("calibrate cascade:")
+
+
 _SILENCE = Said()
+_OWN = frozenset(
+    {
+        *(("flow", GENERATED), ("flow", "compare_models"), ("flow", "compare by judge")),
+        *(("flow", "calibrate"), ("step", "pair_preference")),
+    }
+)
 _CORRECTIONS = ("correction", "corrected", "edit", "expected")
 _BAD = {"bad", "down", "thumbs_down", "thumbs-down", "no", "wrong", "false", "negative", "-1", "👎"}
 _GOOD = {"good", "up", "thumbs_up", "thumbs-up", "yes", "right", "true", "positive", "+1", "👍"}

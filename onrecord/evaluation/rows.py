@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -26,6 +27,7 @@ from onrecord.errors import UsageError
 from onrecord.evaluation import jsonl
 from onrecord.evaluation.conversation import Talk, Untrainable, answer_turn, talk_of, turns
 from onrecord.evaluation.dataset import provenance_of
+from onrecord.evaluation.experiments.stored import FLOW, STEP
 from onrecord.evaluation.picking import Feedback, asked, batches, newest_first
 from onrecord.messages import Message, text_message
 from onrecord.records.query import Query
@@ -47,7 +49,8 @@ def rows(
     people corrected (the correction is what is learnt). Left out and counted: redacted answers,
     ones that were repaired or cut off, that came from a cache, that somebody called bad (the answer
     or a call around it), images and sound, what a wrapper (`cached`) passed on from the model call
-    inside it, which is the row, and model calls inside of others that answered something else.
+    inside it, which is the row, model calls inside of others that answered something else, and what
+    was made in experiments: a model that learns from it has seen the test.
     `preference` takes corrected answers only: the correction before the answer. `store`: default
     the project's.
 
@@ -156,6 +159,8 @@ class _Making:
             raise Untrainable("not made, but taken from another record")
         if self.runs.is_wrapper(record):
             raise Untrainable("passed on by a wrapper, whose model's own call is taken")
+        if self.runs.is_of_experiment(record):
+            raise Untrainable("made in an experiment, whose cases are for measuring")
         around = self.runs.around(record)
         if around is not None and around.kind == "model":
             raise Untrainable("inside another model call, whose answer is taken")
@@ -233,6 +238,7 @@ class _Around(msgspec.Struct, frozen=True):
     parent: str | None
     kind: str
     state: str
+    name: str
 
 
 class _Runs:
@@ -292,6 +298,13 @@ class _Runs:
             around = calls.get(id)
             id = around.parent if around is not None else None
 
+    def is_of_experiment(self, record: Record) -> bool:
+        """Whether a call was made in a trial of an experiment, or by a scorer of one."""
+        calls = self._calls[record.run]
+        around = [calls[id] for id in self.above(record) if id in calls]
+        named = [(each.kind, each.name) for each in around]
+        return any(each == (("step", STEP), ("flow", FLOW)) for each in pairwise(named))
+
     def others(self, record: Record) -> list[tuple[str, Talk]]:
         """The other model calls that ended well under the same parent, oldest first."""
         parent, place = self._parent(record), self.place(record)
@@ -337,7 +350,8 @@ class _Runs:
         c = RECORD.c
         with reading(self._store.engine) as connection:
             for some in batches(runs):
-                outline = sa.select(c.run, c.id, c.parent, c.kind, c.state).where(c.run.in_(some))
+                outline = sa.select(c.run, c.id, c.parent, c.kind, c.state, c.name)
+                outline = outline.where(c.run.in_(some))
                 for run, id, *rest in connection.execute(outline):
                     self._calls.setdefault(run, {})[id] = _Around(*rest)
 

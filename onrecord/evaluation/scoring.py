@@ -42,7 +42,13 @@ Better = Literal["higher", "lower"] | None
 
 
 ERROR = "error"
-"""The measure of the trials in which the application failed; no scorer has that name."""
+"""The measure of the trials in which the application failed."""
+FACTS = ("p50", "p95", "cost", "cases", "trials")
+"""What a gate may ask of an experiment besides its measures."""
+_WORDS = frozenset(
+    {ERROR, *FACTS, "baseline", "low", "high", "errors", "worse", "better", "equivalent"}
+)
+"""What means something else in a gate, so that no scorer has that name."""
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -172,7 +178,7 @@ class Accepting:
 async def _said(scorer: Scorer, facts: Facts, trial: Trial) -> tuple[dict[str, Score], int | None]:
     try:
         said = scorer(trial)
-        if not inspect.isawaitable(said):
+        if isinstance(said, _ONE) or not inspect.isawaitable(said):
             return _scores(facts.name, said), 0
         with recording() as watch:
             scores = await _recorded(said, facts, trial)
@@ -196,7 +202,7 @@ async def _recorded(said: Awaitable[Said], facts: Facts, trial: Trial) -> dict[s
 
 
 def _scores(name: str, said: Any) -> dict[str, Score]:
-    if isinstance(said, Mapping):
+    if not isinstance(said, _ONE) and isinstance(said, Mapping):
         return {f"{name}.{key}": _score(each) for key, each in said.items()}
     return {name: _score(said)}
 
@@ -208,14 +214,14 @@ def _score(said: Any) -> Score:
         return Score(_score(said.value).value, _text(said.reason), error)
     if isinstance(said, str):
         return Score(_text(said))
-    if hasattr(said, "item"):  # numpy's numbers
-        said = said.item()
     if said is None or isinstance(said, bool):
         return Score(said)
     if isinstance(said, int) and abs(said) < _COUNTED_EXACTLY:
         return Score(int(said))
     if isinstance(said, int | float):
         return Score(_finite(said))
+    if hasattr(said, "item"):  # numpy's numbers
+        return _score(said.item())
     raise TypeError(
         f"a scorer gives a bool, a number, a text or several of them by name, not {said!r:.80}"
     )
@@ -256,10 +262,10 @@ def _facts(scorer: Any) -> Facts:
 def _check_apart(names: list[str]) -> None:
     """Raises UsageError for names that nobody could tell apart, or measures of one name."""
     for at, name in enumerate(names):
-        if name == ERROR:
+        if name in _WORDS:
             raise UsageError(
-                f"a scorer cannot be called '{ERROR}': that is the rate of failures",
-                cure="Give it another attribute 'name'.",
+                f"a scorer cannot be called '{name}': that word means something else in a gate",
+                cure=f"Give it another attribute 'name', such as 'my_{name}'.",
             )
         for other in names[:at]:
             if other == name:
@@ -300,4 +306,6 @@ def _check_takes_a_trial(scorer: Any, name: str) -> None:
 _NOT_ITS_OWN = (LimitError, ReplayError, ResumeError)
 """What ends an experiment, whoever meets it."""
 _COUNTED_EXACTLY = 2**53
+_ONE = (bool, int, float, str, Score, type(None))
+"""What is seen at once to be one value: whether something is a Mapping takes longer to find."""
 _log = logging.getLogger("onrecord")

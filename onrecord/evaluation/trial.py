@@ -97,7 +97,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         expected. `{"any_of": […]}` under `expected` names several."""
         if self.expected is None:
             return None
-        if isinstance(self.expected, Mapping) and set(self.expected) == {"any_of"}:
+        if isinstance(self.expected, dict) and self.expected.keys() == _SEVERAL:
             several = self.expected["any_of"]
             return tuple(several) if isinstance(several, list | tuple) else (several,)
         return (self.expected,)
@@ -106,7 +106,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def refused(self) -> bool:
         """Whether the application said that it cannot answer: `refused` of a `Cited`, or nothing at
         all."""
-        if isinstance(self.output, Mapping) and "refused" in self.output:
+        if isinstance(self.output, dict) and "refused" in self.output:
             return bool(self.output["refused"])
         return self.error is None and (self.output is None or self.output == "")
 
@@ -129,4 +129,7 @@ _UNFINISHED = {
 
 
 def _has_value(output: Any) -> bool:
-    return isinstance(output, Mapping) and "value" in output
+    return isinstance(output, dict) and "value" in output
+
+
+_SEVERAL = {"any_of"}

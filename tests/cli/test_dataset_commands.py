@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,24 @@ def test_validate(table: Path, project: Path) -> None:
     assert said.startswith("line 2 (case") and "too long" in said
     with pytest.raises(UsageError, match="cannot be read"):
         ran("validate", "d.jsonl", "--input-type", "missing.json")
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (("../a=0.5", "b=0.5"), "'../a=0.5' names no part"),
+        (("=0.5", "b=0.5"), "'=0.5' names no part"),
+        (("a=0.5", "a=0.5"), "two parts are named 'a'"),
+    ],
+)
+def test_parts_that_cannot_be_files(
+    table: Path, project: Path, parts: tuple[str, ...], said: str
+) -> None:
+    before = set(project.rglob("*"))
+    named = [each for part in parts for each in ("-p", part)]
+    with pytest.raises(UsageError, match=re.escape(said)):
+        ran("split", table, *COLUMNS, *named, "-o", "new/parts")
+    assert set(project.rglob("*")) == before
 
 
 def test_split(table: Path, project: Path) -> None:

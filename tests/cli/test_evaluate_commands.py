@@ -163,14 +163,25 @@ def test_mistakes_are_one_sentence(files: Path, words: tuple[str, ...], said: st
     assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
 
 
+UNKNOWN_KEY = ("-s", "rouge", "--gate", "rouge.rougel > 1")
+"""A gate on what a scorer of several does not give: that is known only when it has."""
+
+
 def test_a_gate_that_cannot_be_decided_costs_nothing(files: Path) -> None:
-    for gate in ("exact_match >=", "not worse(baseline)", "-" * 900 + "1 < 2"):
-        assert evaluated("--gate", gate).returncode == 2
+    for gate, said in (
+        ("exact_match >=", "cannot be read"),
+        ("not worse(baseline)", "--baseline"),
+        ("-" * 900 + "1 < 2", "nested too deeply"),
+        ("exact_mach >= 0.8", "Did you mean 'exact_match'?"),
+        ("error == 0 and low(f1) > 0", "There will be error, exact_match, token_f1, p50"),
+    ):
+        done = evaluated("--gate", gate)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
     assert json.loads(onrecord("experiments", "list", "--json").stdout) == []
 
 
 def test_what_was_paid_is_saved_before_anything_else_may_fail(files: Path) -> None:
-    done = evaluated("--gate", "exct > 1", "--save", "report.json")
+    done = evaluated(*UNKNOWN_KEY, "--save", "report.json")
     assert done.returncode == 2 and (files / "report.json").exists()
 
 
@@ -284,17 +295,18 @@ def test_a_baseline_that_cannot_be_compared_costs_nothing(files: Path) -> None:
     (files / "cases.jsonl").write_text(f"{json.dumps(CASES[1])}\n{other}\n")
     done = evaluated("--baseline", "base.json")
     assert done.returncode == 2 and "not of the same cases" in done.stderr
-    assert evaluated("--baseline", "base.json", "--margin", "-1").returncode == 2
+    for words in (("--margin", "-1"), ("--margin", "2"), ("--gate", "better(baseline, rouge)")):
+        assert evaluated("--baseline", "base.json", *words).returncode == 2
     assert len(json.loads(onrecord("experiments", "list", "--json").stdout)) == 1
     assert evaluated("--baseline", "base.json", "--intersection").returncode == 0
 
 
 def test_what_was_paid_is_told_and_written_before_an_error_is(files: Path) -> None:
-    done = evaluated("--gate", "exct > 1", "--html", "r.html", "--markdown", "r.md")
-    assert done.returncode == 2 and "is no measure" in done.stderr
-    assert "exact_match" in done.stdout and "\nrun " in done.stdout
+    done = evaluated(*UNKNOWN_KEY, "--html", "r.html", "--markdown", "r.md")
+    assert done.returncode == 2 and "Did you mean 'rouge.rougeL'?" in done.stderr
+    assert "rouge.rouge1" in done.stdout and "\nrun " in done.stdout
     assert (files / "r.html").exists() and (files / "r.md").exists()
-    assert "measures" in json.loads(evaluated("--json", "--gate", "exct > 1").stdout)
+    assert "measures" in json.loads(evaluated("--json", *UNKNOWN_KEY).stdout)
 
 
 def test_what_failed_is_told_with_its_count(files: Path) -> None:

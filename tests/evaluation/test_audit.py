@@ -254,7 +254,7 @@ def test_the_version_that_was_evaluated_runs_now() -> None:
     assert same.state == "seen"
     assert f"experiment {report.run}" in same.evidence
     good = one(made, "support", "How good is it?")
-    assert "exact 50.0 % (95 % interval 9.5 – 90.5 %)" in good.says
+    assert "exact 50.0 % (95 % interval 9.5 – 90.5 %, 2 trials)" in good.says
     assert "handbook" in good.says
     assert "(2 cases)" in good.says
     able = one(made, "scripted:demo", "able to do?")
@@ -584,6 +584,63 @@ def test_pauses_guards_and_losses() -> None:
     assert one(made, "shop", "What is checked").says == "guards: no names (1 call)"
     assert not found(made, "shop", "Does a person agree")
     assert one(made, "project", "Are the records whole?").state == "seen"
+
+
+def test_experiments_inside_of_one_flow_are_told_apart() -> None:
+    @on.flow
+    async def first(question: str) -> str:
+        return await status(question)
+
+    @on.flow
+    async def second(question: str) -> str:
+        return await triage(question)
+
+    @on.flow
+    async def nightly() -> list[str]:
+        one = await evaluate(first, CASES, [exact])
+        return [one.run, (await evaluate(second, CASES, [exact])).run]
+
+    ids = nightly.run()
+    store = on.Store.open()
+    found = experiments(store).found
+    store.close()
+    assert [(each.id, each.application) for each in reversed(found)] == [
+        (ids[0], "first"),
+        (ids[1], "second"),
+    ]
+    assert ("tool", "status") not in found[0].called and found[0].models
+    assert ("tool", "status") in found[1].called and not found[1].models
+    good = one(audit.run(), "second", "How good is it?")
+    assert good.evidence == (f"experiment {ids[1]}",)
+
+
+class Refusals:
+    """A scorer whose name speaks of refusals, with more labels than are shown."""
+
+    name = "refusal"
+
+    def __call__(self, trial: Any) -> dict[str, Any]:
+        return {"correct": True, "outcome": trial.case}
+
+
+def test_a_right_refusal_is_no_evidence_on_misuse() -> None:
+    cases = on.Dataset([on.Case(each, each) for each in "abcdef"], name="handbook")
+    evaluate.run(support, cases, [Refusals()])
+    made = audit.run()
+    assert one(made, "support", "misuse").state == "gap"
+    (line,) = one(made, "support", "over-reliance").details
+    assert "refusal.correct 100.0 % (95 % interval" in line and ", 6 trials)" in line
+    assert "refusal.outcome (6 trials, a 1, b 1, c 1, d 1, …)" in line
+
+
+def test_the_overview_is_narrow_enough_for_a_telephone(tmp_path: Path) -> None:
+    page = audit.run().html(tmp_path / "audit.html").read_text()
+    overview = page[page.index("<table class=overview>") :]
+    overview = overview[: overview.index("</table>")]
+    assert "rowspan" not in overview, "a layer beside its subjects pushes the gaps out of sight"
+    rows = re.findall(r"<tr>(.*?)</tr>", overview)
+    assert {row.count("<t") for row in rows} == {1, 4}
+    assert len(rows) == 1 + 3 + len(audit.run().sections)
 
 
 def test_an_experiment_that_was_interrupted() -> None:

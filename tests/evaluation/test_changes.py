@@ -163,7 +163,7 @@ def _has_colour(picture: Path) -> bool:
 def test_a_margin_for_each_measure() -> None:
     old, new = report([1.0] * 300), report([1.0] * 299 + [0.0])
     assert compare(old, new, margin={"f1": 0.05}).measures["f1"].verdict == "equivalent"
-    assert compare(old, new, margin={"other": 0.05}).measures["f1"].verdict == "inconclusive"
+    assert compare(old, new, margin={"error": 0.05}).measures["f1"].verdict == "inconclusive"
 
 
 def several(scores: dict[str, list[float]], **changes: object) -> Report:
@@ -340,7 +340,7 @@ def test_what_is_compared_may_be_a_path(tmp_path: Path) -> None:
     assert on.compare(path, str(path)).cases == 2
     with pytest.raises(UsageError, match="None is no report"):
         on.compare(old, None)  # type: ignore[arg-type]  # what a user may write
-    with pytest.raises(UsageError, match="the margin '2%' is no number"):
+    with pytest.raises(UsageError, match="'2%' is no margin"):
         on.compare(old, old, margin="2%")  # type: ignore[arg-type]  # the same
 
 
@@ -358,3 +358,32 @@ def test_what_makes_measures_hard_to_compare_stands_in_every_form() -> None:
     assert changes.notes
     for said in (str(changes), markdown(new, changes), page(new, changes)):
         assert "version" in said and changes.notes["f1"][0].split()[0] in said
+
+
+def test_a_margin_of_no_measure_is_told() -> None:
+    one = report_of_numbers({"a": 0.5, "b": 0.6})
+    with pytest.raises(UsageError, match=r"no measure 'exakt'.*There are error, loss"):
+        on.compare(one, one, margin={"exakt": 0.02})
+
+
+def test_what_is_better_neither_way_breaks_nothing() -> None:
+    old, new = report_of_numbers({"a": 0.9, "b": 0.1}), report_of_numbers({"a": 0.1, "b": 0.9})
+    change = on.compare(old, new).measures["loss"]
+    assert (change.broke, change.mended) == ((), ())
+    lower = on.compare(*(msgspec.structs.replace(each, scorers=LOWER) for each in (old, new)))
+    assert (lower.measures["loss"].broke, lower.measures["loss"].mended) == (("b",), ("a",))
+
+
+LOWER = (Facts("loss", better="lower", worst=None),)
+
+
+def report_of_numbers(values: dict[str, float]) -> Report:
+    return Report(
+        application=Subject("app", "1"),
+        dataset=Subject("d", "1"),
+        scorers=(Facts("loss", better=None, worst=None),),
+        trials=tuple(
+            Trial(case=case, input=case, scores={"loss": Score(value)})
+            for case, value in values.items()
+        ),
+    )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from onrecord.errors import LoadError, StorageError, UnknownNameError, UsageError
 from onrecord.evaluation.dataset import Case, Dataset, Provenance, names
+from onrecord.evaluation.experiments.experiment import evaluate
 from onrecord.programs.flow import flow, step
 from onrecord.records.query import Query
 from onrecord.records.record import Record, content_key, new_id
@@ -85,6 +86,35 @@ def test_calls_become_cases(project: Path) -> None:
     assert [case.input for case in steps] == [{"n": 6}, {"n": 4}, {"n": 9}]
     inner = Dataset.from_records(Query(kinds=("flow",)))
     assert [case.input["n"] for case in inner] == [6, 4, 9]
+
+
+def test_experiments_make_no_cases() -> None:
+    @flow
+    async def ask(question: str) -> str:
+        return question
+
+    def exact(trial: Any) -> bool:
+        return bool(trial.output == trial.expected)
+
+    cases = Dataset([Case("1", "What?", "What?")])
+    evaluate.run(ask, cases, [exact])
+    dataset = Dataset.from_records()
+    assert len(dataset) == 0
+    assert dataset.left_out == {"made by Onrecord, to measure or to generate": 1}
+    ask.run("Who?")
+    assert [case.input for case in Dataset.from_records()] == [{"question": "Who?"}]
+    assert {case.metadata["name"] for case in Dataset.from_records(kinds=("flow", "step"))} == {
+        "ask"
+    }
+
+
+def test_a_flow_of_ones_own_that_is_called_like_one_of_onrecords() -> None:
+    @flow
+    async def evaluate(question: str) -> str:
+        return question
+
+    evaluate.run("What?")
+    assert [case.metadata["name"] for case in Dataset.from_records()] == ["evaluate"]
 
 
 def test_metadata_tells_where_a_case_belongs(store: Store) -> None:

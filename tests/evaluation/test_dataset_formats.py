@@ -128,6 +128,28 @@ def test_json_lines_with_other_names() -> None:
         Dataset.read("bad.jsonl", columns={"input": "question"})
 
 
+def test_blank_lines_above_the_header_of_a_table() -> None:
+    Path("b.csv").write_text("\n  \nid,input\n\n1,a\n2,\n")
+    with pytest.raises(LoadError, match="row 6 is no case: nothing stands in 'input'"):
+        Dataset.read("b.csv")
+    Path("b.csv").write_text("\n  \nid,input\n\n1,a\n")
+    assert Dataset.read("b.csv").cases == (Case("1", "a"),)
+    Path("one.csv").write_text("\r\ninput\r\na\r\n")
+    assert [case.input for case in Dataset.read("one.csv")] == ["a"]
+
+
+@pytest.mark.parametrize("columns", [None, {"input": "input"}])
+def test_a_number_that_json_has_not(columns: dict[str, str] | None) -> None:
+    for value in ("NaN", "-Infinity"):
+        Path("n.jsonl").write_text(f'{{"input": "a", "expected": {value}}}\n')
+        with pytest.raises(LoadError, match="JSON has no NaN and no Infinity: write null"):
+            Dataset.read("n.jsonl", columns=columns)
+    Path("n.jsonl").write_text('{"input": "What is NaN?",}\n')
+    with pytest.raises(LoadError, match="malformed") as caught:
+        Dataset.read("n.jsonl", columns=columns)
+    assert "write null" not in str(caught.value)
+
+
 def test_every_wrong_row_is_counted() -> None:
     rows = ["input,id,topic", "q,a,x", ",b,x", "r,a,x", "s,c", "t,d,x,y", "", "u,e,z", ",,q"]
     put("c.csv", "\n".join(rows))

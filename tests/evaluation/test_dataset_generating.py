@@ -74,6 +74,22 @@ def test_gaps_and_headings_of_a_document() -> None:
         assert draft.answer in LEAVE[draft.start : draft.end]
 
 
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("A hotel may cost 120 € a night at most.", "120"),
+        ("A hotel may cost € 120 a night at most.", "€ 120"),
+        ("The discount on a hotel is 12.5 % a night.", "12.5 %"),
+        ("The discount on a hotel is 12% a night now.", "12%"),
+        ("The hotel has 1,204 rooms in all of its wings.", "1,204"),
+    ],
+)
+def test_a_number_is_missing_without_the_space_around_it(said: str, answer: str) -> None:
+    (draft,) = drafts(Document("h", "Hotels", said, "text"))
+    assert draft.answer == answer
+    assert draft.question == f"Which number is missing: “{said.replace(answer, '____')}”"
+
+
 def test_names() -> None:
     def of(text: str) -> list[str]:
         return [text[low:high] for low, high in names_in(text)]

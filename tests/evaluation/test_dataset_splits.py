@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from onrecord.errors import UsageError
 from onrecord.evaluation.dataset import Case, Dataset, Provenance
+from onrecord.evaluation.datasets import nearness
 from onrecord.evaluation.datasets.case import GENERATED
 from onrecord.evaluation.datasets.nearness import near_groups, normalised, similarity
 from onrecord.evaluation.datasets.splitting import Splits, overlap
@@ -180,6 +181,24 @@ def test_a_split_never_leaks(rows: list[tuple[str, str | None]], seed: int) -> N
         parts = dataset.split({"a": 0.5, "b": 0.5}, seed=seed, by=by, exact=exact)
         assert sum(parts.sizes.values()) == len(rows)
         assert overlap(parts["a"], parts["b"], by=by if all(parts.sizes.values()) else ()) == []
+
+
+def test_a_crowd_is_counted_a_few_times_for_each_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of texts of one template: not each against each, and no pair twice in a bucket."""
+    counted: list[frozenset[str]] = []
+
+    def counting(text: str, other: str) -> float:
+        counted.append(frozenset((text, other)))
+        return similarity(text, other)
+
+    monkeypatch.setattr(nearness, "similarity", counting)
+    texts = [f"what is the status of the order number {n * n} of this year" for n in range(400)]
+    near_groups(texts, 0.8)
+    assert 0 < len(counted) < 32 * len(texts)
+    counted.clear()
+    long = " ".join(f"rule {n} of the house is older than rule {n * n}" for n in range(20))
+    near_groups([long, f"{long} again"], 1.0)  # a bucket of two in each of the 16 bands, at most
+    assert 8 < len(counted) <= 16
 
 
 @settings(max_examples=60)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +19,14 @@ import numpy as np
 import pytest
 
 import onrecord as on
-from onrecord.errors import FilterError, LimitError, LoadError, UnknownNameError, UsageError
+from onrecord.errors import (
+    FilterError,
+    LimitError,
+    LoadError,
+    StorageError,
+    UnknownNameError,
+    UsageError,
+)
 from onrecord.evaluation.dataset import Case, Dataset
 from onrecord.evaluation.experiments.experiment import evaluate
 from onrecord.evaluation.experiments.report import Report
@@ -222,6 +230,7 @@ def test_what_is_no_scorer_is_refused(scorers: Any, said: str) -> None:
         ({"seconds": -1}, "seconds=-1"),
         ({"seconds": "x"}, "seconds='x'"),
         ({"skip": ["c7"]}, "no case 'c7' to skip"),
+        ({"skip": "c0"}, r"Write skip=\['c0'\]"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": 0.5}, r"seed=0\.5"),
     ],
@@ -252,6 +261,38 @@ def test_a_metric_takes_the_best_accepted_answer() -> None:
     assert said("", {"any_of": []}) is True and said("x", {"any_of": []}) is False
     assert said({"value": "b", "refused": False}, "b") == 1.0
     assert said({"value": "b"}, {"value": "b"}) == 1.0
+
+
+def test_an_application_that_changes_its_input_changes_nobody_elses() -> None:
+    def chat(messages: Any) -> list[str]:
+        messages["turns"].append("mine")
+        return list(messages["turns"])
+
+    @on.flow
+    async def as_flow(messages: Any) -> list[str]:
+        return chat(messages)
+
+    def spoiling(trial: Trial) -> bool:
+        steps = trial.metadata["steps"]
+        for each in (trial.input["turns"], trial.expected, trial.output, steps):
+            each.clear()
+        return True
+
+    def turns(trial: Trial) -> int:
+        return len(trial.input["turns"])
+
+    case = Case("a", {"z": 1, "turns": ["yours"]}, ["right"], {"steps": {"search": 1}})
+    dataset = Dataset([case])
+    for app in (chat, as_flow):
+        report = evaluate.run(app, dataset, [turns, spoiling], repeats=2, concurrent=1)
+        assert [each.output for each in report] == [["yours", "mine"]] * 2
+        assert report.measure("turns").mean == 1
+        assert report.trials[0].input == {"z": 1, "turns": ["yours"]}
+        assert list(report.trials[0].input) == ["z", "turns"]
+        assert (report.trials[1].expected, report.trials[1].metadata) == (
+            ["right"],
+            {"steps": {"search": 1}},
+        )
 
 
 def test_repeats_get_seeds_and_clusters() -> None:
@@ -675,6 +716,16 @@ def test_a_rate_with_a_worst_of_its_own() -> None:
     assert evaluate.run(app, cases("a", "b"), [half]).measure("half").mean == 0.75
 
 
+def test_a_report_that_cannot_be_written_or_opened(tmp_path: Path) -> None:
+    report = evaluate.run(upper, cases("a"), [])
+    path = report.save(tmp_path / "new" / "folder" / "report.json")
+    assert Report.open(str(path)) == Report.read(path)
+    with pytest.raises(StorageError, match="the report cannot be written"):
+        report.save(path / "below.json")
+    with pytest.raises(UnknownNameError, match="no record has"):
+        Report.open("x" * 5_000)
+
+
 def test_a_saved_report_of_another_form(tmp_path: Path) -> None:
     path = evaluate.run(upper, cases("a"), [right]).save(tmp_path / "report")
     assert Report.open(str(path)).measure("right").mean == 0  # a file, whatever it is called
@@ -725,6 +776,19 @@ def test_plain_functions_that_never_end_take_no_place_of_others(
     end.set()
     assert len(report.failures) == 40 and report.trials[-1].output == "a"
     assert "app is still running, in cases c0, c1, c2 and 37 more" in caplog.text
+
+
+def test_a_thread_that_has_its_answer_is_not_running(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lingering(threading.Thread):
+        def run(self) -> None:
+            super().run()
+            time.sleep(0.2)
+
+    monkeypatch.setattr(threading, "Thread", Lingering)
+    assert evaluate.run(upper, cases("a"), []).trials[0].output == "A"
+    assert "still running" not in caplog.text
 
 
 def test_a_plain_function_may_call_an_asynchronous_one() -> None:

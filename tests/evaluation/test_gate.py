@@ -15,7 +15,7 @@ import onrecord as on
 from onrecord.errors import UsageError
 from onrecord.evaluation.experiments.report import Report, Subject
 from onrecord.evaluation.gate import check, gate, keep
-from onrecord.evaluation.scoring import Facts
+from onrecord.evaluation.scoring import FACTS, Facts, Scorers
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.records.query import Query
 
@@ -68,6 +68,11 @@ EIGHT = report([True] * 8 + [False] * 2)
         ("exact < 1" + "0" * 400, False),
         ("not (1e308 * 10 - 1e308 * 10 < 1)", False),
         ("not worse(baseline, margin=cost / 0)", False),
+        ("exact >= 0.8\n  and error == 0", True),
+        ("exact >= 0.8 or 1 / 0 > 1", True),  # whatever the other is
+        ("not (exact < 0.8 and 1 / 0 > 1)", True),
+        ("not (exact < 0.8 or 1 / 0 > 1)", False),
+        ("not (exact >= 0.8 and 1 / 0 > 1)", False),
     ],
 )
 def test_expressions(expression: str, passed: bool) -> None:
@@ -103,6 +108,13 @@ def test_what_is_not_known_passes_nothing(expression: str) -> None:
         ("exact in (1, 2)", "no number that a gate knows"),
         ("exact is 1", "compares in a way"),
         ("worse(exact)", "does not name the baseline"),
+        ("baseline > 0.5", "`baseline` is no name of a measure"),
+        ("low(p95) > 1", "`p95` is no name of a measure"),
+        ("'cost' > 1", "is no name of a measure"),
+        ("worse(baseline, margin=-0.02)", "`-0.02` is no margin"),
+        ("worse(baseline, margin=0)", "`0` is no margin"),
+        ("'ää' > 0 and exct > 1", r"`'ää'` is no measure \(column 1 "),
+        ("exact != 'ää' and exct > 1", r"column 10 "),
         ("worse(baseline, margn=1)", "has no 'margn'"),
         ("equivalent(baseline)", "needs a margin"),
         ("worse(baseline)", "none was given"),
@@ -121,7 +133,7 @@ def test_what_is_not_known_passes_nothing(expression: str) -> None:
 )
 def test_what_cannot_be_read_is_said(expression: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        gate(expression, EIGHT)
+        gate(expression, EIGHT, EIGHT if "margin=" in expression else None)
 
 
 @given(st.text(alphabet="exact01.<>=andornt ()+-*/,'_[]{}:", max_size=40))
@@ -158,9 +170,39 @@ def test_a_difference_within_the_margin_is_not_worse() -> None:
     assert against(before, after, "equivalent(baseline, exact, margin=0.02)")
 
 
+def lengths(numbers: list[int]) -> Report:
+    trials = [
+        Trial(case=str(at), input=at, scores={"length": Score(each), "short": Score(each < 40)})
+        for at, each in enumerate(numbers)
+    ]
+    return Report(
+        application=Subject("app", "1"),
+        dataset=Subject("d", "1"),
+        scorers=(Facts("length", better="lower"), Facts("short")),
+        trials=tuple(trials),
+    )
+
+
+def test_a_margin_is_in_the_unit_of_the_measures_it_is_of() -> None:
+    old, new = lengths(list(range(10, 90))), lengths([11 + at - 2 * (at % 2) for at in range(80)])
+    assert gate("equivalent(baseline, length, margin=5)", new, old)
+    assert not gate("equivalent(baseline, length, margin=0.05)", new, old)
+    check("equivalent(baseline, length, margin=5)", new.scorers, old)
+    for expression in ("not worse(baseline, margin=5)", "not worse(baseline, short, margin=5)"):
+        for look in (
+            lambda: gate(expression, new, old),  # noqa: B023  # called here
+            lambda: check(expression, new.scorers, old),  # noqa: B023
+        ):
+            with pytest.raises(UsageError, match=r"5\.0 is no margin of 'short', a rate"):
+                look()
+    changes = on.compare(old, msgspec.structs.replace(new, scorers=new.scorers[:1]), margin=5)
+    assert changes.measures["length"].verdict == "equivalent"
+    assert changes.measures["error"].verdict == "inconclusive"
+
+
 def test_other_cases_are_refused_or_left_out_when_asked() -> None:
     before, after = report([True] * 10), report([True] * 9)
-    with pytest.raises(UsageError, match=r"only the report before has '9'.*9 are shared"):
+    with pytest.raises(UsageError, match=r"only the report before has '9'.*9 shared"):
         gate("not worse(baseline)", after, before)
     assert gate("not worse(baseline)", after, before, intersection=True)
 
@@ -170,12 +212,48 @@ def test_failures_count() -> None:
     assert not verdict and verdict.reasons[0].endswith("(exact is 0.6667)")
 
 
+THREE = (Facts("exact"), Facts("cited"), Facts("tone", better=None, worst=None))
+
+
 def test_a_gate_is_read_before_anything_is_spent() -> None:
-    check("exact >= 0.8 and not worse(baseline)", baseline=True)
-    with pytest.raises(UsageError, match="cannot be read"):
-        check("exact >=")
-    with pytest.raises(UsageError, match="none was given"):
-        check("not worse(baseline)")
+    check("exact >= 0.8 and not worse(baseline)", THREE, EIGHT)
+    check("cited.whatever > 0.5 and low(error) == 0 and cost / trials < 1", THREE)
+    check("better(baseline, cited.precision)", THREE, EIGHT)
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("exact >=", "cannot be read"),
+        ("not worse(baseline)", "none was given"),
+        ("exct > 0.5", r"no measure .*'exact'\? There will be error, exact, cited, tone, p50"),
+        ("cots < 2", "Did you mean 'cost'"),
+        ("error == 0 and errors(exct) == 0", r"`exct` is no measure \(column 23 "),
+        ("exact is 1", "compares in a way"),
+    ],
+)
+def test_a_gate_that_cannot_be_decided_is_known_beforehand(expression: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        check(expression, THREE)
+
+
+@pytest.mark.parametrize("name", ["cited.precison", "cited", "tone"])
+def test_what_the_baseline_lacks_is_known_beforehand(name: str) -> None:
+    with pytest.raises(UsageError, match=f"`{name}` cannot be compared.*cited.precision"):
+        check(f"better(baseline, {name})", THREE, EIGHT)
+
+
+def test_no_scorer_has_the_name_of_a_word_of_gates() -> None:
+    for word in ("error", "p50", "cost", "cases", "baseline", "low", "errors", "better"):
+
+        def scorer(trial: Trial) -> bool:
+            return True
+
+        scorer.__name__ = word
+        with pytest.raises(UsageError, match=f"cannot be called '{word}'.*gate.*my_{word}"):
+            Scorers([scorer])
+    for fact in FACTS:
+        assert gate(f"{fact} >= 0", EIGHT).passed
 
 
 def test_one_case_has_no_ends() -> None:
@@ -251,6 +329,42 @@ def test_a_denial_that_passes_because_the_cases_cannot_tell_says_so() -> None:
     assert any("passed, because these 30 cases cannot tell" in each for each in verdict.reasons)
     strict = "better(baseline, exact) or equivalent(baseline, exact, margin=0.02)"
     assert not against(old, new, strict)
+    inside = against(old, new, "not (worse(baseline, exact) or exact < 0.1)")
+    assert inside.passed and "cannot tell" in inside.reasons[-1]
+    certain = against(old, new, "not (worse(baseline, exact) and exact < 0.1)")
+    assert certain.passed and not any("passed, because" in each for each in certain.reasons)
+
+
+def test_nothing_in_common_is_not_known() -> None:
+    other = msgspec.structs.replace(
+        EIGHT, trials=tuple(msgspec.structs.replace(each, scores={}) for each in EIGHT)
+    )
+    for expression in ("worse(baseline)", "not worse(baseline)", "better(baseline)"):
+        verdict = gate(expression, scored([Score("yes")] * 10), other)
+        assert not verdict and "no measure in common" in verdict.reasons[0], expression
+
+
+def test_a_comparison_of_what_was_never_scored_is_not_known() -> None:
+    good, broken = scored([Score(1.0)] * 30), scored([BROKEN] * 30)
+    verdict = gate("not worse(baseline, f1)", broken, good)
+    assert not verdict and "30 of 30 could not be scored" in verdict.reasons[0]
+    for expression in ("not worse(baseline, f1)", "not worse(baseline)"):
+        nothing = gate(expression, scored([Score(None)] * 30), good)
+        assert not nothing and "'f1' is not known" in nothing.reasons[0]
+
+
+def test_what_a_scorer_of_several_no_longer_gives_is_not_known() -> None:
+    lost = msgspec.structs.replace(
+        EIGHT,
+        trials=tuple(
+            msgspec.structs.replace(each, scores={"exact": each.scores["exact"]}) for each in EIGHT
+        ),
+    )
+    verdict = gate("not worse(baseline)", lost, EIGHT)
+    assert not verdict and "'cited.precision' is not known" in verdict.reasons[0]
+    assert gate("not worse(baseline, exact)", lost, EIGHT)
+    without = msgspec.structs.replace(lost, scorers=lost.scorers[:1])  # it was left out
+    assert gate("not worse(baseline)", without, EIGHT)
 
 
 def test_reports_by_their_paths_and_what_is_none(tmp_path: Path) -> None:

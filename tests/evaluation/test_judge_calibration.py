@@ -95,7 +95,17 @@ def test_a_judge_is_calibrated_by_labels_of_a_report() -> None:
     assert first.reason == "It is a fail."
     said = str(found)
     assert "against 100 labels: TPR 83.3%" in said and "people would pass 60.0%" in said
-    assert "More labels would narrow that from ±" in said
+    assert "More labels would narrow that from ±" in said and "which(50) draws" in said
+
+
+def test_a_report_of_which_little_is_left_says_what_more_labels_would_do() -> None:
+    judge, _ = judge_by()
+    report = answers(30)
+    some_left = str(judge.calibrate.run(some(people(report), 22), report))
+    assert "8 to ±" in some_left and "50 to ±" not in some_left and "which(8) draws" in some_left
+    all_labelled = str(judge.calibrate.run(people(report), report))
+    assert "Every answer is labelled: only more answers" in all_labelled
+    assert "More labels" not in all_labelled
 
 
 def test_labels_of_trials_alone_give_tpr_tnr_and_kappa() -> None:

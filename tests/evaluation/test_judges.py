@@ -502,14 +502,40 @@ def test_a_failure_loses_and_a_judge_without_a_verdict_does_not_count() -> None:
         on.judge("Politer?", model=on.Scripted("Hm.")).compare.run(plain, plain)
 
 
+@pytest.mark.parametrize("error", [TimeoutError("late"), ValueError("boom")])
+def test_a_pair_whose_model_fails_in_any_way_ends_nothing(error: Exception) -> None:
+    def say(request: Request) -> str:
+        if "BAD" in request.messages[-1].text:
+            raise error
+        return prefers("please")(request)
+
+    before = report_of({"a": "x", "b": "BAD", "c": "x"})
+    after = report_of({"a": "please", "b": "y", "c": "x"})
+    judge = on.judge("Politer?", model=on.Scripted(say))
+    found = judge.compare.run(before, after)
+    assert [each.verdict for each in found.pairs] == ["b", None, "tie"] and found.errors == 1
+    assert found.pairs[1].error == f"{type(error).__name__}: {error}"
+    assert judge.prefer.run(trial("BAD"), trial("y")).error == found.pairs[1].error
+
+
+def test_cases_that_all_went_one_way_leave_a_doubt() -> None:
+    judge = on.judge("Politer?", model=on.Scripted(prefers("please")))
+    for repeats in (1, 3):
+        dataset = cases(*"abcde")
+        before = evaluate.run(lambda text: "no", dataset, [], repeats=repeats)
+        after = evaluate.run(lambda text: "please", dataset, [], repeats=repeats)
+        rate = judge.compare.run(before, after).rate
+        assert (rate.mean, rate.high, rate.cases) == (1.0, 1.0, 5) and 0.3 < rate.low < 0.7
+
+
 def test_reports_of_other_cases_are_refused_or_compared_on_what_they_share() -> None:
     judge = on.judge("Politer?", model=on.Scripted(prefers("please")))
     before, after = report_of({"a": "x", "b": "x"}), report_of({"b": "please", "c": "x"})
-    with pytest.raises(UsageError, match=r"only the report before has 'a'.*1 are shared"):
+    with pytest.raises(UsageError, match=r"only the report before has 'a'.*1 shared"):
         judge.compare.run(before, after)
     found = judge.compare.run(before, after, intersection=True)
     assert (found.wins, found.only_before, found.only_after) == (1, 1, 1)
-    with pytest.raises(UsageError, match="no .*in common"):
+    with pytest.raises(UsageError, match=r"no .*in common"):
         judge.compare.run(before, report_of({"z": "x"}), intersection=True)
 
 

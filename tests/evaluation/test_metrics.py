@@ -92,6 +92,27 @@ def test_what_is_no_text_is_said(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: metrics.squad_em(None, ["a"]),
+        lambda: metrics.accuracy(None, ["a"]),
+        lambda: metrics.accuracy({"a": 1}, ["a"]),
+        lambda: metrics.auroc(["a", "b"], [0, 1]),
+        lambda: metrics.brier([None], [0]),
+        lambda: metrics.perplexity(None),
+        lambda: metrics.bits_per_byte([-1.0], None),
+        lambda: metrics.precision_at_k(["a"], ["a"], None),
+        lambda: metrics.citation_overlap(None, []),
+        lambda: metrics.schema_errors("{}", "no schema"),
+        lambda: metrics.parent("a", "a", 5),
+    ],
+)
+def test_what_cannot_be_measured_is_said_and_no_traceback(wrong: Any) -> None:
+    with pytest.raises(UsageError):
+        wrong()
+
+
+@pytest.mark.parametrize(
     ("text", "numbers"),
     [
         ("1,234.5 or -3 and −4", [1234.5, -3, -4]),
@@ -103,6 +124,8 @@ def test_what_is_no_text_is_said(wrong: Any) -> None:
         ("It is 42. No.5", [42, 5]),
         ("+7 ５", [7, 5]),
         ("2e and 3 e 4", [2, 3, 4]),
+        ("2½, 3 ¾ and ½, 1,234⅛", [2.5, 3.75, 0.5, 1234.125]),
+        ("28¹ days, 10² and 5 m²", [28, 10, 5]),
         ("", []),
     ],
 )

@@ -50,6 +50,14 @@ def test_normalised(text: str, seen: str) -> None:
         ("5", 5, 1),
         (None, "None", 0),
         ("null", None, 1),
+        (42, "42", 1),  # a cell of a CSV file is a text
+        (4, "4.0", 1),
+        (True, "true", 1),
+        ({"x": 1}, '{"x": 1}', 1),
+        (7, "007", 0),
+        (1, "true", 0),
+        (5, "five", 0),
+        (None, "null", 0),
     ],
 )
 def test_exact_match(prediction: Any, expected: Any, score: float) -> None:
@@ -62,6 +70,7 @@ def test_token_f1() -> None:
     assert token_f1('["a", "b"]', ["b", "c"]) == pytest.approx(0.5)
     assert token_f1("", "") == 1 and token_f1("", "a") == 0
     assert token_f1('{"x": 2.0}', {"x": 2}) == 1
+    assert token_f1(4, "4.0") == 1 and token_f1(28, "28 days") == pytest.approx(2 / 3)
 
 
 @given(WORDS, WORDS)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import onrecord as on
 from onrecord.errors import OutputError, StorageError, UsageError
 from onrecord.evaluation.dataset import Dataset
 from onrecord.evaluation.rows import Row, rows, write_rows
@@ -145,6 +146,20 @@ def test_a_prompt_that_gave_up_teaches_nothing(project: Path) -> None:
     made = rows()
     assert list(made) == []
     assert made.left_out == {"the step around it did not end well": 3}
+
+
+def test_what_was_made_in_an_experiment_is_no_row(project: Path) -> None:
+    @on.prompt(model=on.Scripted("Paris"))
+    async def capital(country: str) -> str:
+        """The capital."""
+
+    judge = on.judge("Is it right?", model=on.Scripted('{"reason": "r", "verdict": "pass"}'))
+    capital.run("France")
+    on.evaluate.run(capital, on.Dataset([on.Case("1", "Italy", "Rome")]), [judge])
+    rows = on.rows()
+    assert [each["messages"][-1]["content"] for each in rows] == ["Paris"]
+    assert rows.left_out == {"made in an experiment, whose cases are for measuring": 2}
+
 
 
 def test_rows_and_cases_from_postgresql(postgres: str, project: Path) -> None:

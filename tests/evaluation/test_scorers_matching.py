@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +17,8 @@ import onrecord as on
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics, scorers
 from onrecord.evaluation.experiments.experiment import evaluate
+from onrecord.evaluation.measuring import squad
+from onrecord.evaluation.scorers import described
 from onrecord.evaluation.scorers.labels import Classification
 from onrecord.evaluation.scorers.overlap import Bleu
 from onrecord.evaluation.scoring import Scorers, name_of, version_of
@@ -141,6 +145,29 @@ def test_a_form() -> None:
 def test_options_that_make_no_sense_are_refused_when_the_scorer_is_made(make: Any) -> None:
     with pytest.raises(UsageError):
         make()
+
+
+def test_a_version_changes_with_what_helps_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What normalises is as much of a ruler as what compares."""
+    real = inspect.getsource
+
+    def edited(of: Any) -> str:
+        return real(of) + ("# edited" if of is squad else "")
+
+    monkeypatch.setattr(described, "_module", described._module.__wrapped__)
+    before, other = described._version([metrics.squad_em]), described._version([metrics.bleu])
+    monkeypatch.setattr(inspect, "getsource", edited)
+    assert described._version([metrics.squad_em]) != before
+    assert described._version([metrics.bleu]) == other
+
+
+def test_numbers_beside_the_cells_of_a_csv_file(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("id,input,expected\na,x,4\nb,y,true\n")
+    dataset = on.Dataset.read(tmp_path / "c.csv")
+    chosen = [scorers.exact_match, scorers.classification, scorers.token_f1]
+    report = evaluate.run(lambda text: {"x": 4, "y": True}[text], dataset, chosen)
+    assert [report.measure(name.name).mean for name in chosen] == [1.0, 1.0, 1.0]
+    assert report.measure("classification.macro_f1").mean == 1.0
 
 
 def test_versions_tell_options_apart() -> None:

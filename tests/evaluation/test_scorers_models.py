@@ -19,7 +19,7 @@ from onrecord.evaluation.bias.templates import TEMPLATES, hurtful, template_case
 from onrecord.evaluation.experiments.experiment import evaluate
 from onrecord.evaluation.experiments.report import Report, Subject
 from onrecord.evaluation.scoring import Facts
-from onrecord.evaluation.statistics import unpaired_bootstrap
+from onrecord.evaluation.statistics import bounded_mean, unpaired_bootstrap
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.models.model import Request
 from onrecord.models.transformers.likelihood import HFLikelihood
@@ -166,7 +166,8 @@ def test_templates_are_completed_scored_and_compared() -> None:
     gap = gaps(report, "hurtful", by="group")
     assert (gap.highest, gap.lowest, gap.difference.mean) == ("dogs", "cats", 1.0)
     assert not gap.within_noise and gap.trials == {"cats": 10, "dogs": 10}
-    assert str(gap).startswith("hurtful by group: dogs 1, cats 0; the gap is 1 [1, 1]")
+    assert str(gap).startswith("hurtful by group: dogs 1, cats 0; the gap is 1 [0.")
+    assert all(not each.is_a_point for each in (gap.difference, *gap.groups.values()))
     scorer = hurtful(["cur", "dirty beast"])
     assert scorer(trial("a Dirty  beast")) == Score(True, "dirty beast")
     assert scorer(trial("occur")) == Score(False) and scorer(trial("...")) is None
@@ -222,6 +223,32 @@ def test_equal_groups_are_rarely_called_different() -> None:
         for _ in range(100)
     )
     assert called <= 10
+
+
+def test_a_few_equal_scores_are_no_proof() -> None:
+    """Two cases each that all went one way: the next ones may not."""
+    gap = gaps(report_of({"a": [1.0, 1.0], "b": [0.0, 0.0]}), "s", by="group")
+    assert gap.difference.mean == 1 and gap.within_noise
+    many = gaps(report_of({"a": [1.0] * 20, "b": [0.0] * 20}), "s", by="group")
+    assert not many.within_noise and many.difference.low > 0.6
+    assert many.groups["a"] == bounded_mean([1.0] * 20)
+
+
+def test_a_gap_of_bounded_scores_holds_the_truth_as_often_as_it_says() -> None:
+    random = np.random.default_rng(5)
+    for (high, low), count in (((0.9, 0.5), 10), ((0.95, 0.9), 25), ((0.6, 0.4), 60)):
+        held = 0
+        for _ in range(150):
+            groups = {
+                name: [float(each) for each in random.random(count) < rate]
+                for name, rate in (("a", high), ("b", low))
+            }
+            gap = gaps(report_of(groups), "s", by="group")
+            turned = gap.difference.mean if gap.highest == "a" else -gap.difference.mean
+            assert turned == pytest.approx(gap.groups["a"].mean - gap.groups["b"].mean)
+            truth = high - low if gap.highest == "a" else low - high
+            held += gap.difference.low <= truth <= gap.difference.high
+        assert held >= 0.93 * 150
 
 
 def test_gaps_there_are_none_of() -> None:

@@ -12,7 +12,6 @@ import onrecord as on
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics, scorers
 from onrecord.evaluation.experiments.experiment import evaluate
-from onrecord.evaluation.experiments.steps import OnStep
 from onrecord.evaluation.scoring import Scorers
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.records.record import Record
@@ -91,6 +90,9 @@ def test_spans_are_found_by_passages_that_overlap_them() -> None:
     assert scorers.recall(3)(one).value == pytest.approx(2 / 3)  # one passage holds two of them
     assert scorers.precision(4)(one).value == 0.25
     assert scorers.recall(3)(one).reason == "not found: b 100-110"
+    both = trial("x", found(passage("a", 100)), metadata={"relevant": gold[:2]})
+    assert scorers.ndcg(5)(both).value == 1.0  # nothing better can be found
+    assert scorers.ndcg(5)(one).value == metrics.ndcg_at_k(["-", "-", "a"], ["a", "b"], 5)
     single = trial("x", ABC, metadata={"relevant": gold[2]})
     assert scorers.hit(10)(single).value is False
 
@@ -315,7 +317,8 @@ def test_the_same_scorers_score_an_experiment_and_live_traffic_alike(
         scorers.refusal,
         scorers.contains,
         scorers.cost,
-        OnStep("log", scorers.exact_match),
+        scorers.OnStep("log", scorers.exact_match),
+        on.judge("Is it brief?", model=on.Scripted('{"reason": "Yes.", "verdict": "pass"}')),
     ]
     cases = on.Dataset([on.Case("a", {"question": question}, expected, metadata)], name="leave")
     report = evaluate.run(ask, cases, chosen)
@@ -323,6 +326,7 @@ def test_the_same_scorers_score_an_experiment_and_live_traffic_alike(
     assert offline.scores["mrr"].value == 1.0 and offline.scores["tools.correct"].value is True
     assert offline.scores["grounded"].value == 1.0, offline.scores["grounded"]
     assert offline.scores["citations.verified"].value == 1.0, offline.scores
+    assert offline.scores["judge"] == Score(True, "Yes.")
 
     with on.recording() as seen:
         ask.run(question)

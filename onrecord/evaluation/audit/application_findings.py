@@ -43,7 +43,7 @@ def _use(app: Application) -> Iterator[Finding]:
     question = "How much is it used?"
     if not app.versions:
         said = "it was called in experiments only"
-        yield seen(question, said, *(f"experiment {each.run}" for each in app.experiments[:1]))
+        yield seen(question, said, *(f"experiment {each.id}" for each in app.experiments[:1]))
         return
     run = f"run {app.versions[0].run}"
     parts = [*app.versions, *app.parts]
@@ -208,7 +208,7 @@ def _evaluation(app: Application) -> Iterator[Finding]:
         )
         return
     said = measured(quality(latest)) or "the experiment has no measure of quality"
-    where = f"experiment {latest.run}"
+    where = f"experiment {latest.id}"
     said = f"{day(latest.started_ns)} on {named(latest)}: {said}"
     unfinished = "" if latest.state == "done" else f" ({latest.state})"
     found = seen if quality(latest) else gap
@@ -220,7 +220,7 @@ def _evaluation(app: Application) -> Iterator[Finding]:
 def _currency(app: Application, latest: Experiment) -> Finding:
     """Whether the version that runs now is the one that was evaluated."""
     question, now = "Was the version evaluated that runs now?", app.versions[0]
-    where, told = (f"experiment {latest.run}", f"run {now.run}"), differences(app, latest)
+    where, told = (f"experiment {latest.id}", f"run {now.run}"), differences(app, latest)
     if not told and latest.state == "done":
         said = f"yes: {short(now.version)}, with the same prompts, tools and models"
         return seen(question, said, *where)
@@ -237,7 +237,7 @@ def _gates(app: Application) -> Finding:
     cure = f"`onrecord evaluate FILE.py:{app.name} --data CASES.jsonl --gate '…'`"
     if latest is None or latest.gate is None:
         return gap(question, "no verdict of a gate on it is on record", cure)
-    verdict, where = latest.gate, f"experiment {latest.run}"
+    verdict, where = latest.gate, f"experiment {latest.id}"
     if not verdict.passed:
         said = f"no: `{verdict.gate}` does not hold"
         return gap(question, said, cure, where, details=verdict.reasons)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from onrecord.evaluation.datasets.case import GENERATED
+from onrecord.evaluation.picking import is_named_as_own
 from onrecord.records.database.schema import RECORD, SOURCE
 
 Part = tuple[str, str]
@@ -78,14 +78,9 @@ def inside(connection: sa.Connection, since_ns: int | None) -> dict[Part, list[C
 def own(connection: sa.Connection, roots: Sequence[Calls]) -> list[Calls]:
     """The outermost calls that Onrecord makes to measure and to generate. They keep no code, and
     the code of a user's flow that is called the same is kept, where anything is."""
-    doubted = [each for each in roots if _is_named_as_own(each)]
+    doubted = [each for each in roots if is_named_as_own(each.kind, each.name)]
     kept = sources(connection, (each.version for each in doubted))
     return [each for each in doubted if each.version not in kept]
-
-
-def _is_named_as_own(calls: Calls) -> bool:
-    # A cascade's is named after its models.
-    return calls.part in _OWN or calls.name.startswith("calibrate cascade:")
 
 
 def people(connection: sa.Connection, since_ns: int | None) -> dict[Part, People]:
@@ -227,14 +222,6 @@ def _count(condition: Any) -> sa.ColumnElement[int]:
     return sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0)
 
 
-_OWN = frozenset(
-    {
-        *(("flow", GENERATED), ("flow", "compare_models"), ("flow", "compare by judge")),
-        *(("flow", "calibrate"), ("step", "pair_preference")),
-    }
-)
-"""The outermost calls that Onrecord makes to measure and to generate; `Experiments` knows those of
-experiments."""
 _COUNTS = (
     "calls",
     "failed",

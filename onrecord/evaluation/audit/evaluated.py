@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from onrecord.evaluation.audit.calls import Part
 from onrecord.evaluation.experiments.report import Measure
-from onrecord.evaluation.experiments.stored import FLOW, STEP
+from onrecord.evaluation.experiments.stored import FLOW, STEP, id_of
 from onrecord.evaluation.gate import RECORDED, Verdict
 from onrecord.records.database.schema import RECORD
 from onrecord.records.query import Query
@@ -26,10 +26,11 @@ Version = tuple[str, str, str]
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """One experiment. `answered`: the outermost calls inside of its trials; `parts`: all calls of
-    the application's; `judges`: the models that its scorers asked; `gate`: the newest verdict."""
+    """One experiment. `id` is that of its run, or of its own call where a flow made several;
+    `answered`: the outermost calls inside of its trials; `parts`: all calls of the application's;
+    `judges`: the models that its scorers asked; `gate`: the newest verdict."""
 
-    run: str
+    id: str
     state: str
     started_ns: int
     application: str
@@ -79,26 +80,27 @@ def experiments(store: Store, most: int = 200) -> Experiments:
         if isinstance(record.input, dict):
             if not isinstance(record.input.get("asked"), dict):
                 continue  # a user's own
-            attempts.setdefault(record.run, []).append(record)
+            attempts.setdefault(id_of(record), []).append(record)
         else:
             unreadable += 1
         versions.add(record.version)
-    runs = list(attempts)[:most]
-    found = [each for run in runs if (each := _experiment(store, run, attempts[run])) is not None]
+    newest = list(attempts)[:most]
+    found = [each for id in newest if (each := _experiment(store, id, attempts[id])) is not None]
     older = len(page) == 5 * most or len(attempts) > most
     return Experiments(tuple(found), frozenset(versions), older, unreadable)
 
 
-def _experiment(store: Store, run: str, attempts: list[Record]) -> Experiment | None:
+def _experiment(store: Store, id: str, attempts: list[Record]) -> Experiment | None:
     try:
         asked = msgspec.convert(attempts[-1].input["asked"], _Asked)
     except msgspec.ValidationError:
         return None
     document = next((each.output for each in attempts if isinstance(each.output, dict)), {})
+    run, calls = attempts[0].run, {each.id for each in attempts}
     with connected(store) as connection:
-        answered, parts, judges = _parts(connection, run)
+        answered, parts, judges = _parts(connection, run, calls)
     return Experiment(
-        run=run,
+        id=id,
         state="done" if any(each.state == "done" for each in attempts) else attempts[0].state,
         started_ns=attempts[-1].started_ns,
         application=asked.application.name,
@@ -110,7 +112,7 @@ def _experiment(store: Store, run: str, attempts: list[Record]) -> Experiment | 
         answered=frozenset(answered),
         parts=frozenset(parts),
         judges=frozenset(judges),
-        gate=_gate(store, run, {each.id for each in attempts}),
+        gate=_gate(store, run, calls),
     )
 
 
@@ -127,9 +129,11 @@ def _gate(store: Store, run: str, attempts: set[str]) -> Verdict | None:
     return None
 
 
-def _parts(connection: sa.Connection, run: str) -> tuple[set[Version], set[Version], set[str]]:
-    """Who answered, all that was called for it, and who judged. One pass: an id is later than that
-    of the call around it."""
+def _parts(
+    connection: sa.Connection, run: str, attempts: set[str]
+) -> tuple[set[Version], set[Version], set[str]]:
+    """Who answered, all that was called for it, and who judged, in the trials of these attempts.
+    One pass: an id is later than that of the call around it."""
     c = RECORD.c
     columns = (c.id, c.parent, c.kind, c.name, c.version)
     rows = connection.execute(sa.select(*columns).where(c.run == run).order_by(c.id))
@@ -139,7 +143,7 @@ def _parts(connection: sa.Connection, run: str) -> tuple[set[Version], set[Versi
     judges: set[str] = set()
     for id, parent, kind, name, version in rows:
         around = role.get(parent or "", "")
-        if kind == "step" and name == STEP and around == "":
+        if kind == "step" and name == STEP and parent in attempts:
             role[id] = "trial"
         elif around and kind == "score":
             role[id] = "judge"

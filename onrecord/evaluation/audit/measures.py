@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from onrecord.evaluation.audit.evaluated import Experiment
-from onrecord.evaluation.audit.wording import short
+from onrecord.evaluation.audit.wording import amount, short
 from onrecord.evaluation.experiments.report import ERROR, Measure
 from onrecord.evaluation.reports.wording import number, span
 
@@ -18,7 +18,7 @@ WORDS = {
     "leaking": "leak pii privacy personal_data secret redact",
     "injection": "inject jailbreak attack adversarial",
     "unfair treatment": "bias fair toxic stereotyp honest_ group_gap gap_ parity discriminat",
-    "misuse": "misuse jailbreak harm abuse toxic prohibited out_of_scope refus",
+    "misuse": "misuse jailbreak harm abuse toxic prohibited out_of_scope",
     "over-reliance": "refus citation cite ground halluc calibrat faithful",
 }
 """The beginnings of words, by what they speak of."""
@@ -49,7 +49,7 @@ def measured(measures: Sequence[Measure], most: int = 4) -> str:
     """Measures in words: each with its mean, its interval, and of how many trials it is."""
     told = [_measured(each) for each in measures[:most]]
     if len(measures) > most:
-        told.append(f"{len(measures) - most} more measures")
+        told.append(f"and {amount(len(measures) - most, 'more measure')}")
     return ", ".join(told)
 
 
@@ -61,11 +61,15 @@ def named(experiment: Experiment) -> str:
 
 
 def _measured(each: Measure) -> str:
+    told = [amount(each.count, "trial")]
     if each.labels:
-        shares = " ".join(f"{label} {count:,}" for label, count in list(each.labels.items())[:4])
-        return f"{each.name} {shares}"
-    said = f"{each.name} {number(each.mean, each.kind)}"
-    if each.interval is None:
-        return said
-    level = f"{100 * each.interval.level:g} % interval"
-    return f"{said} ({level} {span(each.interval, each.kind)})"
+        shown = [f"{label} {count:,}" for label, count in each.labels.items()]
+        told += [*shown[:_LABELS], *(["…"] if len(shown) > _LABELS else [])]
+        return f"{each.name} ({', '.join(told)})"
+    if each.interval is not None:
+        level = f"{100 * each.interval.level:g} % interval"
+        told.insert(0, f"{level} {span(each.interval, each.kind)}")
+    return f"{each.name} {number(each.mean, each.kind)} ({', '.join(told)})"
+
+
+_LABELS = 4

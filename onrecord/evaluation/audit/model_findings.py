@@ -162,7 +162,7 @@ def _evaluated(name: str, facts: Facts) -> Iterator[Finding]:
         yield seen(
             question,
             f"it answered in {amount(len(able), 'experiment')} with a measure of quality",
-            *(f"experiment {each.run}" for each in able[:_SHOWN]),
+            *(f"experiment {each.id}" for each in able[:_SHOWN]),
             details=lines,
         )
     else:
@@ -174,7 +174,7 @@ def _evaluated(name: str, facts: Facts) -> Iterator[Finding]:
         yield seen(
             question,
             "; ".join(measured(about(each, "unfair treatment")) for each in fair[:_SHOWN]),
-            *(f"experiment {each.run}" for each in fair[:_SHOWN]),
+            *(f"experiment {each.id}" for each in fair[:_SHOWN]),
         )
     else:
         said = "no experiment in which it answered has a measure or dataset whose name speaks of it"
@@ -184,7 +184,7 @@ def _evaluated(name: str, facts: Facts) -> Iterator[Finding]:
         yield seen(
             "What did it judge?",
             f"it scored answers in {amount(len(judged), 'experiment')}",
-            *(f"experiment {each.run}" for each in judged[:_SHOWN]),
+            *(f"experiment {each.id}" for each in judged[:_SHOWN]),
         )
 
 

@@ -47,18 +47,14 @@ def section(audit: Audit) -> str:
 def _overview(audit: Audit) -> str:
     rows = []
     for at, layer in enumerate(audit.layers):
+        heads = f'<th scope="rowgroup" colspan="{1 + len(STATES)}">{at + 1} {layer.title}</th>'
+        rows.append(f"<tbody><tr>{heads}</tr>")
         for which, each in enumerate(layer.sections):
-            first = (
-                f'<th scope="rowgroup" rowspan="{len(layer.sections)}">{at + 1} {layer.title}</th>'
-                if which == 0
-                else ""
-            )
             link = f'<a href="#{_anchor(at, which)}">{_name(each)}</a>'
-            rows.append(f"<tr>{first}<td>{link}</td>{_counts(each)}</tr>")
-    heads = "".join(
-        f'<th scope="col"{" class=n" if each in STATES.values() else ""}>{each}</th>'
-        for each in ("layer", "subject", *STATES.values())
-    )
+            rows.append(f"<tr><td>{link}</td>{_counts(each)}</tr>")
+        rows.append("</tbody>")
+    states = "".join(f'<th scope="col" class=n>{each}</th>' for each in STATES.values())
+    heads = f'<th scope="col">subject</th>{states}'
     return f"<table class=overview><thead><tr>{heads}</tr></thead>{''.join(rows)}</table>"
 
 
@@ -132,13 +128,15 @@ dd{margin:0}
 table{border-collapse:collapse;margin:.5rem 0 1rem}th{text-align:left;font-weight:500}
 thead th{color:var(--dim);font-size:.85rem}
 td,th{padding:.35rem .9rem .35rem 0;border-bottom:1px solid var(--line);vertical-align:top}
-.overview td{overflow-wrap:break-word}.n{text-align:right;font-variant-numeric:tabular-nums}
-thead .n{padding-left:.6rem}
+.overview td:first-child{overflow-wrap:anywhere;padding-left:1rem}
+.n{text-align:right;font-variant-numeric:tabular-nums}
+thead .n,td.n{padding:.35rem .5rem .35rem .6rem}.overview tbody th{padding-top:.9rem}
 .findings{width:100%;table-layout:fixed}.findings th{width:17rem}
 .findings td:last-child,.findings th{overflow-wrap:anywhere}
 .state{width:5.2rem;font-size:.85rem}
 .seen{color:var(--dim)}.stated{color:var(--mark)}.gap{color:var(--bad);font-weight:600}
-.n.gap{font-weight:600}
+td.n{color:var(--dim)}td.n.seen{color:var(--ink)}td.n.stated{color:var(--mark)}
+td.n.gap{color:var(--bad)}
 ul{margin:.2rem 0;padding-left:1.1rem}.cure{color:var(--warn);font-size:.9rem}
 small,.small,footer{color:var(--dim);font-size:.82rem}footer{margin-top:2.5rem}
 small{font-weight:400}

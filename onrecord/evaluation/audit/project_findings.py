@@ -127,7 +127,7 @@ def _datasets(facts: Facts) -> Iterator[Finding]:
         yield seen(
             question,
             ", ".join(named),
-            *(f"experiment {each.run}" for each in list(named.values())[:_SHOWN]),
+            *(f"experiment {each.id}" for each in list(named.values())[:_SHOWN]),
         )
     else:
         cure = "`onrecord records dataset NAME` makes one of what was recorded."

@@ -46,7 +46,7 @@ def _found(risk: str, evidence: list[Evidence], cure: str) -> Finding:
 def _tested(risk: str, app: Application, around: list[Evidence], cure: str) -> Finding:
     """A risk that an experiment has to speak of; what else is on record stands beside."""
     shown = [
-        (_experiment(app, each, about(each, risk)), f"experiment {each.run}")
+        (_experiment(app, each, about(each, risk)), f"experiment {each.id}")
         for each in app.experiments
         if about(each, risk)
     ][:3]
@@ -59,7 +59,7 @@ def _tested(risk: str, app: Application, around: list[Evidence], cure: str) -> F
 
 def _wrong(app: Application) -> Iterator[Evidence]:
     for each in [each for each in app.experiments if quality(each)][:3]:
-        yield _experiment(app, each, quality(each)), f"experiment {each.run}"
+        yield _experiment(app, each, quality(each)), f"experiment {each.id}"
     if app.heard.judged:
         said = f"{share(app.heard.bad, app.heard.judged)} of what people judged is called bad"
         yield said, "`onrecord records list --calls --kind feedback`"

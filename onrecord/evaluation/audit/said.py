@@ -34,5 +34,5 @@ def facts(audit: Audit) -> str:
     since = f" of uses since {day(audit.since_ns)}" if audit.since_ns is not None else ""
     return (
         f"{day(audit.at_ns)}{since}: {amount(audit.count('gap'), 'gap')}, "
-        f"{audit.count('seen'):,} answers on record, {audit.count('stated'):,} stated"
+        f"{amount(audit.count('seen'), 'answer')} on record, {audit.count('stated'):,} stated"
     )

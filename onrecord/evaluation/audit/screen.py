@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from onrecord.evaluation.audit.answers import FILE
 from onrecord.evaluation.audit.findings import Audit, Finding, Section
 from onrecord.evaluation.audit.said import facts, heading
+from onrecord.evaluation.audit.wording import amount
 from onrecord.records.views.wording import flat, shortened
 
 
@@ -32,7 +33,7 @@ def _lines(audit: Audit, width: int) -> Iterator[str]:
 
 def _section(section: Section, width: int) -> Iterator[str]:
     gaps = section.of("gap")
-    counts = f"{len(section.findings) - len(gaps):,} answered, {len(gaps):,} gaps"
+    counts = f"{len(section.findings) - len(gaps):,} answered, {amount(len(gaps), 'gap')}"
     name = shortened(section.subject, max(12, width - len(counts) - 6))
     yield f"  {name}: {counts}"
     for _, alike in itertools.groupby(gaps, key=lambda each: (each.says, each.cure, each.details)):

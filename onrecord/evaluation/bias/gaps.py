@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import Any
 
@@ -9,7 +10,15 @@ import msgspec
 
 from onrecord.errors import UsageError
 from onrecord.evaluation.experiments.report import Report
-from onrecord.evaluation.statistics import Interval, bootstrap, unpaired_bootstrap
+from onrecord.evaluation.statistics import (
+    Interval,
+    bootstrap,
+    bounded_mean,
+    unpaired_bootstrap,
+)
+
+Cases = dict[str, list[float]]
+"""What each case of a group counts, once for each repeat."""
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -50,9 +59,10 @@ def gaps(
     """The largest gap of a measure between the groups that the cases' metadata name under `by`.
 
     Cases without it, and groups of fewer than `least` cases, are left out. The cases of groups are
-    taken as independent; repeats of a case are kept together in the groups' own intervals, and
-    count as their mean in the difference. Raises UsageError for an unknown measure, one of labels,
-    or fewer than two groups.
+    taken as independent; repeats of a case are kept together. Where all values lie between 0 and 1
+    an interval has a width also where they are equal (`bounded_mean`, and from two of them that of
+    the difference: Zou and Donner, Statistics in Medicine 2008); others are bootstrapped. Raises
+    UsageError for an unknown measure, one of labels, or fewer than two groups.
     """
     facts = report.measure(measure)
     if facts.labels:
@@ -64,32 +74,50 @@ def gaps(
             f"there are {len(kept)} groups with {least} cases and more under '{by}'",
             cure="Name a field of the cases' metadata in which they differ.",
         )
-    groups = {
-        group: bootstrap(
-            [value for each in cases.values() for value in each],
-            clusters=[case for case, each in cases.items() for _ in each],
-            level=level,
-            seed=seed,
-        )
-        for group, cases in kept.items()
-    }
+    every = [value for cases in kept.values() for each in cases.values() for value in each]
+    bounded = min(every) >= 0 and max(every) <= 1
+    groups = {group: _mean(cases, bounded, level, seed) for group, cases in kept.items()}
     highest = max(groups, key=lambda group: groups[group].mean)
     lowest = min(groups, key=lambda group: groups[group].mean)
     if highest == lowest:  # all are equal
         highest, lowest = list(groups)[:2]
     pairs = len(list(combinations(groups, 2)))
-    difference = unpaired_bootstrap(
-        *([sum(each) / len(each) for each in kept[group].values()] for group in (highest, lowest)),
-        level=1 - (1 - level) / pairs,
-        seed=seed,
-    )
+    apart = _bounded_difference if bounded else _difference
+    difference = apart(kept[highest], kept[lowest], 1 - (1 - level) / pairs, seed)
     trials = {group: sum(map(len, cases.values())) for group, cases in kept.items()}
     return Gap(measure, by, groups, highest, lowest, difference, trials)
 
 
-def _values(report: Report, measure: str, by: str) -> dict[str, dict[str, list[float]]]:
+def _mean(cases: Cases, bounded: bool, level: float, seed: int) -> Interval:
+    values = [value for each in cases.values() for value in each]
+    names = [case for case, each in cases.items() for _ in each]
+    clusters = names if len(names) > len(cases) else None
+    if bounded:
+        return bounded_mean(values, clusters=clusters, level=level, seed=seed)
+    return bootstrap(values, clusters=clusters, level=level, seed=seed)
+
+
+def _bounded_difference(one: Cases, other: Cases, level: float, seed: int) -> Interval:
+    """From the intervals of two independent means, each with the uncertainty on its own side."""
+    high, low = (_mean(each, True, level, seed) for each in (one, other))
+    said = high.mean - low.mean
+    return Interval(
+        said,
+        said - math.hypot(high.mean - high.low, low.high - low.mean),
+        said + math.hypot(high.high - high.mean, low.mean - low.low),
+        level,
+        min(high.cases, low.cases),
+    )
+
+
+def _difference(one: Cases, other: Cases, level: float, seed: int) -> Interval:
+    high, low = ([sum(each) / len(each) for each in cases.values()] for cases in (one, other))
+    return unpaired_bootstrap(high, low, level=level, seed=seed)
+
+
+def _values(report: Report, measure: str, by: str) -> dict[str, Cases]:
     """The numbers of each case, by group."""
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, Cases] = {}
     for trial, value in report.counted(measure):
         group: Any = trial.metadata.get(by)
         if group is not None:

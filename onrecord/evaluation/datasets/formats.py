@@ -100,7 +100,7 @@ def _csv_rows(
         for at, name in enumerate(header.names)
         if name.endswith(_JSON) and names[at] in wanted
     ]
-    number = 0
+    number, seen_header = 0, False
     reader = csv.reader(_lines(path), delimiter=header.delimiter, strict=True)
     while True:
         number += 1
@@ -112,7 +112,10 @@ def _csv_rows(
             # Where one cell is not closed, nobody knows where the next row begins.
             yield number, BadRow(f"cannot be read, and neither can what follows: {error}")
             return
-        if not any(cells) or number == 1:
+        if not seen_header:  # blank lines may stand above it
+            seen_header = len(cells) > 1 or bool("".join(cells).strip())
+            continue
+        if not any(cells):
             continue
         if len(cells) != len(names):
             yield number, BadRow(f"has {len(cells)} cells under a header of {len(names)}")

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onrecord.evaluation.datasets.case import Case, provenance_of
-from onrecord.evaluation.picking import Feedback, Said, newest_first
+from onrecord.evaluation.picking import (
+    Feedback,
+    Said,
+    is_named_as_own,
+    is_of_experiment,
+    newest_first,
+)
 from onrecord.records.call import RESUMED, type_note
 from onrecord.records.query import Query
 from onrecord.records.record import Record, content_key
@@ -25,6 +31,7 @@ class Gathering:
         self._cases: dict[str, Case] = {}
         self.left_out: dict[str, int] = {}
         self._returns: dict[str, str | None] = {}  # types of objects, by version of the function
+        self._code: dict[str, bool] = {}  # whether it is kept, by version
 
     def cases(self) -> list[Case]:
         """The cases, oldest first."""
@@ -35,6 +42,8 @@ class Gathering:
         return sorted(self._cases.values(), key=_made)
 
     def _take(self, record: Record) -> None:
+        if self._is_own(record):
+            return self._leave("made by Onrecord, to measure or to generate")
         said = self._feedback.on(record.id)
         if said == Said() and _is_outermost(record):
             said = self._feedback.on(record.run)  # on the run, however often it was resumed
@@ -65,6 +74,14 @@ class Gathering:
             self._returns[record.version] = self._store.source(type_note(record.version))
         returned = self._returns[record.version]
         return returned is not None and named in (returned, f"<{returned}>")
+
+    def _is_own(self, record: Record) -> bool:
+        """Whether it is an experiment, a trial and the like: no call of an application's."""
+        if not is_named_as_own(record.kind, record.name):
+            return is_of_experiment(record)
+        if record.version not in self._code:
+            self._code[record.version] = self._store.source(record.version) is not None
+        return not self._code[record.version]
 
     def _leave(self, reason: str) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1

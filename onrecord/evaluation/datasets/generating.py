@@ -370,7 +370,7 @@ def _check(count: int, unanswerable: float) -> None:
         )
 
 
-_VERSION = "generate-1"
+_VERSION = "generate-2"
 _MOST = 100_000
 _PASSAGES = 10
 _ROUNDS = 3

@@ -200,7 +200,7 @@ _DATE = re.compile(
 _TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 _ONES = "two|three|four|five|six|seven|eight|nine"
 _NUMBER = re.compile(
-    r"(?<![\w.,-])(?:[$€£]\s?)?\d+(?:[.,:]\d+)*\s?%?(?![\w-])"
+    r"(?<![\w.,-])(?:[$€£]\s?)?\d+(?:[.,:]\d+)*(?:\s?%)?(?![\w-])"
     rf"|(?<![\w-])(?:(?:{_TENS})(?:-(?:one|{_ONES}))?|{_ONES}|ten|eleven|twelve|thirteen|fourteen"
     r"|fifteen|sixteen|seventeen|eighteen|nineteen)(?![\w-])"
 )

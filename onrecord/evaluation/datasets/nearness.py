@@ -4,13 +4,15 @@ Broder, "On the resemblance and containment of documents" (1997): the share of e
 many hash functions estimates the Jaccard similarity of two sets. 16 bands of 4 minima bring pairs
 together (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3): of pairs that
 share 0.8 of their 4-grams all but about 1 in 100. What was brought together is then counted
-exactly, so that no pair is called near that is not. Many texts of one template, all nearly alike,
-take many times as long as different ones: most pairs are counted.
+exactly, so that no pair is called near that is not. In a crowd (thousands of texts of one template)
+each text is counted against two of each bucket: so the time stays linear, if many times that of
+different texts, and chains whose pairs are just near enough are not all found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -98,7 +100,8 @@ def near_across(
 def similarity(text: str, other: str) -> float:
     """The Jaccard similarity of the sets of character 4-grams of two texts, from 0 to 1."""
     one, two = _grams(text), _grams(other)
-    return len(one & two) / len(one | two)
+    both = len(one & two)
+    return both / (len(one) + len(two) - both)
 
 
 def _flat(value: Any) -> str:
@@ -111,9 +114,17 @@ def _flat(value: Any) -> str:
     return msgspec.json.encode(plain(value)).decode()
 
 
-def _grams(text: str) -> set[str]:
+def _grams(text: str) -> frozenset[str]:
+    return _kept_grams(text) if len(text) < _LONG else _made_grams(text)
+
+
+def _made_grams(text: str) -> frozenset[str]:
     padded = _padded(text)
-    return {padded[at : at + _GRAM] for at in range(len(padded) - _GRAM + 1)}
+    return frozenset({padded[at : at + _GRAM] for at in range(len(padded) - _GRAM + 1)})
+
+
+# Pairs that follow each other in a bucket share their texts.
+_kept_grams = lru_cache(maxsize=64)(_made_grams)
 
 
 def _padded(text: str) -> str:
@@ -174,8 +185,10 @@ def _neighbours(signatures: NDArray[np.uint32]) -> Iterator[Pairs]:
         same = np.flatnonzero(key[order][1:] == key[order][:-1]) + 1
         begins = np.flatnonzero(np.r_[True, key[order][1:] != key[order][:-1]])
         first = begins[np.searchsorted(begins, same, side="right") - 1]
-        yield np.stack([order[same - 1], order[same]], axis=1)
-        yield np.stack([order[first], order[same]], axis=1)
+        both = np.stack([same - 1, same, first, same], axis=1).reshape(-1, 2)
+        is_new = np.ones(len(both), dtype=bool)
+        is_new[1::2] = first < same - 1  # of the second in a bucket the first is the one before
+        yield order[both[is_new]]
 
 
 def _across(signatures: NDArray[np.uint32], border: int) -> Iterator[Pairs]:
@@ -205,6 +218,7 @@ def _likely(pairs: Pairs, signatures: NDArray[np.uint32], least: float) -> Pairs
 _GRAM = 4
 _HASHES, _ROWS = 64, 4
 _BLOCK = 2_000_000
+_LONG = 10_000  # characters; the grams of longer texts are not kept
 _CHUNK = 200_000
 _CROWD = 8
 _SLACK = 0.12  # more than two standard errors of the share of 64 minima

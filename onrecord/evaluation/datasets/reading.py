@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -121,7 +122,7 @@ class Reading:
             try:
                 row = _decode(text)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                yield number, _no_line(_reason(error))
+                yield number, _no_line(_reason(error), text)
                 continue
             yield number, row if row.input is not None else _no_case("its input is null")
 
@@ -136,7 +137,7 @@ class Reading:
             try:
                 row: dict[str, Any] = _decode_object(text)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                yield number, _no_case(_reason(error))
+                yield number, _no_line(_reason(error), text)
                 continue
             for name in named:
                 outer = name.split(".")[0]
@@ -183,8 +184,11 @@ def _case(id: str, row: _Line) -> Case | Wrong:
         return Wrong(f"is no case: {error.what}", error.cure or _CURE)
 
 
-def _no_line(reason: str) -> Wrong:
+def _no_line(reason: str, text: bytes) -> Wrong:
     """Why a line is no case; one with other fields than a case has is told how they are named."""
+    bare = _TEXT.sub(b"", text) if reason.startswith("JSON is malformed") else b""
+    if b"NaN" in bare or b"Infinity" in bare:
+        return Wrong(f"is no case: {reason}", "JSON has no NaN and no Infinity: write null.")
     other = "unknown field" in reason or "missing required field `input`" in reason
     return Wrong(f"is no case: {reason}", f"{_CURE} {OTHER_NAMES}" if other else _CURE)
 
@@ -213,6 +217,7 @@ _CURE = (
     "A case is a JSON object with 'input', and if you like 'id', 'expected' and 'metadata'; in a "
     "table these are columns."
 )
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _REMEMBERED = 10
 _decode = msgspec.json.Decoder(_Line).decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode

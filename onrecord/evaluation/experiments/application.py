@@ -8,7 +8,7 @@ import contextvars
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -42,7 +42,7 @@ class Application:
             )
         self.name = name_of(given)
         self.version = _version(given)
-        self._threads: list[threading.Thread] = []
+        self._begun: list[tuple[str, concurrent.futures.Future[Any]]] = []
         self._call = self._asynchronous(called)
         self._signature = _signature(called)
         self._hints = hints(inspect.unwrap(called)) if inspect.isroutine(_function(called)) else {}
@@ -51,7 +51,7 @@ class Application:
         """Raises UsageError for a case whose input it does not take, before anything is asked."""
         for case in cases:
             try:
-                self._arguments(case.input, seed)
+                self._bind(*self._arguments(case.input, seed))
             except UsageError as error:
                 raise UsageError(
                     f"case '{case.id}' does not fit {self.name}: {error.what}", cure=error.cure
@@ -59,11 +59,12 @@ class Application:
 
     def left(self) -> list[str]:
         """The cases whose plain function nobody waits for any more, and that still runs."""
-        return list(dict.fromkeys(each.name for each in self._threads if each.is_alive()))
+        return list(dict.fromkeys(case for case, value in self._begun if not value.done()))
 
     async def answer(self, case: str, input: Any, seed: int) -> Any:
-        """Its output as a plain JSON value; of an object that has a `value`, that stands in it."""
-        args, kwargs = self._arguments(input, seed)
+        """Its output as a plain JSON value; of an object that has a `value`, that stands in it. The
+        input is one that was checked."""
+        args, kwargs = self._arguments(own(input), seed)
         _case.set(case)
         given = await self._call(*args, **kwargs)
         output = unpacked(pack(given))  # as it will be read again: lists, no tuples
@@ -102,10 +103,9 @@ class Application:
                 value.set_exception(error)
 
         value.set_running_or_notify_cancel()  # whoever gives up does not settle it: the thread does
-        self._threads = [each for each in self._threads if each.is_alive()]
-        thread = threading.Thread(target=work, name=_case.get(), daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        case = _case.get()
+        self._begun = [each for each in self._begun if not each[1].done()] + [(case, value)]
+        threading.Thread(target=work, name=case, daemon=True).start()
         return await asyncio.wrap_future(value)
 
     def _arguments(self, input: Any, seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -114,7 +114,7 @@ class Application:
             raise UsageError(
                 "it takes no input", cure="Give it a parameter for the input: def ask(question)."
             )
-        named = isinstance(input, Mapping) and input and all(each in parameters for each in input)
+        named = isinstance(input, dict) and input and all(each in parameters for each in input)
         args: tuple[Any, ...] = ()
         kwargs: dict[str, Any] = {}
         if named:
@@ -123,16 +123,19 @@ class Application:
             args = (self._typed(next(iter(parameters), ""), input),)
         if "seed" in list(parameters)[len(args) :] and "seed" not in kwargs:
             kwargs["seed"] = seed
+        return args, kwargs
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raises UsageError where the arguments are not those that it takes."""
         try:
             self._signature.bind(*args, **kwargs)
         except TypeError as error:
-            wanted = ", ".join(parameters) or "nothing"
+            wanted = ", ".join(self._signature.parameters)
             raise UsageError(
                 f"its input does not fit the arguments: {error}",
                 cure=f"{self.name} takes {wanted}: give an object with these names, or the one "
                 "argument itself.",
             ) from None
-        return args, kwargs
 
     def _typed(self, name: str, value: Any) -> Any:
         hint = self._hints.get(name, Any)
@@ -144,6 +147,15 @@ class Application:
             return value
         except Unfit as error:
             raise UsageError(f"'{name}' does not fit its type: {str(error).rstrip('.')}") from None
+
+
+def own(value: Any) -> Any:
+    """A plain value again: who is given it may change it, and changes nobody else's."""
+    if isinstance(value, dict):
+        return {key: own(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return (tuple if isinstance(value, tuple) else list)(map(own, value))
+    return value
 
 
 def _signature(called: Any) -> inspect.Signature:

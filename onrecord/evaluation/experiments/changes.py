@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ class Change(msgspec.Struct, frozen=True):
     where these do not; None where no number would. `p` is that of no difference, of this measure by
     itself; `adjusted` allows for all the measures that were looked at together (Holm), that of
     errors not counted. `broke`: the cases that passed before and do not
-    now, `mended` those the other way round: a case passes at 0.5 and above, of measures between 0
-    and 1.
+    now, `mended` those the other way round: a case passes at 0.5 and above (below, where lower is
+    better), of measures between 0 and 1 that are better one way.
     """
 
     name: str
@@ -120,25 +120,14 @@ def compare(
     equal id. What makes a measure hard to compare is in `notes`.
     """
     before, after = report_of(before), report_of(after)
-    _check_margin(margin)
+    check_margin(margin, after, [each for each in after.measures if each in before.measures])
+    for name in margin if isinstance(margin, dict) else ():
+        if name not in before.measures:
+            after.measure(name)  # raises, with the names that there are
     shared = _shared(before, after)
     if not intersection:
         _check_same(before, after, shared)
-    found = {}
-    for name, measure in after.measures.items():
-        theirs = before.measures.get(name)
-        if theirs is not None and theirs.mean is not None and measure.mean is not None:
-            change = _change(
-                measure,
-                _by_case(before, name),
-                _by_case(after, name),
-                _margin(margin, name),
-                level,
-                seed,
-            )
-            if change is not None:
-                found[name] = change
-    found = _adjusted(found)
+    found = _adjusted(dict(_changed(before, after, margin, level, seed)))
     return Changes(
         before=_called(before),
         after=_called(after),
@@ -163,13 +152,18 @@ def report_of(given: Report | str | Path) -> Report:
     )
 
 
-def _check_margin(margin: object) -> None:
+def check_margin(margin: object, report: Report, names: Iterable[str]) -> None:
+    """Raises UsageError for a margin that a comparison of these measures of a report cannot
+    take."""
     for each in margin.values() if isinstance(margin, dict) else (margin,):
-        if each is not None and (isinstance(each, bool) or not isinstance(each, int | float)):
-            raise UsageError(
-                f"the margin {each!r:.40} is no number",
-                cure="Give it in the unit of the measure: margin=0.02 is two points of a rate.",
-            )
+        if each is not None and (
+            isinstance(each, bool) or not isinstance(each, int | float) or not each > 0
+        ):
+            raise UsageError(f"{each!r:.40} is no margin", cure=_MARGINS)
+    for name in names:
+        own = _margin(margin, name)
+        if own is not None and own >= 1 and report.measures[name].kind == "rate":
+            raise UsageError(f"{own!r:.40} is no margin of '{name}', a rate", cure=_MARGINS)
 
 
 def _notes(
@@ -215,8 +209,14 @@ def _nothing_given(measure: Measure) -> bool:
 _KINDS = {"rate": "rate", "mean": "mean of numbers", "labels": "set of labels", "overall": "whole"}
 
 
-def _margin(margin: Margin, name: str) -> float | None:
-    return margin.get(name) if isinstance(margin, dict) else margin
+def _margin(margin: Any, name: str) -> float | None:
+    """The margin of a measure. One for all that is in seconds, say, is none of the failures."""
+    if isinstance(margin, dict):
+        return margin.get(name)
+    return None if name == ERROR and margin is not None and margin >= 1 else margin
+
+
+_MARGINS = "It is above 0, in the unit of the measure: 0.02 is two points of a rate."
 
 
 def matched(
@@ -277,7 +277,7 @@ def _check_same(before: Report, after: Report, shared: set[str]) -> None:
             more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
             raise UsageError(
                 f"only the report {which} has {', '.join(map(_quoted, others[:3]))}{more}: the two "
-                f"are not of the same cases ({len(shared):,} are shared)",
+                f"are not of the same cases ({len(shared):,} shared)",
                 cure="Compare those they share: intersection=True, or --intersection.",
             )
 
@@ -303,6 +303,19 @@ def _by_case(report: Report, name: str) -> dict[str, float]:
     for trial, value in report.counted(name):
         values.setdefault(trial.case, []).append(value)
     return {case: sum(each) / len(each) for case, each in values.items()}
+
+
+def _changed(
+    before: Report, after: Report, margin: Margin, level: float, seed: int
+) -> Iterator[tuple[str, Change]]:
+    for name, measure in after.measures.items():
+        theirs = before.measures.get(name)
+        if theirs is None or theirs.mean is None or measure.mean is None:
+            continue
+        old, new = _by_case(before, name), _by_case(after, name)
+        change = _change(measure, old, new, _margin(margin, name), level, seed)
+        if change is not None:
+            yield name, change
 
 
 def _change(
@@ -346,7 +359,7 @@ def _verdict(compared: PairedComparison, better: Better) -> Verdict:
 def _flips(
     cases: list[str], old: list[float], new: list[float], better: Better
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if not all(0 <= each <= 1 for each in (*old, *new)):
+    if better is None or not all(0 <= each <= 1 for each in (*old, *new)):
         return (), ()
     fell = [case for case, a, b in zip(cases, old, new, strict=True) if a >= 0.5 > b]
     rose = [case for case, a, b in zip(cases, old, new, strict=True) if b >= 0.5 > a]

@@ -20,8 +20,9 @@ import msgspec
 
 from onrecord.calling import Operation
 from onrecord.errors import PausedError, ResumeError, UsageError
-from onrecord.evaluation.dataset import Case, Dataset
-from onrecord.evaluation.experiments.application import Application
+from onrecord.evaluation.dataset import Dataset
+from onrecord.evaluation.experiments.application import Application, own
+from onrecord.evaluation.experiments.plan import Plan
 from onrecord.evaluation.experiments.report import Report, Subject
 from onrecord.evaluation.experiments.stored import finished, id_of, summed, unfinished
 from onrecord.evaluation.scorers import exact_match, token_f1
@@ -32,11 +33,16 @@ from onrecord.programs.flow import Flow, Recorded
 from onrecord.programs.pausing import under_way
 from onrecord.progress import shown
 from onrecord.records.call import PauseSignal, current
+from onrecord.records.record import Record
 from onrecord.records.scope import recording
 from onrecord.records.views.wording import dollars, shortened
 
 LATE = "it took longer than"
 """How the error of a trial begins that was not waited for any longer."""
+
+
+Asked = tuple[str, int, Any, Any, dict[str, Any]]
+"""A case's id, the number of the repeat, the case's input, what is expected, its metadata."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -83,38 +89,41 @@ async def evaluate(
     before anything is asked where application, cases and scorers do not fit; LimitError where a
     budget around ends, and then `resume` goes on.
     """
+    experiment = _Experiment(
+        Application(application),
+        _checked(dataset),
+        Scorers(_given(scorers)),
+        Plan(repeats, concurrent, seed, seconds, skip),
+    )
+    experiment.check()
+    flow = Flow(experiment.function())
+    run = await asyncio.to_thread(unfinished, experiment.asked) if resume else None
+    if run is None:
+        await flow(experiment.asked)
+        return experiment.report
+    experiment.finished_before(await asyncio.to_thread(finished, run))
+    await _go_on(flow, run)
+    return experiment.report
+
+
+async def _go_on(flow: Flow[Any, Any], run: str) -> None:
+    try:
+        await flow.resume(run)
+    except ResumeError as error:
+        raise ResumeError(
+            f"the experiment cannot go on: {error.what}",
+            where=error.where,
+            cure=error.cure or "What it calls has changed since: begin anew, without `resume`.",
+        ) from None
+
+
+def _checked(dataset: Any) -> Dataset:
     if not isinstance(dataset, Dataset):
         raise UsageError(
             f"the cases are a {type(dataset).__name__}, not a dataset",
             cure="Write on.Dataset([on.Case(…), …]), or read a file: on.Dataset.read(PATH).",
         )
-    experiment = _Experiment(
-        Application(application), dataset, Scorers(_given(scorers)), seed, seconds, frozenset(skip)
-    )
-    experiment.check(repeats, concurrent)
-    asked = {
-        "application": msgspec.to_builtins(experiment.application_facts),
-        "dataset": msgspec.to_builtins(experiment.dataset_facts),
-        "scorers": [msgspec.to_builtins(each) for each in experiment.scorers.facts],
-        "cases": len(dataset),
-        "repeats": repeats,
-        "seed": seed,
-    }
-    flow = Flow(experiment.under(repeats, concurrent))
-    run = await asyncio.to_thread(unfinished, asked) if resume else None
-    if run is not None:
-        experiment.finished_before(await asyncio.to_thread(finished, run))
-        try:
-            await flow.resume(run)
-        except ResumeError as error:
-            raise ResumeError(
-                f"the experiment cannot go on: {error.what}",
-                where=error.where,
-                cure=error.cure or "What it calls has changed since: begin anew, without `resume`.",
-            ) from None
-    else:
-        await flow(asked)
-    return experiment.report
+    return dataset
 
 
 def _given(scorers: Any) -> Any:
@@ -137,79 +146,70 @@ class _Experiment:
     report: Report
 
     def __init__(
-        self,
-        application: Application,
-        dataset: Dataset,
-        scorers: Scorers,
-        seed: int,
-        seconds: float | None,
-        skip: frozenset[str],
+        self, application: Application, dataset: Dataset, scorers: Scorers, plan: Plan
     ) -> None:
-        self.scorers = scorers
-        self.application_facts = Subject(application.name, application.version)
-        self.dataset_facts = Subject(dataset.name, dataset.version)
         self._application = application
         self._dataset = dataset
-        self._seed = seed
-        self._seconds = seconds
-        self._skip = skip
+        self._scorers = scorers
+        self._plan = plan
+        self._subjects = (
+            Subject(application.name, application.version),
+            Subject(dataset.name, dataset.version),
+        )
         self._trial = Recorded(self._recorded_trial(), "step")
         self._ids: dict[tuple[str, int], str] = {}
         """The ids of the trials' records; no part of what is on record of a trial."""
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The question, as it stands on record; `resume` looks for one that is the same."""
+        application, dataset = map(msgspec.to_builtins, self._subjects)
+        return {
+            "application": application,
+            "dataset": dataset,
+            "scorers": [msgspec.to_builtins(each) for each in self._scorers.facts],
+            "cases": len(self._dataset),
+            "repeats": self._plan.repeats,
+            "seed": self._plan.seed,
+        }
 
     def finished_before(self, ids: dict[tuple[str, int], str]) -> None:
         """The records of trials that an earlier attempt has finished."""
         self._ids.update(ids)
 
-    def check(self, repeats: int, concurrent: int) -> None:
+    def check(self) -> None:
         """Raises UsageError where there is nothing to do, or it cannot be done."""
         if not len(self._dataset):
             raise UsageError(
                 "there is nothing to evaluate on: the dataset has no cases",
                 where=self._dataset.name,
             )
-        for name, value in (("repeats", repeats), ("concurrent", concurrent)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"{name}={value!r} asks nobody", cure="Give at least 1.")
-        if not isinstance(self._seed, int) or isinstance(self._seed, bool) or self._seed < 0:
-            raise UsageError(
-                f"seed={self._seed!r} is no seed", cure="Give 0 or a whole number above."
-            )
-        is_number = isinstance(self._seconds, int | float) and not isinstance(self._seconds, bool)
-        if self._seconds is not None and not (is_number and self._seconds > 0):
-            raise UsageError(
-                f"seconds={self._seconds!r} is no time", cure="Give a number above 0, or None."
-            )
-        unknown = self._skip - {each.id for each in self._dataset}
-        if unknown:
-            raise UsageError(
-                f"there is no case '{shortened(min(unknown), 60)}' to skip",
-                where=self._dataset.name,
-            )
-        self._application.check(self._dataset, self._seed)
+        self._plan.check(self._dataset)
+        self._application.check(self._dataset, self._plan.seed)
 
-    def under(self, repeats: int, concurrent: int) -> Callable[..., Any]:
+    def function(self) -> Callable[..., Any]:
         """The function that is recorded."""
 
         async def evaluate(asked: dict[str, Any]) -> dict[str, Any]:
             started_ns, began = time.time_ns(), time.monotonic()
             here = current()
             run = id_of(here.start) if here is not None and here.home is not None else ""
-            trials = await self._trials(repeats, concurrent)
+            trials = await self._trials()
             self._tell_left()
             every = tuple(trial for trial, _ in trials)
+            application, dataset = self._subjects
             self.report = Report(
-                application=self.application_facts,
-                dataset=self.dataset_facts,
-                scorers=self.scorers.facts,
+                application=application,
+                dataset=dataset,
+                scorers=self._scorers.facts,
                 trials=every,
                 run=run,
-                repeats=repeats,
-                seed=self._seed,
+                repeats=self._plan.repeats,
+                seed=self._plan.seed,
                 started_ns=started_ns,
                 seconds=time.monotonic() - began,
                 scoring_cost=summed(cost for _, cost in trials),
-                overall=await asyncio.to_thread(self.scorers.overall, every),
+                overall=await asyncio.to_thread(self._scorers.overall, every),
             )
             return await asyncio.to_thread(self.report.document)
 
@@ -221,14 +221,15 @@ class _Experiment:
             more = f" and {len(left) - _SHOWN:,} more" if len(left) > _SHOWN else ""
             _log.warning(
                 "%s is still running, in %s %s%s: a plain function cannot be stopped",
-                self.application_facts.name,
+                self._application.name,
                 "case" if len(left) == 1 else "cases",
                 some,
                 more,
             )
 
-    async def _trials(self, repeats: int, concurrent: int) -> list[tuple[Trial, int | None]]:
-        places = [(case, repeat) for repeat in range(repeats) for case in self._dataset]
+    async def _trials(self) -> list[tuple[Trial, int | None]]:
+        repeats = range(self._plan.repeats)
+        places = [(case, repeat) for repeat in repeats for case in self._dataset]
         done: dict[tuple[str, int], tuple[Trial, int | None]] = {}
         waiting = iter(places)
         with shown() as report:
@@ -236,21 +237,19 @@ class _Experiment:
 
             async def work() -> None:
                 for case, repeat in waiting:
-                    answered = await self._trial(
-                        case.id, repeat, case.input, case.expected, case.metadata
-                    )
-                    trial = _trial(case, repeat, answered, self._ids.get((case.id, repeat), ""))
+                    asked = (case.id, repeat, case.input, case.expected, case.metadata)
+                    answered = await self._trial(*asked)
+                    trial = _trial(asked, answered, self._ids.get((case.id, repeat), ""))
                     done[case.id, repeat] = trial, answered.scoring_cost
                     told.one_more(trial, answered.scoring_cost)
 
-            await _all([work() for _ in range(min(concurrent, len(places)))])
-        return [done[case.id, repeat] for case in self._dataset for repeat in range(repeats)]
+            await _all([work() for _ in range(min(self._plan.concurrent, len(places)))])
+        return [done[case.id, repeat] for case in self._dataset for repeat in repeats]
 
     def _recorded_trial(self) -> Callable[..., Any]:
         async def trial(
             case: str, repeat: int, input: Any, expected: Any, metadata: dict[str, Any]
         ) -> Answered:
-            asked = Case(case, input, expected, metadata)
             here = current()
             record = here.id if here is not None and here.home is not None else ""
             self._ids[case, repeat] = record
@@ -259,22 +258,23 @@ class _Experiment:
             answered = Answered(output, error, seconds, watch.cost, watch.usage, {}, 0)
             if error is not None:
                 return answered
-            seen = msgspec.structs.replace(
-                _trial(asked, repeat, answered, record), steps=tuple(watch.records)
-            )
-            scores, cost = await self.scorers.scored(seen)
+            asked = (case, repeat, own(input), own(expected), own(metadata))
+            given = msgspec.structs.replace(answered, output=own(output))
+            seen = _trial(asked, given, record, tuple(watch.records))
+            scores, cost = await self._scorers.scored(seen)
             return msgspec.structs.replace(answered, scores=scores, scoring_cost=cost)
 
         return trial
 
     async def _answer(self, case: str, input: Any, repeat: int) -> tuple[Any, str | None, float]:
         """The output, or what went wrong, and how many seconds it took."""
-        if case in self._skip:
+        plan = self._plan
+        if case in plan.skip:
             return None, "skipped: it was not asked", 0.0
         output, error, began = None, None, time.perf_counter()
         try:
-            async with asyncio.timeout(self._seconds) as limit:
-                output = await self._application.answer(case, input, self._seed + repeat)
+            async with asyncio.timeout(plan.seconds) as limit:
+                output = await self._application.answer(case, input, plan.seed + repeat)
         except PauseSignal as signal:
             error = _waits(signal)
         except PausedError as paused:
@@ -283,7 +283,7 @@ class _Experiment:
             if not is_its_own(failed):
                 raise
             is_late = isinstance(failed, TimeoutError) and limit.expired()
-            error = f"{LATE} {self._seconds:g} s" if is_late else failure(failed)
+            error = f"{LATE} {plan.seconds:g} s" if is_late else failure(failed)
         return output, error, time.perf_counter() - began
 
 
@@ -309,19 +309,21 @@ class _Told:
         self._report(Progress(f"{self._name} {done}{failed}{cost}", self._done, self._total))
 
 
-def _trial(case: Case, repeat: int, answered: Answered, record: str) -> Trial:
+def _trial(asked: Asked, answered: Answered, record: str, steps: tuple[Record, ...] = ()) -> Trial:
+    case, repeat, input, expected, metadata = asked
     return Trial(
-        case=case.id,
-        input=case.input,
+        case=case,
+        input=input,
         output=answered.output,
-        expected=case.expected,
-        metadata=case.metadata,
+        expected=expected,
+        metadata=metadata,
         repeat=repeat,
         error=answered.error,
         seconds=answered.seconds,
         cost=answered.cost,
         usage=answered.usage,
         record=record,
+        steps=steps,
         scores=answered.scores,
     )
 

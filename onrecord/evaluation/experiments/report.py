@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from onrecord.errors import LoadError, UsageError
+from onrecord.errors import LoadError, StorageError, UsageError
 from onrecord.evaluation.scoring import ERROR, Better, Facts
 from onrecord.evaluation.statistics import Interval, bootstrap, bounded_mean, wilson
 from onrecord.evaluation.trial import Score, Trial, Value
@@ -193,7 +193,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def save(self, path: str | Path) -> Path:
         """Write it to a JSON file, at once or not at all. Raises StorageError."""
         place = Path(path)
-        whole_file.write_bytes(place, msgspec.json.format(msgspec.json.encode(self), indent=1))
+        text = msgspec.json.format(msgspec.json.encode(self), indent=1)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            whole_file.write_bytes(place, text)
+        except OSError as error:
+            raise StorageError(
+                f"the report cannot be written: {error.strerror or error}", where=str(place)
+            ) from None
         return place
 
     @classmethod
@@ -226,7 +233,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def open(cls, run: str) -> Report:
         """The report of an experiment on record, by any beginning of its run's id, or the path of
         one that was saved. Raises UnknownNameError, LoadError, StorageError."""
-        if run.endswith(".json") or Path(run).is_file():
+        if run.endswith(".json") or _is_file(run):
             return cls.read(run)
         from onrecord.evaluation.experiments.stored import opened
 
@@ -285,6 +292,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return section(self)
 
 
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except OSError:  # it is too long for a name
+        return False
+
+
 def number(trial: Trial, name: str, worst: float | None) -> float | None:
     """The number that a trial counts in a measure; None where it counts nothing."""
     if name == ERROR:
@@ -296,74 +310,71 @@ def number(trial: Trial, name: str, worst: float | None) -> float | None:
 
 
 def _errors(trials: Sequence[Trial], seed: int) -> Measure:
-    values = [float(each.error is not None) for each in trials]
-    clusters = [each.case for each in trials]
-    return Measure(
-        ERROR, "rate", len(trials), better="lower", interval=_interval(values, clusters, seed, True)
-    )
+    failed = [(each.case, float(each.error is not None)) for each in trials]
+    interval = _interval(failed, seed, is_rate=True)
+    return Measure(ERROR, "rate", len(trials), better="lower", interval=interval)
 
 
 def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Measure:
-    scores = [_NONE if each.error is not None else each.scores.get(name, _NONE) for each in trials]
+    answered = [each.scores for each in trials if each.error is None]
+    scores = [each.get(name, _NONE) for each in answered]
     given = [each.value for each in scores if each.value is not None]
     # What a scorer of several measures raised stands under its own name.
-    own = [
-        _NONE if each.error is not None else each.scores.get(facts.name, _NONE) for each in trials
-    ]
+    own = scores if name == facts.name else [each.get(facts.name, _NONE) for each in answered]
     errors = sum(
         one.error is not None or other.error is not None
         for one, other in zip(scores, own, strict=True)
     )
-    mixed = _mixed(given)
     if any(isinstance(each, str) for each in given):
-        labels = Counter(map(str, given))  # a number among labels is one of them
-        return Measure(
-            name,
-            "labels",
-            labels.total(),
-            missing=len(trials) - labels.total() - errors,
-            errors=errors,
-            better=None,
-            labels=dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
-            mixed=mixed,
-        )
+        return _labels(name, given, len(trials), errors)
     worst = facts.worst_of(name)
     is_rate = all(isinstance(each, bool) for each in given)
     if not given:  # every trial failed: all of them count 0, which is a rate
         is_rate = worst in (0, 1)
-    counted = [
-        (value, each.case, each.error is not None)
-        for each in trials
-        if (value := number(each, name, worst)) is not None
-    ]
-    values, clusters = [each[0] for each in counted], [each[1] for each in counted]
+    numbers = [(each.case, number(each, name, worst)) for each in trials]
+    counted = [(case, value) for case, value in numbers if value is not None]
     return Measure(
         name,
         "rate" if is_rate else "mean",
-        len(values),
-        failed=sum(each[2] for each in counted),
-        missing=len(trials) - len(values) - errors,
+        len(counted),
+        failed=len(counted) - len(given),
+        missing=len(trials) - len(counted) - errors,
         errors=errors,
         better=facts.better_of(name),
-        interval=_interval(values, clusters, seed, is_rate) if values else None,
-        mixed=mixed,
+        interval=_interval(counted, seed, is_rate),
+        mixed=_mixed(given),
+    )
+
+
+def _labels(name: str, given: Sequence[Value], trials: int, errors: int) -> Measure:
+    labels = Counter(map(str, given))  # a number among labels is one of them
+    return Measure(
+        name,
+        "labels",
+        labels.total(),
+        missing=trials - labels.total() - errors,
+        errors=errors,
+        better=None,
+        labels=dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
+        mixed=_mixed(given),
     )
 
 
 def _mixed(given: Sequence[Value]) -> dict[str, int]:
     """How often each kind was given, where there were several."""
-    kinds = Counter(
-        "flags" if isinstance(each, bool) else "labels" if isinstance(each, str) else "numbers"
-        for each in given
-    )
+    kinds: Counter[str] = Counter()
+    for each, count in Counter(map(type, given)).items():
+        is_flag, is_label = issubclass(each, bool), issubclass(each, str)
+        kinds["flags" if is_flag else "labels" if is_label else "numbers"] += count
     return dict(sorted(kinds.items())) if len(kinds) > 1 else {}
 
 
-def _interval(values: list[float], cases: list[str], seed: int, is_rate: bool) -> Interval | None:
-    """Wilson's of a rate whose cases were answered once; else that of a mean between 0 and 1 where
-    all lie there, or a bootstrap. Whole cases are drawn."""
-    if not values:
+def _interval(counted: Sequence[tuple[str, float]], seed: int, is_rate: bool) -> Interval | None:
+    """Of what cases count: Wilson's of a rate whose cases were answered once; else that of a mean
+    between 0 and 1 where all lie there, or a bootstrap. Whole cases are drawn."""
+    if not counted:
         return None
+    cases, values = [case for case, _ in counted], [value for _, value in counted]
     repeated = len(set(cases)) < len(cases)
     clusters = cases if repeated else None
     if is_rate and not repeated and set(values) <= {0.0, 1.0}:

@@ -44,7 +44,8 @@ def bootstrap(
     for values of one cluster tell less than as many of different ones.
 
     The interval is that of the percentiles, for a mean expanded to what Student's t asks of so few
-    cases, and for few cases still an approximation. It knows only the spread it sees: values that
+    cases, and for few cases still an approximation: it lies inside of what was seen, which of fewer
+    than six cases is too narrow. It knows only the spread it sees: values that
     are all equal give no width, and rare ones that are not among them are not allowed for. For
     scores that have bounds `bounded_mean` does. Equal values and an equal seed give an equal
     interval. Raises UsageError for no values, what is not a finite number, or a level outside (0,

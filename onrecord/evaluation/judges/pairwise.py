@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-import numpy as np
 
-from onrecord.errors import ModelError, UsageError
+from onrecord.errors import UsageError
 from onrecord.evaluation.experiments.changes import matched
 from onrecord.evaluation.judges.asking import Place
-from onrecord.evaluation.judges.correction import DRAWS, around
 from onrecord.evaluation.judges.many import many
-from onrecord.evaluation.statistics import Interval, bootstrap
+from onrecord.evaluation.scoring import failure, is_its_own
+from onrecord.evaluation.statistics import Interval, bounded_mean
 from onrecord.evaluation.trial import Trial
 from onrecord.records.call import call
 from onrecord.records.record import plain
@@ -76,7 +75,8 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def preference(ask: Ask, a: Trial, b: Trial) -> Preference:
-    """The verdict of both orders. Raises what `ask` does, but for a ModelError."""
+    """The verdict of both orders; what fails as the model answers is an `error` of it. Raises
+    UsageError, LimitError."""
     if a.error is not None or b.error is not None:
         both = a.error is not None and b.error is not None
         return Preference(
@@ -84,11 +84,15 @@ async def preference(ask: Ask, a: Trial, b: Trial) -> Preference:
             repeat=a.repeat,
             verdict="tie" if both else "b" if a.error is not None else "a",
         )
-    try:
-        (one, why), (two, why_two) = await asyncio.gather(ask(a, b), ask(b, a))
-    except ModelError as error:
-        said = f"{type(error).__name__}: {error}"
-        return Preference(case=a.case, repeat=a.repeat, verdict=None, error=said)
+    # Both to their end: a failure of one must not leave the other running.
+    answers = await asyncio.gather(ask(a, b), ask(b, a), return_exceptions=True)
+    failed = [each for each in answers if isinstance(each, BaseException)]
+    if failed:
+        worst = next((each for each in failed if _ends_all(each)), None)
+        if worst is not None:
+            raise worst
+        return _without(a, failed[0])
+    (one, why), (two, why_two) = [each for each in answers if not isinstance(each, BaseException)]
     consistent = two == _OTHER[one]
     return Preference(
         case=a.case,
@@ -100,6 +104,14 @@ async def preference(ask: Ask, a: Trial, b: Trial) -> Preference:
     )
 
 
+def _ends_all(error: BaseException) -> bool:
+    return isinstance(error, UsageError) or not is_its_own(error)
+
+
+def _without(a: Trial, error: BaseException) -> Preference:
+    return Preference(case=a.case, repeat=a.repeat, verdict=None, error=failure(error))
+
+
 async def preferences(
     judge: Judge, before: Report, after: Report, intersection: bool, concurrent: int
 ) -> Preferences:
@@ -109,7 +121,10 @@ async def preferences(
     with call("flow", "compare by judge", asked, version=judge.version) as this:
 
         async def ask(pair: tuple[Trial, Trial]) -> Preference:
-            return await judge.prefer(*pair)
+            try:
+                return await judge.prefer(*pair)
+            except UsageError as error:  # of one pair: another one may fit
+                return _without(pair[0], error)
 
         found = await many(ask, pairs, judge.name, concurrent)
         result = _summary(judge, found, len(before) - len(pairs), len(after) - len(pairs))
@@ -146,18 +161,12 @@ def _summary(
 
 
 def _rate(pairs: Sequence[Preference]) -> Interval:
-    """The mean of 1 for a win, ½ for a tie, 0 for a loss.
-
-    Its interval is that of a Dirichlet distribution after Jeffreys' prior, which has a width also
-    where all pairs went one way; where cases are repeated, whole cases are drawn.
-    """
+    """The mean of 1 for a win, ½ for a tie, 0 for a loss. Its interval has a width also where all
+    pairs went one way; of cases that are repeated, whole cases are drawn."""
     values = [_WORTH[each.verdict or "tie"] for each in pairs]
     cases = [each.case for each in pairs]
-    if len(set(cases)) < len(cases):
-        return bootstrap(values, clusters=cases)
-    counts = np.array([values.count(each) for each in (0.0, 0.5, 1.0)])
-    drawn = np.random.default_rng(0).dirichlet(counts + 0.5, DRAWS) @ np.array([0.0, 0.5, 1.0])
-    return around(sum(values) / len(values), drawn, len(values))
+    repeated = len(set(cases)) < len(cases)
+    return bounded_mean(values, clusters=cases if repeated else None)
 
 
 _OTHER: dict[Place, Place] = {"first": "second", "second": "first", "tie": "tie"}

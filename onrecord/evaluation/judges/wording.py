@@ -24,13 +24,7 @@ def described(calibration: Calibration) -> str:
             f"The judge passes {found.uncorrected.mean:.1%}; people would pass "
             f"{_percent(found.rate)} ({_METHODS[found.inside]})"
         )
-    what = "that" if found.rate is not None else "TPR and TNR"
-    now, more = found.width(), [50, 100, 200]
-    if found.inside:
-        more = [each for each in more if each <= len(found.unlabelled)]
-    if more:
-        widths = ", ".join(f"{each} to ±{50 * found.width(each):.1f}" for each in more)
-        lines.append(f"More labels would narrow {what} from ±{50 * now:.1f} points: {widths}")
+    lines.append(_labels_to_come(found))
     for count, words in (
         (found.unanswered, "labelled answers have no verdict of the judge"),
         (found.left_out, "labelled trials have no answer"),
@@ -39,6 +33,20 @@ def described(calibration: Calibration) -> str:
         if count:
             lines.append(f"{count:,} {words}")
     return "\n".join(lines)
+
+
+def _labels_to_come(found: Calibration) -> str:
+    """What more labels would do, and which."""
+    more = list(_MORE)
+    if found.inside:
+        left = len(found.unlabelled)
+        if not left:
+            return "Every answer is labelled: only more answers would narrow that"
+        more = [*(each for each in _MORE if each < left), left][: len(_MORE)]
+    what = "that" if found.rate is not None else "TPR and TNR"
+    widths = ", ".join(f"{each:,} to ±{50 * found.width(each):.1f}" for each in more)
+    said = f"More labels would narrow {what} from ±{50 * found.width():.1f} points: {widths}"
+    return f"{said}; which({more[0]}) draws the answers" if found.unlabelled else said
 
 
 def _percent(interval: Interval) -> str:
@@ -50,4 +58,5 @@ def _number(interval: Interval) -> str:
 
 
 _LITTLE = 0.1
+_MORE = (50, 100, 200)  # labels
 _METHODS = {True: "labels drawn from these answers", False: "TPR and TNR carried over"}

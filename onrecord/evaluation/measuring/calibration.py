@@ -10,7 +10,7 @@ from itertools import groupby
 import msgspec
 
 from onrecord.errors import UsageError
-from onrecord.evaluation.measuring.checking import same_length, shares
+from onrecord.evaluation.measuring.checking import floats, same_length, shares
 
 
 class Bin(msgspec.Struct, frozen=True):
@@ -86,7 +86,7 @@ def auroc(scores: Sequence[float], outcomes: Sequence[bool | int]) -> float:
     a score that is no number, and where all outcomes are equal, as there is nothing to tell apart.
     """
     same_length(scores, outcomes, "scores and outcomes")
-    pairs = sorted(zip(map(float, scores), _binary(outcomes), strict=True))
+    pairs = sorted(zip(floats(scores, "score"), _binary(outcomes), strict=True))
     if any(math.isnan(score) for score, _ in pairs):
         raise UsageError("a score is no number (NaN)", cure="Leave out cases without a score.")
     positive = sum(outcome for _, outcome in pairs)

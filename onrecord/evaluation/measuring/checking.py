@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 from onrecord.errors import MissingExtraError, UsageError
@@ -36,8 +36,10 @@ def accepted(
 
 def same_length(first: Sized, second: Sized, what: str) -> int:
     """The length of both, at least 1. Raises UsageError: `what` names the two."""
-    if isinstance(first, str) or isinstance(second, str):
-        raise UsageError(f"{what} are lists, and one of them is a text", cure="Give two lists.")
+    for each in (first, second):
+        if isinstance(each, str | bytes | Mapping) or not isinstance(each, Sized):
+            told = "a text" if isinstance(each, str | bytes) else type(each).__name__
+            raise UsageError(f"{what} are lists, and one of them is {told}", cure="Give two lists.")
     if len(first) != len(second):
         raise UsageError(
             f"{what} make no pairs: there are {len(first)} and {len(second)}",
@@ -50,13 +52,26 @@ def same_length(first: Sized, second: Sized, what: str) -> int:
 
 def shares(values: Sequence[float], name: str) -> list[float]:
     """The values as floats, each from 0 to 1. Raises UsageError, with the place of the first."""
-    numbers = [float(value) for value in values]
+    numbers = floats(values, name)
     for place, number in enumerate(numbers):
         if not 0.0 <= number <= 1.0:
             raise UsageError(
                 f"{number} is no {name}", where=f"item {place}", cure="Give numbers from 0 to 1."
             )
     return numbers
+
+
+def floats(values: Iterable[float], name: str) -> list[float]:
+    """The values as floats. Raises UsageError, with the place of the first that is none."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise UsageError(f"there is no list of numbers but {type(values).__name__}", where=name)
+    found = []
+    for place, value in enumerate(values):
+        try:
+            found.append(float(value))
+        except (TypeError, ValueError):
+            raise UsageError(f"{value!r:.40} is no {name}", where=f"item {place}") from None
+    return found
 
 
 def finite(value: float, name: str, *, at_least: float = 0.0) -> float:

@@ -44,6 +44,8 @@ Stretches = list[tuple[int, int]]
 
 def _merged(spans: Iterable[tuple[str, int, int]]) -> dict[str, Stretches]:
     """By document: stretches in order that do not touch each other; no empty ones."""
+    if not isinstance(spans, Iterable):
+        raise UsageError(f"there is no list of spans but {type(spans).__name__}")
     merged: dict[str, Stretches] = {}
     for document, start, end in sorted(map(_checked, spans)):
         stretches = merged.setdefault(document, [])

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 from onrecord.errors import UsageError
+from onrecord.evaluation.measuring.checking import floats
 
 
 def perplexity(logprobs: Sequence[float]) -> float:
@@ -20,7 +21,8 @@ def perplexity(logprobs: Sequence[float]) -> float:
     tasks" (1977). Infinite where a token was held to be impossible. Raises UsageError where there
     are no tokens, and for what is no log-probability.
     """
-    return _exp(-_total(logprobs) / len(logprobs))
+    total = _total(logprobs)
+    return _exp(-total / len(logprobs))
 
 
 def byte_perplexity(logprobs: Sequence[float], text: str | bytes) -> float:
@@ -41,9 +43,9 @@ def bits_per_byte(logprobs: Sequence[float], text: str | bytes) -> float:
 
 
 def _total(logprobs: Sequence[float]) -> float:
-    if not len(logprobs):
+    numbers = floats(logprobs, "log-probability")
+    if not numbers:
         raise UsageError("there are no log-probabilities", cure="Give one for each token.")
-    numbers = [float(each) for each in logprobs]
     for place, number in enumerate(numbers):
         if math.isnan(number) or number > _ROUNDING:
             raise UsageError(
@@ -55,6 +57,8 @@ def _total(logprobs: Sequence[float]) -> float:
 
 
 def _bytes(text: str | bytes) -> int:
+    if not isinstance(text, str | bytes):
+        raise UsageError(f"the text is no text but {type(text).__name__}")
     size = len(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
     if not size:
         raise UsageError("the text has no bytes", cure="Give the text that the tokens spell.")

@@ -60,8 +60,8 @@ def numbers_in(text: str, *, decimal: str = ".", thousands: str = ",") -> list[f
     "1,234.5", "-3", "−3", "$5", "7 %", "2e-3" and ".5" are numbers; `thousands` are the signs that
     may stand between groups of three digits ("" for none), so that "3,4" are two numbers and
     "1,234" is one. Digits in a word ("B12"), versions ("1.2.3") and words ("three") are none; the
-    line of "2019-2021" is no sign. Raises UsageError where `decimal` is not one sign, or is also
-    one of `thousands`.
+    line of "2019-2021" is no sign. "2½" is 2.5; raised digits ("28¹", a note) are no part of a
+    number. Raises UsageError where `decimal` is not one sign, or is also one of `thousands`.
     """
     return [float(number) for number in _numbers(a_text(text, "the text"), decimal, thousands)]
 
@@ -76,9 +76,12 @@ def _all(value: str | float, name: str, decimal: str, thousands: str) -> list[De
 
 
 def _numbers(text: str, decimal: str, thousands: str) -> list[Decimal]:
-    plain = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
     thousands = unicodedata.normalize("NFKC", thousands)
     pattern = _pattern(decimal, thousands)
+    # NFKC would make "2½" a "21⁄2", and "28¹" a "281".
+    plain = _RAISED.sub("", text)
+    plain = _FRACTION.sub(lambda found: decimal + _part(found[1]), plain)
+    plain = unicodedata.normalize("NFKC", plain).replace("\u2212", "-")
     grouping = str.maketrans(dict.fromkeys(thousands, "") | {decimal: "."})
     return [Decimal(found.translate(grouping)) for found in pattern.findall(plain)]
 
@@ -102,6 +105,11 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     )
 
 
+def _part(sign: str) -> str:
+    """The digits behind the point of a sign such as "½"."""
+    return repr(unicodedata.numeric(sign)).partition(".")[2]
+
+
 def _the_only(numbers: Sequence[Decimal]) -> Sequence[Decimal]:
     return numbers if len(numbers) == 1 else ()
 
@@ -112,5 +120,7 @@ _WHICH: dict[str, Callable[[Sequence[Decimal]], Sequence[Decimal]]] = {
     "last": lambda numbers: numbers[-1:],
     "only": _the_only,
 }
+_RAISED = re.compile(r"(?<=\d)[⁰¹²³⁴⁵⁶⁷⁸⁹₀-₉]+")
+_FRACTION = re.compile(r"(?:(?<=\d)\s)?([¼½¾⅐-⅞])")
 # Numbers of any size, without a trap: what overflows is infinite, and matches nothing.
 _EXACT = Context(prec=60, traps=[])

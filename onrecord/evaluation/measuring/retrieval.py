@@ -37,6 +37,7 @@ def precision_at_k(found: Sequence[Hashable], relevant: Relevant, k: int) -> flo
 
     It is divided by k also where fewer were found (as trec_eval does): finding less is no merit.
     """
+    _check_rank(k)
     return sum(gain > 0 for gain in _gains(found, relevant, k)) / k
 
 

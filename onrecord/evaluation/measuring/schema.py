@@ -75,17 +75,23 @@ def _validator(written: bytes) -> Any:
 def _by_type(value: Any, kind: Any) -> list[str]:
     import pydantic
 
+    if isinstance(kind, str):  # pydantic would read it as a name
+        raise UsageError(_NO_SCHEMA, where=_short(repr(kind)), cure="Read it first: json.loads.")
     try:
         # As JSON: strict there still takes a text for a date, which has no other form in JSON.
-        _adapter(kind).validate_json(msgspec.json.encode(value), strict=True)
+        _adapter(kind).validate_json(_written(value), strict=True)
     except pydantic.ValidationError as error:
         return [f"{_path(each['loc'])}: {_short(each['msg'])}" for each in error.errors()]
     except (pydantic.errors.PydanticUserError, TypeError) as error:
-        raise UsageError(
-            "the schema is neither a JSON Schema nor a type that pydantic knows",
-            where=_short(repr(kind)),
-        ) from error
+        raise UsageError(_NO_SCHEMA, where=_short(repr(kind))) from error
     return []
+
+
+def _written(value: Any) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the prediction is no JSON value: {error}") from error
 
 
 @lru_cache(maxsize=64)
@@ -97,6 +103,9 @@ def _adapter(kind: Any) -> Any:
 
 def _path(places: tuple[int | str, ...]) -> str:
     return "$" + "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in places)
+
+
+_NO_SCHEMA = "the schema is neither a JSON Schema nor a type that pydantic knows"
 
 
 def _short(text: str) -> str:

@@ -29,7 +29,8 @@ def squad_em(prediction: str, answers: str | Iterable[str], *, drop_blank: bool 
     answer, and the empty text is right; so is one of which nothing is left ("The."). `drop_blank`:
     leave out answers of which nothing is left. Raises UsageError for what is no text.
     """
-    return float(squad_normalised(prediction) in _wanted(prediction, answers, drop_blank))
+    wanted = _wanted(prediction, answers, drop_blank)
+    return float(squad_normalised(prediction) in wanted)
 
 
 def squad_f1(prediction: str, answers: str | Iterable[str], *, drop_blank: bool = False) -> float:

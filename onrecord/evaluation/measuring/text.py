@@ -1,7 +1,8 @@
 """A text or a value beside the one that is expected: equal, overlapping, containing, matching.
 
-Both are plain JSON values; a model that was asked in words gives a text, and where something else
-than a text is expected, `exact_match` and `token_f1` read the text as JSON first.
+Both are plain JSON values. A model that was asked in words gives a text, and a cell of a CSV file
+is one: where the other side is something else, `exact_match` and `token_f1` read the text as JSON
+first.
 
 Before these two compare, texts are normalised: Unicode NFKC, case folded, white space made
 single spaces, and taken off the ends of each word: brackets, quotation marks, Markdown's `*`, `_`
@@ -26,14 +27,14 @@ from onrecord.evaluation.measuring.checking import a_text
 
 def exact_match(prediction: Any, expected: Any) -> float:
     """1.0 where the two are equal after normalisation, else 0.0; lists keep their order."""
-    return float(_comparable(_read(prediction, expected)) == _comparable(expected))
+    one, other = _alike(prediction, expected)
+    return float(_comparable(one) == _comparable(other))
 
 
 def token_f1(prediction: Any, expected: Any) -> float:
     """The harmonic mean of precision and recall of the normalised words, each as often as it is
     there; of lists and objects, the words of all their values. From 0 to 1."""
-    found = Counter(_words(_read(prediction, expected)))
-    wanted = Counter(_words(expected))
+    found, wanted = (Counter(_words(each)) for each in _alike(prediction, expected))
     if not found or not wanted:
         return float(found == wanted)
     both = (found & wanted).total()
@@ -105,14 +106,20 @@ def _folded(text: str, case: bool) -> str:
     return plain if case else plain.casefold()
 
 
-def _read(prediction: Any, expected: Any) -> Any:
-    """What a prediction says, as a value of the kind that is expected."""
-    if isinstance(expected, str) or not isinstance(prediction, str):
-        return prediction
+def _alike(prediction: Any, expected: Any) -> tuple[Any, Any]:
+    """The two, and where one alone is a text, what that says as JSON."""
+    if isinstance(prediction, str) and not isinstance(expected, str):
+        return _read(prediction), expected
+    if isinstance(expected, str) and not isinstance(prediction, str) and prediction is not None:
+        return prediction, _read(expected)
+    return prediction, expected
+
+
+def _read(text: str) -> Any:
     try:
-        return json_in(prediction)
+        return json_in(text)
     except ValueError:
-        return prediction
+        return text
 
 
 def _comparable(value: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from onrecord.evaluation.experiments.changes import Change, Changes
 from onrecord.evaluation.experiments.report import Report
 from onrecord.evaluation.reports.wording import (
+    cases,
     changes_notes,
     facts,
     heading,
@@ -41,7 +42,7 @@ def changes_text(changes: Changes) -> str:
     heads = ("measure", "before", "after", "difference", "p", "")
     rows = [heads, *map(_row, changes.measures.values())]
     widths = [max(len(row[at]) for row in rows) for at in range(5)]
-    told = [f"{changes.cases:,} cases: {changes.before} → {changes.after}"]
+    told = [f"{cases(changes.cases)}: {changes.before} → {changes.after}"]
     for name, before, after, difference, p, verdict in rows:
         told.append(
             f"{name:<{widths[0]}}  {before:>{widths[1]}}  {after:>{widths[2]}}  "
@@ -52,12 +53,12 @@ def changes_text(changes: Changes) -> str:
             told.append(f"{each.name}: {each.words}")
         if each.is_lonely:
             told.append(f"{each.name}: {lonely(each, changes)}")
-        for word, cases in (("broke", each.broke), ("mended", each.mended)):
-            if cases:
-                told.append(f"{each.name}: {len(cases):,} {word}: {_some(cases)}")
+        for word, flipped in (("broke", each.broke), ("mended", each.mended)):
+            if flipped:
+                told.append(f"{each.name}: {len(flipped):,} {word}: {_some(flipped)}")
     for number_left, which in ((changes.only_before, "before"), (changes.only_after, "after")):
         if number_left:
-            told.append(f"{number_left:,} cases are only in the report {which}: left out")
+            told.append(f"only in the report {which}, left out: {cases(number_left)}")
     return "\n".join([*told, *changes_notes(changes)])
 
 
@@ -67,6 +68,6 @@ def _row(change: Change) -> tuple[str, ...]:
     return shortened(change.name, 40), before, after, change.amount, p, change.verdict
 
 
-def _some(cases: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(cases) - most:,} more" if len(cases) > most else ""
-    return ", ".join(shortened(each, 24) for each in cases[:most]) + more
+def _some(ids: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(ids) - most:,} more" if len(ids) > most else ""
+    return ", ".join(shortened(each, 24) for each in ids[:most]) + more

@@ -89,9 +89,14 @@ def heading(report: Report) -> str:
     return f"{report.application.name} on {report.dataset.name or 'cases'}{where}"
 
 
+def cases(count: int) -> str:
+    """So many cases."""
+    return "1 case" if count == 1 else f"{count:,} cases"
+
+
 def facts(report: Report) -> str:
     """How much there was, how long it took, what it cost: one line."""
-    said = ["1 case" if report.cases == 1 else f"{report.cases:,} cases"]
+    said = [cases(report.cases)]
     if report.repeats > 1:
         said.append(f"{len(report):,} trials")
     if failed := len(report.failures):
@@ -129,9 +134,9 @@ def unfinished(report: Report) -> list[str]:
     of = "" if report.slice_of else f" of {report.unanswered + len(report):,}"
     said = f"interrupted: {report.unanswered:,}{of} were not answered"
     if report.begun:
-        cases = ", ".join(shortened(each, 40) for each in report.begun[:_LABELS])
+        begun = ", ".join(shortened(each, 40) for each in report.begun[:_LABELS])
         more = f" and {len(report.begun) - _LABELS:,} more" if len(report.begun) > _LABELS else ""
-        said += f"; begun and not ended: {cases}{more}"
+        said += f"; begun and not ended: {begun}{more}"
     return [said]
 
 

@@ -2,9 +2,11 @@
 
 Those that need nothing are scorers as they are (`exact_match`), and so are those whose options all
 have defaults: `rouge`, or `rouge(stem=True)`. Those that have to know something are called:
-`hit(5)`, `regex("[0-9]+")`.
+`hit(5)`, `regex("[0-9]+")`. Two make a scorer of what you give: `Accepting` of a plain metric,
+`OnStep` of a scorer, for the calls of one name inside of a trial.
 """
 
+from onrecord.evaluation.experiments.steps import OnStep as OnStep
 from onrecord.evaluation.scorers.calling import Tools
 from onrecord.evaluation.scorers.citations import citations
 from onrecord.evaluation.scorers.described import Adjustable

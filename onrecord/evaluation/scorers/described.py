@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, ParamSpec, overload
 
@@ -38,7 +39,7 @@ class Described:
 
     @functools.cached_property
     def version(self) -> str:
-        """The hash of its code, of the metrics that it is made of, and of its options."""
+        """The hash of its code, of that of the metrics that it is made of, and of its options."""
         return _version((type(self).__call__, *self._of), plain(self._told))
 
     def __call__(self, trial: Trial) -> Any:
@@ -69,7 +70,7 @@ class Function:
 
     @functools.cached_property
     def version(self) -> str:
-        """The hash of its code and of the metrics that it is made of."""
+        """The hash of its code and of that of the metrics that it is made of."""
         return _version((self._function, *self._of))
 
     def __call__(self, trial: Trial) -> Any:
@@ -197,4 +198,20 @@ def spoken(value: Any) -> Any:
 
 
 def _version(functions: Sequence[Callable[..., Any]], options: Any = None) -> str:
-    return content_key([Code(each).version for each in functions], options)
+    return content_key([_code(each) for each in functions], options)
+
+
+def _code(function: Callable[..., Any]) -> str:
+    """The hash of a function; of one of Onrecord's, of the module with all that helps it there."""
+    name = getattr(inspect.unwrap(function), "__module__", None) or ""
+    if name.startswith("onrecord."):
+        try:
+            return _module(name)
+        except OSError:  # there is no source beside the compiled code
+            pass
+    return Code(function).version
+
+
+@functools.cache
+def _module(name: str) -> str:
+    return content_key(inspect.getsource(sys.modules[name]))

@@ -8,7 +8,7 @@ from typing import Any
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics
 from onrecord.evaluation.measuring.classification import Confusion
-from onrecord.evaluation.scorers.described import Described, drawn
+from onrecord.evaluation.scorers.described import Described, drawn, spoken
 from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial
 
@@ -21,10 +21,11 @@ class Classification(Described):
     (`metrics.classification`).
 
     The label is the answer: a text, a number, a flag, or of an object its `label` or its `field`.
-    Case and white space around texts do not count. The reason of a wrong one is "expected → given",
-    and `confusion(report)` counts them. `labels` are the classes; without them every label that was
-    expected is one, and another answer is wrong without a class of its own. Where the application
-    failed or refused, no label was given. None where nothing, or more than one label, is expected.
+    Case and white space around texts do not count, and where a text is expected, 4 is "4". The
+    reason of a wrong one is "expected → given", and `confusion(report.trials)` counts them.
+    `labels` are the classes; without them every label that was expected is one, and another answer
+    is wrong without a class of its own. Where the application failed or refused, no label was
+    given. None where nothing, or more than one label, is expected.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Classification(Described):
         wanted = self._expected(trial)
         if wanted is _NONE:
             return None
-        given = self._given(trial)
+        given = self._given(trial, wanted)
         right = given == wanted and type(given) is type(wanted)
         return Score(right, "" if right else f"{_shown(wanted)} → {_shown(given)}")
 
@@ -73,7 +74,7 @@ class Classification(Described):
         kept = [(self._expected(each), each) for each in trials]
         kept = [pair for pair in kept if pair[0] is not _NONE]
         return (
-            [self._given(each) for _, each in kept],
+            [self._given(each, wanted) for wanted, each in kept],
             [wanted for wanted, _ in kept],
             [each.case for _, each in kept],
         )
@@ -90,10 +91,13 @@ class Classification(Described):
         label = _same(self._label(accepted[0]))
         return label if isinstance(label, str | int) else _NONE
 
-    def _given(self, trial: Trial) -> Any:
+    def _given(self, trial: Trial, wanted: Any) -> Any:
         if trial.error is not None or trial.refused:
             return None
-        label = _same(self._label(trial.answer))
+        label = self._label(trial.answer)
+        if isinstance(wanted, str) and label is not None:  # a cell of a CSV file is a text
+            label = spoken(label)
+        label = _same(label)
         return label if isinstance(label, str | int) else _shown(label)
 
     def _label(self, value: Any) -> Any:

@@ -10,6 +10,7 @@ from onrecord.evaluation import metrics
 from onrecord.evaluation.measuring.numbers import Which
 from onrecord.evaluation.scorers.described import Described, best, described, spoken
 from onrecord.evaluation.trial import Score, Trial
+from onrecord.words import words
 
 
 @described(of=[metrics.exact_match])
@@ -48,7 +49,7 @@ def squad_f1(trial: Trial) -> float | None:
     return _squad(trial, metrics.squad_f1)
 
 
-@described(of=[metrics.meteor])
+@described(of=[metrics.meteor, words])
 def meteor(trial: Trial) -> float | bool | None:
     """METEOR with exact words and stems, without synonyms (`metrics.meteor`; Banerjee and Lavie,
     2005), 0 to 1. None where nothing is expected."""

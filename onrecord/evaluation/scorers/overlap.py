@@ -12,6 +12,7 @@ from onrecord.evaluation.scorers.described import Described, drawn, spoken
 from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Trial
 from onrecord.models.model import Embedder
+from onrecord.words import words as words_of
 
 
 class Rouge(Described):
@@ -138,7 +139,7 @@ class Parent(Described):
     """
 
     def __init__(self, field: str = "table", *, order: int = 4, name: str = "parent") -> None:
-        super().__init__(name, field, order, of=[metrics.parent])
+        super().__init__(name, field, order, of=[metrics.parent, words_of])
         self._field, self._order = field, order
 
     def __call__(self, trial: Trial) -> dict[str, float] | None:
@@ -146,7 +147,6 @@ class Parent(Described):
         table = trial.metadata.get(self._field)
         if not trial.accepted or table is None:
             return None
-        pairs = table if isinstance(table, dict) else [tuple(each) for each in table]
         wanted = [spoken(each) for each in trial.accepted]
-        said = metrics.parent(spoken(trial.answer), wanted, pairs, order=self._order)
+        said = metrics.parent(spoken(trial.answer), wanted, table, order=self._order)
         return {"precision": said.precision, "recall": said.recall, "f1": said.f1}

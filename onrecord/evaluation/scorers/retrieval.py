@@ -109,7 +109,8 @@ class MRR(_Retrieval):
 
 class NDCG(_Retrieval):
     """Normalised discounted cumulative gain of the first k, 0 to 1 (`metrics.ndcg_at_k`; Järvelin
-    and Kekäläinen, TOIS 2002). Grades are gains; `exponential`: 2^grade - 1."""
+    and Kekäläinen, TOIS 2002). Grades are gains; `exponential`: 2^grade - 1. Spans that one passage
+    holds count as one."""
 
     def __init__(
         self,
@@ -123,9 +124,10 @@ class NDCG(_Retrieval):
         self._k, self._exponential = k, exponential
 
     def _measured(self, ranking: Ranking) -> float:
-        return metrics.ndcg_at_k(
-            ranking.firsts, ranking.relevant, self._k, exponential=self._exponential
-        )
+        again = {each for rank in ranking.ranks for each in rank[1:]}
+        # A passage with several spans is one find, also in the best ranking.
+        relevant = {each: grade for each, grade in ranking.relevant.items() if each not in again}
+        return metrics.ndcg_at_k(ranking.firsts, relevant, self._k, exponential=self._exponential)
 
 
 def ranking_of(trial: Trial, step: str | None = None) -> Ranking | str:

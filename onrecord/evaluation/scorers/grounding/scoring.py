@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from onrecord.evaluation.scorers.described import Described
 from onrecord.evaluation.scorers.grounding.claims import Checked, Verdict, asked_of, share
+from onrecord.evaluation.scorers.grounding.facts import facts_of
 from onrecord.evaluation.scorers.grounding.judged import check_claim, judged
 from onrecord.evaluation.scorers.grounding.lexical import checked
 from onrecord.evaluation.scoring import Better
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.models.model import Embedder, Model
 from onrecord.models.names import model as model_named
+from onrecord.sentences import sentence_spans
+from onrecord.words import words
 
 
 class _Claims(Described):
@@ -28,7 +31,7 @@ class _Claims(Described):
         self._embedder, self._step = embedder, step
         judge = self._model and (self._model.name, self._model.version, check_claim.version)
         near = embedder if isinstance(embedder, str | None) else embedder.name
-        super().__init__(name, judge or near, step, of=[checked, judged])
+        super().__init__(name, judge or near, step, of=_CODE)
 
     async def _found(self, trial: Trial) -> list[Checked] | str:
         asked = asked_of(trial, self._step)
@@ -107,3 +110,6 @@ class Hallucination(_Claims):
 def _of(found: Sequence[Checked], verdict: Verdict) -> Score:
     told = "\n".join(str(each) for each in found if each.verdict == verdict)
     return Score(share(found, verdict), told)
+
+
+_CODE = (asked_of, facts_of, checked, judged, sentence_spans, words)

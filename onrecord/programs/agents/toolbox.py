@@ -12,6 +12,7 @@ a call that a cassette does not hold, a pause.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -153,11 +154,11 @@ class Toolbox:
             text = Passages.numbered(passages, len(self.passages) + 1).shown
             self.passages += passages
         elif isinstance(value, str):
-            text = value
+            text = _whole(value)
         elif value is None:
             text = "Done."
         else:
-            text = msgspec.json.encode(plain(value)).decode()
+            text = _whole(json.dumps(plain(value), ensure_ascii=False, separators=(",", ":")))
         longest = self._bounds.characters
         if len(text) > longest:
             return f"{text[:longest]}\n[Cut here: {len(text) - longest:,} more characters.]"
@@ -191,13 +192,18 @@ def _passages(value: Any) -> list[Passage]:
 
 def _failure(error: BaseException) -> str:
     """A failure as a model is told of it."""
-    if isinstance(error, OnrecordError):
-        return str(error)
     try:
-        said = str(error)
+        said = _whole(str(error))
     except Exception:  # an exception of the user's, whose words fail
         said = ""
+    if isinstance(error, OnrecordError):
+        return said
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _whole(text: str) -> str:
+    """A text that can be sent: half of a character, as a cut leaves it, becomes a "?"."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _is_its_own(error: BaseException) -> bool:

@@ -143,6 +143,27 @@ def test_long_results_are_cut() -> None:
     assert len(result.text) < 21_000 and "[Cut here: 980,000 more characters.]" in result.text
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"a": "\udfff"}, '{"a":"?"}'),
+        ("half \ud800", "half ?"),
+        (object(), '"object"'),
+        (float("nan"), "null"),
+        (None, "Done."),
+    ],
+)
+def test_whatever_a_tool_gives_can_be_shown(value: object, shown: str) -> None:
+    @on.tool
+    def give() -> object:
+        """Gives."""
+        return value
+
+    outcome = on.Agent(ByTurn(calls(("give", {})), "Good."), tools=[give]).run("Give")
+    assert isinstance(outcome, on.Done)
+    assert [each.text for each in results_of(outcome.messages)] == [shown]
+
+
 def test_twenty_calls_at_once_are_made_so_many_at_a_time() -> None:
     now = most = 0
 

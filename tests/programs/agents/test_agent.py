@@ -149,7 +149,7 @@ def test_long_results_are_cut() -> None:
         ({"a": "\udfff"}, '{"a":"?"}'),
         ("half \ud800", "half ?"),
         (object(), '"object"'),
-        (float("nan"), "null"),
+        (float("nan"), "NaN"),
         (None, "Done."),
     ],
 )

@@ -21,7 +21,8 @@
     ├── ReplayError                    8   a call that the cassette does not hold
     ├── ResumeError                    9   a run that cannot go on as it is
     ├── PausedError                   10   no failure: a flow waits for a person's answer
-    └── GateError                     11   what was measured does not pass its gate
+    ├── GateError                     11   what was measured does not pass its gate
+    └── ToolError                     12   what a tool acts on failed: a server, a connection
 
 A message says what happened, where, and what to do. `str(error)` is that one sentence (or two); the
 command line prints it after the word "error:" and exits with `exit_status`.
@@ -167,6 +168,13 @@ class GateError(OnrecordError):
     """What was measured does not pass the gate that was set for it."""
 
     exit_status = 11
+
+
+class ToolError(OnrecordError):
+    """What a tool acts on failed: no connection, a server's failure, an answer that breaks off.
+    Trying again may help."""
+
+    exit_status = 12
 
 
 class PausedError(OnrecordError):

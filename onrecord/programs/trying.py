@@ -15,7 +15,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from onrecord.errors import DeadlineError, ModelUnavailableError, OnrecordError, UsageError
+from onrecord.errors import (
+    DeadlineError,
+    ModelUnavailableError,
+    OnrecordError,
+    ToolError,
+    UsageError,
+)
 from onrecord.records.ledger import in_time
 from onrecord.records.scope import context
 
@@ -82,7 +88,7 @@ async def retried(call: Callable[[], Awaitable[Any]], retries: int) -> Any:
 def _is_final(error: Exception) -> bool:
     """Whether Onrecord says itself that another try gives the same again."""
     return isinstance(error, OnrecordError) and not isinstance(
-        error, ModelUnavailableError | DeadlineError
+        error, ModelUnavailableError | DeadlineError | ToolError
     )
 
 

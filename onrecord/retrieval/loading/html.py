@@ -140,9 +140,8 @@ class _Writer:
         code = "".join(self.words).strip("\n")
         self.words = []
         if code.strip():
-            fence = "```"
-            while fence in code:
-                fence += "`"
+            longest = max(map(len, re.findall("`+", code)), default=0)
+            fence = "`" * max(3, longest + 1)
             self.blocks.append((f"{fence}\n{code}\n{fence}", 0))
         self.prefix = ""
 

@@ -37,20 +37,24 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncI
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks.add(asyncio.current_task())
-        with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            method, path, _ = head[0].split(" ", 2)
-            headers = {
-                name.lower(): value.strip()
-                for name, _, value in (line.partition(":") for line in head[1:] if line)
-            }
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-            request = Request(method, path, headers, body)
-            requests.append(request)
-            await handler(request, writer)
-            await writer.drain()
-        with suppress(Exception):
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                await one(reader, writer)
+                await writer.drain()
+        finally:
             writer.close()
+
+    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = head[0].split(" ", 2)
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in head[1:] if line)
+        }
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        request = Request(method, path, headers, body)
+        requests.append(request)
+        await handler(request, writer)
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     try:
@@ -78,18 +82,29 @@ def answer(
 
 
 class Recorder(httpcore.AsyncNetworkBackend):
-    """Records where connections go; makes them to a port of loopback instead, or not at all."""
+    """Records where connections go; makes them to a port of loopback instead, or not at all; or
+    `says` the same over each."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, says: bytes = b"") -> None:
         self.port = port
+        self.says = says
         self.reached: list[tuple[str, int]] = []
         self._inner = httpcore.AnyIOBackend()
 
     async def connect_tcp(self, host: str, port: int, *rest: Any, **options: Any) -> Any:
         self.reached.append((host, port))
+        if self.says:
+            return Saying([self.says])
         if not self.port:
             raise httpcore.ConnectError("nobody there")
         return await self._inner.connect_tcp("127.0.0.1", self.port)
+
+
+class Saying(httpcore.AsyncMockStream):
+    """A connection over which all is said already, with TLS or without."""
+
+    async def start_tls(self, *rest: Any, **options: Any) -> Any:
+        return self
 
 
 class Names:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import onrecord as on
 from onrecord.errors import DeadlineError, OnrecordError, UsageError
-from onrecord.programs.tools.email_message import Mail, check_subject, check_text, is_address
+from onrecord.programs.tools.email_client.message import Mail, check_subject, check_text, is_address
 from onrecord.programs.tools.email_tool import Sent, email
 from onrecord.prompts.schemas import Unfit
 
@@ -201,7 +201,7 @@ async def test_what_is_refused_before_anybody_is_asked(
 
 
 def test_who_may_get_mail() -> None:
-    from onrecord.programs.tools.email_message import Recipients
+    from onrecord.programs.tools.email_client.message import Recipients
 
     exact = Recipients(["Ann@Example.com"], 5)
     assert exact.check(["ann@EXAMPLE.com"]) == ["ann@EXAMPLE.com"]
@@ -463,6 +463,7 @@ async def test_tls_from_the_first_byte(
     assert len(inbox.mails) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 async def test_the_password_is_on_no_record(inbox: Inbox, project: Path) -> None:
     async with served(
         inbox, authenticator=inbox.authenticate, auth_require_tls=False, auth_required=True

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import gzip
 import ipaddress
 import json
 import ssl
+import time
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +20,10 @@ from hypothesis import strategies as st
 import onrecord as on
 from onrecord.errors import DeadlineError, OnrecordError, UsageError
 from onrecord.programs.tools.http_client.addresses import why_refused
+from onrecord.programs.tools.http_client.credentials import Credentials
 from onrecord.programs.tools.http_client.fetching import Asked, Bounds, Client
 from onrecord.programs.tools.http_client.hosts import Hosts, target_of
+from onrecord.programs.tools.http_client.reading import said
 from onrecord.programs.tools.http_tool import http
 from onrecord.prompts.schemas import Unfit
 from tests.programs.tools.http_servers import Names, Recorder, Request, answer, serving
@@ -300,6 +305,29 @@ def test_whatever_is_written_no_connection_goes_astray(url: str, addresses: list
         assert not ipaddress.ip_address(address).is_multicast
 
 
+@settings(max_examples=200, deadline=None)
+@given(URLS, st.lists(st.ip_addresses().map(str), min_size=1, max_size=3))
+def test_wherever_a_redirect_leads_no_connection_goes_astray(
+    location: str, addresses: list[str]
+) -> None:
+    written = location.encode("utf-8", "replace").replace(b"\r", b"").replace(b"\n", b"")
+    network = Recorder(says=b"HTTP/1.1 302 Found\r\nLocation: " + written + b"\r\n\r\n")
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return [PUBLIC] if len(asked) == 1 else addresses
+
+    made = client("api.example.com", "http://*.example.org", resolve=resolve, network=network)
+    with contextlib.suppress(OnrecordError):
+        asyncio.run(made.fetch(Asked("GET", "https://api.example.com/")))
+    assert 1 <= len(asked) <= 6
+    assert all(host == "api.example.com" or host.endswith(".example.org") for host in asked)
+    for address, _ in network.reached:
+        assert address in (PUBLIC, *addresses)
+        assert ipaddress.ip_address(address).is_global
+
+
 # --- names and addresses
 
 
@@ -471,6 +499,17 @@ async def test_redirects_are_followed_five_times() -> None:
             await tool(url=f"{server.url}/6")
 
 
+async def test_a_redirect_to_a_path_beyond_ascii() -> None:
+    async def handler(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.path == "/":
+            writer.write("HTTP/1.1 302 Found\r\nLocation: /größe\r\n\r\n".encode())
+        else:
+            await answer(request.path.encode())(request, writer)
+
+    async with serving(handler) as server:
+        assert (await here(server.port)(url=f"{server.url}/")).endswith("\n\n/gr%C3%B6%C3%9Fe")
+
+
 async def test_headers_given_along_do_not_follow_to_another_host() -> None:
     async def handler(request: Request, writer: asyncio.StreamWriter) -> None:
         steps = {
@@ -617,6 +656,12 @@ async def test_redirects_share_the_time() -> None:
             await here(server.port, seconds=0.3)(url=f"{server.url}/")
 
 
+async def test_a_page_that_takes_long_to_read_is_left() -> None:
+    made = client("a.com", bounds=Bounds(seconds=0.1))
+    with pytest.raises(DeadlineError, match=r"was not read within 0\.1 s"):
+        await made.read(time.sleep, 3)
+
+
 async def test_headers_without_end_are_stopped() -> None:
     async def handler(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n" + b"X-A: " + b"b" * 300_000 + b"\r\n\r\n")
@@ -646,6 +691,27 @@ async def test_what_is_not_http(raw: bytes) -> None:
         with pytest.raises(OnrecordError, match="broke") as raised:
             await here(server.port)(url=f"{server.url}/")
     assert type(raised.value).__module__.startswith("onrecord")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["", "text/html", "text/plain; charset=utf-16", "application/json", "x/y"])
+    | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30),
+    st.sampled_from(["", "gzip", "deflate", "identity", "br"]),
+    st.binary(max_size=200) | st.binary(max_size=200).map(gzip.compress),
+    st.binary(max_size=40),
+)
+def test_whatever_a_server_says_is_told_in_words(
+    kind: str, encoding: str, body: bytes, before: bytes
+) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Encoding: {encoding}\r\n"
+    for says in (head.encode() + b"\r\n" + body, before + body, head.encode() + before + body):
+        made = client("a.com", resolve=Names(a_com=PUBLIC), network=Recorder(says=says or b"HTTP"))
+        try:
+            fetched = asyncio.run(made.fetch(Asked("GET", "https://a.com/")))
+        except OnrecordError:
+            continue
+        assert isinstance(said(fetched, "https://a.com/", 100), str)
 
 
 async def test_nobody_is_there() -> None:
@@ -754,6 +820,34 @@ async def test_headers_given_along_are_seen_by_nobody_else(everything: Any) -> N
     assert "hush" not in repr(tool) + str(tool.schema)
     assert b"key=[hidden]" in everything()
     assert b"hush" not in everything()
+
+
+def test_what_is_hidden() -> None:
+    basic = "Basic " + base64.b64encode(b"shop:hush hush 4711").decode()
+    hosts = Hosts(["a.com"])
+    hide = Credentials({"Authorization": basic, "Accept": "application/json"}, hosts).hide
+    assert hide(f"{basic} shop:hush hush 4711") == "[hidden] [hidden]"
+    assert hide("hush hush 4711, hush%20hush%204711") == "[hidden], [hidden]"
+    assert hide("application/json") == "application/json"
+    short = Credentials({"X-Env": "test", "X-Api-Version": "2026-11-21"}, hosts).hide
+    assert short("a test of 2026-11-21") == "a test of 2026-11-21"
+
+
+async def test_the_most_exact_host_gets_its_headers() -> None:
+    async with serving(answer(b"ok")) as server:
+        here, wide = f"http://a.example.com:{server.port}", f"http://*.example.com:{server.port}"
+        made = client(
+            wide,
+            here,
+            headers={here: {"X-Key": "abcd"}, wide: {"X-Wide": "efgh"}},
+            resolve=Names(a_example_com=PUBLIC, b_example_com=PUBLIC),
+            network=Recorder(server.port),
+        )
+        await made.fetch(Asked("GET", f"{here}/"))
+        await made.fetch(Asked("GET", f"http://b.example.com:{server.port}/"))
+        first, second = server.requests
+    assert first.headers["x-key"] == "abcd" and "x-wide" not in first.headers
+    assert second.headers["x-wide"] == "efgh" and "x-key" not in second.headers
 
 
 async def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

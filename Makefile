@@ -7,7 +7,7 @@ TEST_READY := $(VENV)/.ready-to-test
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 BENCH_VENV := .venv-bench
 BENCH_READY := $(BENCH_VENV)/.ready
-BENCHMARKS := embedding retrieval_quality answers chunking ingest search startup records models evaluation simulations judges
+BENCHMARKS := embedding retrieval_quality answers chunking ingest search startup records models evaluation simulations judges programs sandbox
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench clean

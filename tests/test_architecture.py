@@ -54,9 +54,9 @@ PUBLIC = """
 """.split()
 
 HEAVY = """
-    alembic anthropic docx faiss fastapi filelock genai_prices gensim httpx httpx2
-    huggingface_hub jinja2 jsonschema matplotlib mlflow nltk numpy onnxruntime openpyxl pathspec
-    pptx psycopg pyarrow pydantic pypdfium2 rich rouge_score sacrebleu scipy selectolax sklearn
+    alembic anthropic anyio docx faiss fastapi filelock genai_prices gensim httpx httpx2
+    huggingface_hub jinja2 jsonschema matplotlib mcp mlflow nltk numpy onnxruntime openpyxl pathspec
+    pptx psycopg pyarrow pydantic pypdfium2 rich rouge_score sacrebleu scipy selectolax sklearn starlette
     sentencepiece sqlalchemy sqlite3 tokenizers torch transformers typer uvicorn yaml
 """.split()
 

@@ -24,6 +24,7 @@ from onrecord.cli import (
     models_tokens,
     prompts,
     records,
+    serve,
     tasks,
 )
 from onrecord.cli.output import complain
@@ -65,6 +66,7 @@ models.app.command("map")(models_map.draw_map)
 app.add_typer(models.app, name="models")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(records.app, name="records")
+app.command()(serve.serve)
 app.command()(demo.demo)
 
 

@@ -15,6 +15,7 @@ arguments. `read(text)` makes arguments of what a model writes.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
 
@@ -126,6 +127,16 @@ def described(
     return made
 
 
+def checked_name(name: Any, whose: str = "a tool") -> str:
+    """A name that a model may call. Raises UsageError for another one."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r:.80} is no name of {whose}",
+            cure="Use up to 64 letters, digits, - and _, the first a letter or _.",
+        )
+    return name
+
+
 @overload
 def tool(function: Callable[P, Awaitable[R]], /) -> Tool[P, R]: ...
 @overload
@@ -186,3 +197,6 @@ class ToolDecorator:
         """Make `function` one."""
         made = asynchronous(function)
         return Tool(made, approve=self._approve, idempotent=self._idempotent, trying=self._trying)
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")

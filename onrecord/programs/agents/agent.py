@@ -14,7 +14,6 @@ import contextvars
 import functools
 import inspect
 import math
-import re
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, Generic, Literal, TypeVar, cast
@@ -45,7 +44,7 @@ from onrecord.programs.agents.sessions import conversation_of
 from onrecord.programs.agents.toolbox import Bounds, Toolbox
 from onrecord.programs.flow import Flow
 from onrecord.programs.resuming import Changed
-from onrecord.programs.tool import Tool
+from onrecord.programs.tool import Tool, checked_name
 from onrecord.programs.tool import tool as make_tool
 from onrecord.programs.trying import Trying
 from onrecord.prompts.structured import output_of
@@ -95,7 +94,7 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
         description: str = "",
     ) -> None:
         super().__init__(self._answer)
-        self.name = self.__name__ = _checked_name(name)
+        self.name = self.__name__ = checked_name(name, "an agent")
         self.description = description or f"Takes a task in words, for the agent {name}."
         self.tools = _tools(tools, plan)
         self.limits = limits
@@ -252,15 +251,6 @@ def _speaks(given: Speaks | None, model: Model) -> Speaks:
     return given or ("native" if "tool" in structures(model) else "react")
 
 
-def _checked_name(name: Any) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r:.60} is no name of an agent",
-            cure="Use letters, digits, '_' and '-', 64 at most: models call agents by name.",
-        )
-    return name
-
-
 def _check(tools: Sequence[Tool[..., Any]], *, is_typed: bool, limits: Any) -> None:
     """Raises UsageError for tools that cannot be told apart, and for limits that are none."""
     names = Counter(each.name for each in tools)
@@ -284,4 +274,3 @@ def _why(outcome: Stopped | Paused[Any]) -> str:
 
 _run: contextvars.ContextVar[list[str]] = contextvars.ContextVar("onrecord_agent_run")
 """Takes the id of the run that an agent's flow belongs to."""
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -1,7 +1,7 @@
 """The calls that a model asks for: read, approved, made, and told back.
 
     call --read--> a tool and its arguments, or what is wrong with them
-         --approved--> by a person, where the tool wants that: the flow waits for all of them together
+         --approved--> by a person, where the tool wants that: the flow waits for all together
          --made--> several at once -> a result in words, a failure too
 
 Nothing a model does raises here: an unknown tool, arguments that do not fit, an exception, a

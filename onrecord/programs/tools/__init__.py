@@ -6,6 +6,8 @@
 
 from onrecord.programs.tools.email_tool import email
 from onrecord.programs.tools.http_tool import http
+from onrecord.programs.tools.mcp_client.servers import mcp
 from onrecord.programs.tools.openapi_tool import openapi
+from onrecord.programs.tools.python_tool import python
 
-__all__ = ["email", "http", "openapi"]
+__all__ = ["email", "http", "mcp", "openapi", "python"]

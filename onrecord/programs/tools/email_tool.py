@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from onrecord.errors import UsageError
-from onrecord.programs.tool import Approve, Tool, tool
+from onrecord.programs.tool import Approve, Tool, checked_name, tool
 from onrecord.programs.tools.email_client.message import (
     Allowed,
     Folder,
@@ -21,7 +21,6 @@ from onrecord.programs.tools.email_client.message import (
     is_address,
 )
 from onrecord.programs.tools.email_client.server import PORTS, Server, Tls
-from onrecord.programs.tools.http_tool import checked_name
 from onrecord.threads import in_thread
 
 

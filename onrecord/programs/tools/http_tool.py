@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import ssl
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from onrecord.arguments import several
 from onrecord.errors import UsageError
-from onrecord.programs.tool import Approve, Tool, tool
+from onrecord.programs.tool import Approve, Tool, checked_name, tool
 from onrecord.programs.tools.http_client.credentials import Headers
 from onrecord.programs.tools.http_client.fetching import Asked, Bounds, Client
 from onrecord.programs.tools.http_client.hosts import Hosts, target_of
@@ -149,16 +148,3 @@ def approval(approve: Approve | None, methods: Sequence[str]) -> Approve:
         return True
     usual = methods[0]
     return lambda **arguments: arguments.get("method", usual) not in SAFE
-
-
-def checked_name(name: str) -> str:
-    """A name that a model may call. Raises UsageError for another one."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r:.80} is no name of a tool",
-            cure="Use up to 64 letters, digits, - and _, the first a letter or _.",
-        )
-    return name
-
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import onrecord as on
-from onrecord.errors import DeadlineError, OnrecordError, StorageError, UsageError
+from onrecord.errors import (
+    DeadlineError,
+    MissingExtraError,
+    OnrecordError,
+    StorageError,
+    UsageError,
+)
+from onrecord.messages import ToolResult
 from onrecord.programs.tool import Tool
 from onrecord.programs.tools.mcp_client import connection
-from onrecord.programs.tools.mcp_client.servers import McpServer, mcp
+from onrecord.programs.tools.mcp_client.servers import McpServer, _model_names, mcp
 from onrecord.prompts.schemas import Unfit
+from tests.programs.agents.scripts import ByTurn, calls
 from tests.servers.processes import free_port, start, stop, wait_until_up
 
 pytestmark = pytest.mark.anyio
@@ -171,7 +186,7 @@ async def test_processes_end_with_all_they_started() -> None:
     async with shop(only=["child", "pid"]) as (child, pid):
         pids = [await child({}), await pid({})]
         assert not any(map(is_gone, pids))
-    assert all(map(is_gone, pids))
+    until(lambda: all(map(is_gone, pids)), 10)
 
 
 def test_processes_end_with_whoever_forgets_them() -> None:
@@ -197,6 +212,28 @@ print(pid.run({{}}))
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert is_gone(int(done.stdout))
+
+
+async def test_an_agent_asks_before_it_calls_and_goes_on_in_another_session() -> None:
+    refund = ("refund_order", {"order_id": "7"})
+    look = ("order_status", {"order_id": "7"})
+    model = ByTurn(calls(look), calls(refund), "It is not yours.")
+    options: Any = {"only": ["order_status", "refund.order"], "approve": ["refund.order"]}
+    async with shop(**options) as tools:
+        waiting = await on.Agent(model, tools=tools, name="support")("Refund order 7.")
+    assert isinstance(waiting, on.Paused)
+    (request,) = waiting.requests
+    async with shop(**options) as tools:
+        agent = on.Agent(model, tools=tools, name="support")
+        done = await agent.resume(waiting.run, answers={request.id: "approve"})
+    assert isinstance(done, on.Done) and done.value == "It is not yours."
+    results = [
+        part for each in done.messages for part in each.parts if isinstance(part, ToolResult)
+    ]
+    assert [(each.text, each.failed) for each in results] == [
+        ("order 7 is on its way", False),
+        ("'refund.order' failed: Error executing tool refund.order", True),
+    ]
 
 
 # Pins
@@ -395,7 +432,11 @@ async def test_a_server_that_asks_back_is_refused() -> None:
 
 
 async def test_definitions_that_cannot_be_used(project: Path) -> None:
-    offered = [a_tool("ok"), a_tool("odd", required="a"), a_tool("big", title="x" * 70_000)]
+    offered = [
+        a_tool("ok"),
+        a_tool("odd", properties={"a": {"type": "word"}}),
+        a_tool("big", title="x" * 70_000),
+    ]
     with pytest.raises(UsageError) as refused:
         await rogue("plain", offered).tools()
     assert "'odd': this is no JSON Schema" in str(refused.value)
@@ -445,12 +486,88 @@ async def test_what_is_asked_for_and_is_not_there() -> None:
         rogue("plain", only="look")
 
 
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'onrecord\[mcp\]'"):
+        shop()
+
+
+@given(st.lists(st.text(), unique=True, max_size=20), st.text(max_size=5))
+def test_every_name_becomes_one_that_models_take(names: list[str], prefix: str) -> None:
+    made = _model_names(names, prefix)
+    assert list(made) == names
+    assert len(set(made.values())) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", each) for each in made.values())
+
+
 def test_long_results_are_cut() -> None:
     server = shop(only=["huge"], approve=False)
     (huge,) = server.tools.run()
     found = huge.run({"characters": 300_000})
     server.close.run()
     assert found.endswith("\n[cut: these are 100,000 of 300,000 characters]")
+
+
+async def test_closing_while_a_call_is_under_way() -> None:
+    server = rogue("never answers", approve=False)
+    (look,) = await server.tools()
+    call = asyncio.create_task(look({}))
+    await asyncio.sleep(0.2)
+    await server.close()
+    with pytest.raises(OnrecordError, match="was lost before it answered"):
+        await call
+
+
+async def test_closing_while_it_connects(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    script = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(1000)"
+    server = mcp(command=[sys.executable, "-c", script])
+    connecting = asyncio.create_task(server.tools())
+    while not mark.exists() or not mark.read_text():
+        await asyncio.sleep(0.02)
+    await server.close()
+    with pytest.raises(OnrecordError, match=r"no connection|was closed before it answered"):
+        await connecting
+    until(lambda: is_gone(int(mark.read_text())), 10)
+
+
+async def test_many_calls_when_the_server_dies_and_comes_back() -> None:
+    async with shop(only=["pid", "sleep"]) as (pid, sleep):
+        for _ in range(3):
+            waiting = [asyncio.create_task(sleep({"seconds": 1000})) for _ in range(5)]
+            number = await pid({})
+            os.kill(number, signal.SIGKILL)
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+            assert all("was lost" in str(each) for each in ended)
+            again = await asyncio.gather(*(pid({}) for _ in range(5)))
+            assert len(set(again)) == 1 and again[0] != number
+
+
+async def test_giving_up_while_it_connects() -> None:
+    server = rogue("silent")
+    connecting = asyncio.create_task(server.tools())
+    await asyncio.sleep(0.3)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    await server.close()
+
+
+def test_a_forked_child_has_a_server_of_its_own() -> None:
+    server = shop(only=["pid"], approve=False)
+    (pid,) = server.tools.run()
+    first = pid.run({})
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            status = 0 if pid.run({}) != first else 2
+            server.close.run()
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert pid.run({}) == first
+    server.close.run()
 
 
 # Over HTTP
@@ -485,6 +602,100 @@ async def test_over_http(shop_at: str, tmp_path: Path, capfd: pytest.CaptureFixt
     kept = json.loads(pinned.read_text())
     assert list(kept["servers"]) == [shop_at] and "secret" not in pinned.read_text()
     assert capfd.readouterr().out == ""
+
+
+class Rogue(BaseHTTPRequestHandler):
+    """An HTTP server that answers a call in the way that its path names."""
+
+    def do_POST(self) -> None:
+        message = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        id, method = message.get("id"), message["method"]
+        if self.path == "/forbidden":
+            return self.answer(401, b"who are you?", "text/plain")
+        if self.path == "/elsewhere":
+            return self.answer(307, b"", "text/plain", location="http://192.0.2.1/mcp")
+        results = {
+            "initialize": {
+                "protocolVersion": "2025-06-18",
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "rogue", "version": "1"},
+            },
+            "tools/list": {"tools": [a_tool()]},
+        }
+        if id is None:
+            return self.answer(202, b"", "text/plain")
+        if method in results:
+            found = {"jsonrpc": "2.0", "id": id, "result": results[method]}
+            return self.answer(200, json.dumps(found).encode(), "application/json")
+        if method != "tools/call":
+            return self.answer(404, b"", "text/plain")
+        match self.path:
+            case "/large":
+                self.answer(200, b"x" * 17_000_000, "application/json")
+            case "/compressed":
+                some = gzip.compress(b"x" * 100_000_000)
+                self.answer(200, some, "application/json", **{"content-encoding": "gzip"})
+            case "/event":
+                self.answer(200, b"data: " + b"x" * 17_000_000, "text/event-stream")
+            case "/cut":
+                self.answer(200, b"event: message\ndata: {", "text/event-stream")
+            case "/garbage":
+                self.answer(200, b"<html>", "application/json")
+            case "/page":
+                self.answer(200, b"<html>", "text/html")
+            case "/forgotten":
+                self.answer(404, b"", "text/plain")
+
+    def answer(self, status: int, content: bytes, kind: str, **headers: str) -> None:
+        self.send_response(status)
+        all = {"content-type": kind, "content-length": str(len(content)), **headers}
+        for name, value in all.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(ConnectionError):
+            self.wfile.write(content)
+
+    def log_message(self, *words: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def rogue_at() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Rogue) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/large", "was lost before it answered"),
+        ("/compressed", "was lost before it answered"),
+        ("/event", "was lost before it answered"),
+        ("/cut", "was lost before it answered"),
+        ("/garbage", "was lost before it answered"),
+        ("/page", "was lost before it answered"),
+        ("/forgotten", "refuses to call 'look'"),
+    ],
+)
+async def test_answers_over_http_that_are_none(
+    path: str, said: str, rogue_at: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with mcp(rogue_at + path, seconds=20, name="rogue") as (look,):
+        for _ in range(2):  # each time in a new session
+            with pytest.raises(OnrecordError, match=said):
+                await look({})
+    assert "Traceback" not in caplog.text
+
+
+async def test_who_is_refused_and_who_is_sent_elsewhere(rogue_at: str) -> None:
+    with pytest.raises(OnrecordError, match="It answered with the HTTP status 401"):
+        await mcp(rogue_at + "/forbidden").tools()
+    with pytest.raises(OnrecordError, match=r"Redirect to .*192\.0\.2\.1.* not followed"):
+        await mcp(rogue_at + "/elsewhere").tools()
 
 
 async def test_nobody_is_there() -> None:

@@ -57,7 +57,7 @@ HEAVY = """
     alembic anthropic anyio docx faiss fastapi filelock genai_prices gensim httpx httpx2
     huggingface_hub jinja2 jsonschema matplotlib mcp mlflow nltk numpy onnxruntime openpyxl
     pathspec pptx psycopg pyarrow pydantic pypdfium2 rich rouge_score sacrebleu scipy
-    selectolax sentencepiece sklearn sqlalchemy sqlite3 starlette tokenizers torch
+    selectolax sentencepiece sklearn sqlalchemy sqlglot sqlite3 starlette tokenizers torch
     transformers typer uvicorn yaml
 """.split()
 

@@ -153,10 +153,7 @@ def attempt(program: Program) -> None:
     answers: dict[str, Any] = {}
     while True:
         try:
-            if runs:
-                result = program.go_on(runs[0].id, answers)
-            else:
-                result = program.begin()
+            result = program.go_on(runs[0].id, answers) if runs else program.begin()
         except PausedError as paused:
             for question in paused.questions:
                 input = store_record(question.id)

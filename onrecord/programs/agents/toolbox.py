@@ -28,6 +28,7 @@ from onrecord.programs.pausing import pause
 from onrecord.programs.tool import Tool
 from onrecord.prompts.passages import Passages
 from onrecord.prompts.schemas import Unfit
+from onrecord.prompts.untrusted import without_hidden
 from onrecord.records.call import PauseSignal, is_pause
 from onrecord.records.record import plain
 from onrecord.records.views.wording import shortened
@@ -149,11 +150,9 @@ class Toolbox:
 
     def _shown(self, value: Any) -> str:
         """What a model reads of a result: text as it is, passages numbered, the rest as JSON."""
-        passages = _passages(value)
-        if passages:
-            text = Passages.numbered(passages, len(self.passages) + 1).shown
-            self.passages += passages
-        elif isinstance(value, str):
+        if passages := _passages(value):
+            return self._numbered(passages)
+        if isinstance(value, str):
             text = _whole(value)
         elif value is None:
             text = "Done."
@@ -163,6 +162,22 @@ class Toolbox:
         if len(text) > longest:
             return f"{text[:longest]}\n[Cut here: {len(text) - longest:,} more characters.]"
         return text
+
+    def _numbered(self, passages: Sequence[Passage]) -> str:
+        """Passages in blocks that no text can leave; those for which there is no room are left out,
+        and can be quoted no more than what was never found."""
+        room, first = self._bounds.characters, len(self.passages) + 1
+        shown: list[str] = []
+        for each in passages:
+            text = Passages.numbered([each], first + len(shown)).shown
+            room -= len(text)
+            if room < 0 and shown:
+                break
+            shown.append(text)
+            self.passages.append(each)
+        if left := len(passages) - len(shown):
+            shown.append(f"[{left:,} more are left out here.]")
+        return _whole("\n\n".join(shown))
 
 
 class _Wanted(msgspec.Struct):
@@ -202,8 +217,11 @@ def _failure(error: BaseException) -> str:
 
 
 def _whole(text: str) -> str:
-    """A text that can be sent: half of a character, as a cut leaves it, becomes a "?"."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    """A text that can be sent: without characters that a person does not see and a model reads, and
+    half of a character, as a cut leaves it, becomes a "?"."""
+    if text.isascii() and text.isprintable():
+        return text
+    return without_hidden(text.encode("utf-8", "replace").decode("utf-8"))[0]
 
 
 def _is_its_own(error: BaseException) -> bool:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a statement a line
 """What a model must not be able to do, tried against each wall with the other one switched off.
 
 REFUSED: the parser refuses it; run past the parser, the database refuses it or it does no harm.
@@ -12,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 
 from onrecord.errors import DeadlineError, OnrecordError, UsageError
-from onrecord.programs.tools.sql import _opened
 from onrecord.programs.tools.sql_access.answer import Bounds
 from onrecord.programs.tools.sql_access.parsing import checked
+from onrecord.programs.tools.sql_tool import _opened
 from tests.programs.tools.sql_shops import READABLE, SECRET, Shop, opened
 
 REFUSED = r"""
@@ -192,7 +193,7 @@ REFUSED = r"""
     help
     .read /etc/passwd
     .shell touch /tmp/onrecord-shell
-""".strip("\n").splitlines()
+"""
 
 BOUNDED = r"""
     select E'a\'' ; delete from orders --'
@@ -213,15 +214,15 @@ BOUNDED = r"""
     select 9223372036854775807 + 1
     select 1 / 0
     select name from paid
-""".strip("\n").splitlines()
+"""
 
-BOUNDS = Bounds(rows=50, seconds=0.2, bytes=5_000)
+BOUNDS = Bounds(rows=50, seconds=0.1, bytes=5_000)
 TRACES = ("attached.db", "vacuumed.db", "copied", "program", "exported", "written", "shell")
 
 
-def statements(lines: list[str]) -> list[str]:
-    """The statements, with what is written as an escape."""
-    kept = (line.strip() for line in lines)
+def statements(text: str) -> list[str]:
+    """The statements, one a line, with what is written as an escape."""
+    kept = (line.strip() for line in text.strip("\n").split("\n"))
     escapes = {"\\n": "\n", "\\r": "\r", "\\u00a0": "\u00a0", "\\x00": "\x00"}
     return [_replaced(line, escapes) for line in kept if line]
 

@@ -26,7 +26,7 @@ import msgspec
 
 from onrecord.arguments import closest, several
 from onrecord.calling import Operation
-from onrecord.errors import MissingExtraError, ToolError, UsageError
+from onrecord.errors import MissingExtraError, UsageError
 from onrecord.messages import ToolSchema
 from onrecord.programs.tool import Tool, described
 from onrecord.programs.tools.mcp_client.definitions import Definition, difference, parts

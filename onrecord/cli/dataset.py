@@ -88,10 +88,10 @@ def show(
     said = f"{cases.name}: {plural(len(cases), 'case')}, version {cases.version[:8]}; "
     say(f"{said}{expecting:,} say what is expected.")
     for name, values in fields.items():
-        say(f"  {name}: {plural(values['different'], 'value')}{_usual(values)}")
+        say(f"  {flat(name)}: {plural(values['different'], 'value')}{_usual(values)}")
     for case in cases.cases[:limit]:
         say()
-        say(f"{case.id}")
+        say(flat(case.id))
         say(f"   input     {_short(case.input)}")
         if case.expected is not None:
             say(f"   expected  {_short(case.expected)}")

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -99,10 +99,16 @@ class Running:
     seed: Annotated[
         int, _running("For an application with a parameter `seed`, and intervals.", min=0)
     ] = 0
-    seconds: Annotated[float | None, _running("A trial that takes longer has failed.")] = None
-    usd: Annotated[float | None, _running("Stop before more than this is spent.", min=0.0)] = None
+    seconds: Annotated[
+        float | None, _running("A trial that takes longer has failed; so has a scorer.")
+    ] = None
+    usd: Annotated[float | None, _running("Stop before more than this is spent: above 0.")] = None
     resume: Annotated[
-        bool, _running("Go on with the newest experiment like this that was interrupted.")
+        bool,
+        _running(
+            "Go on with the newest experiment like this that was interrupted. Only the "
+            "application's own function is compared, not what it calls."
+        ),
     ] = False
     skip: Annotated[
         list[str] | None,
@@ -166,14 +172,12 @@ class Judging:
         return baseline
 
     def verdict(self, report: Report, baseline: Report | None) -> Verdict | None:
-        """What the gate says, if there is one; it is put on record."""
-        from onrecord.evaluation.gate import gate, keep
+        """What the gate says, if there is one."""
+        from onrecord.evaluation.gate import gate
 
         if self.gate is None:
             return None
-        verdict = gate(self.gate, report, baseline, intersection=self.intersection)
-        keep(verdict, report)
-        return verdict
+        return gate(self.gate, report, baseline, intersection=self.intersection)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,15 +221,17 @@ def evaluate(
 
     The application is a flow, prompt, task or function of yours; a case's input gives its arguments
     by name, or is the only one. Without --scorer it is exact_match and token_f1. An interrupt keeps
-    what was answered. The exit status is 11 when a gate does not hold. For example:
+    what was answered. The exit status is 11 when a gate does not hold. With --json, what the
+    application prints goes to standard error. For example:
     `onrecord evaluate app.py:ask --data cases.jsonl --gate 'exact_match >= 0.8'`
     """
     from onrecord.evaluation.experiments.experiment import evaluate as perform
 
-    application, scorers, cases = named(what.application), what.scorers(), what.cases()
-    baseline = judging.opened(cases, scorers)
-    with _what_is_kept(), running.budget():
-        report = perform.run(application, cases, scorers, **running.options())
+    with redirect_stdout(sys.stderr) if json else nullcontext():
+        application, scorers, cases = named(what.application), what.scorers(), what.cases()
+        baseline = judging.opened(cases, scorers)
+        with _what_is_kept(), running.budget():
+            report = perform.run(application, cases, scorers, **running.options())
     problem = _tell(report, baseline, judging, writing, json)
     if any(_is_late(each) for each in report):
         _leave(problem)
@@ -258,6 +264,8 @@ def _tell(
 ) -> OnrecordError | None:
     """Write and print all that can be told, whatever else fails; give what failed first, or why
     the command does not end well."""
+    from onrecord.evaluation.gate import keep
+
     problems: list[OnrecordError] = []
     written: list[Path] = []
     changes: Changes | None = None
@@ -268,6 +276,9 @@ def _tell(
         changes = judging.changes(report, baseline)
     with _kept(problems):
         verdict = judging.verdict(report, baseline)
+    with _kept(problems):
+        if verdict is not None:
+            keep(verdict, report)
     with _kept(problems):
         written += writing.write_page(report, changes, verdict)
     with _kept(problems):
@@ -280,6 +291,8 @@ def _tell(
         problems.append(GateError(f"the gate does not hold: {verdict.gate}"))
     if len(report.failures) == len(report):
         problems.append(ModelError("the application failed on every case"))
+    for also in problems[1:]:
+        complain(f"error: {also}")
     return problems[0] if problems else None
 
 
@@ -293,14 +306,15 @@ def _kept(problems: list[OnrecordError]) -> Iterator[None]:
 
 
 def _is_late(trial: Trial) -> bool:
-    from onrecord.evaluation.experiments.experiment import LATE
+    from onrecord.evaluation.scoring import LATE
 
-    return trial.error is not None and trial.error.startswith(LATE)
+    errors = (trial.error, *(each.error for each in trial.scores.values()))
+    return any(each is not None and each.startswith(LATE) for each in errors)
 
 
 def _leave(problem: OnrecordError | None) -> NoReturn:
-    """End the process also where the thread of a trial that was late never ends: Python would wait
-    for it."""
+    """End the process also where what was late in a trial never ends, and Python waits for it: for
+    a thread of the user's own, say."""
     if problem is not None:
         complain(f"error: {problem}")
     for stream in (sys.stdout, sys.stderr):

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onrecord.cli.output import AsJson, plural, print_json, say
+from onrecord.cli.paragraphs import say_text
 from onrecord.cli.records_screen import say_table
-from onrecord.errors import UnknownNameError
+from onrecord.errors import UnknownNameError, UsageError
+from onrecord.records.record import plain
 from onrecord.records.views.wording import flat, shortened
 
 if TYPE_CHECKING:
@@ -69,6 +71,9 @@ def show(
     where: Annotated[
         str | None, typer.Option("--where", "-w", help="Only cases whose metadata fit a filter.")
     ] = None,
+    repeat: Annotated[
+        int | None, typer.Option("--repeat", min=1, help="With --case: only this repeat of it.")
+    ] = None,
     worst: Annotated[int, typer.Option("--worst", min=0, help="So many of the worst trials.")] = 3,
     html: Html = None,
     json: AsJson = False,
@@ -81,17 +86,19 @@ def show(
     if where is not None:
         report = report.where(where)
     if case is not None:
-        _show_case(report, case, json)
+        _show_case(report, case, repeat, json)
         return
+    if repeat is not None:
+        raise UsageError("--repeat is one of a case", cure="Name the case with --case ID.")
     if html is not None:
         from onrecord.evaluation.reports.page import write_page
 
         write_page(html, report)
     if json:
-        print_json({**report.document(), "rows": report.trials})
+        print_json({**report.document(), "rows": list(map(_row, report))})
         return
-    say(str(report))
-    say(versions(report))
+    say_text(str(report))
+    say_text(versions(report))
     if worst:
         _say_worst(report, worst)
     if html is not None:
@@ -116,8 +123,8 @@ def compare(
     from onrecord.evaluation.experiments.changes import compare as compared
     from onrecord.evaluation.experiments.report import Report
 
-    old, new = Report.open(before), Report.open(after)
-    changes = compared(old, new, margin=margin, intersection=intersection)
+    new = Report.open(after)
+    changes = compared(before, new, margin=margin, intersection=intersection)
     if html is not None:
         from onrecord.evaluation.reports.page import write_page
 
@@ -125,7 +132,7 @@ def compare(
     if json:
         print_json(changes.document())
         return
-    say(str(changes))
+    say_text(str(changes))
     if html is not None:
         say(f"Written: {html}")
 
@@ -156,9 +163,31 @@ def _say_worst(report: Report, count: int) -> None:
         say("`--case ID` shows one step by step.")
 
 
-def _show_case(report: Report, case: str, json: bool) -> None:
-    from onrecord.evaluation.experiments.steps import first_wrong_of, steps
+def _show_case(report: Report, case: str, repeat: int | None, json: bool) -> None:
+    from onrecord.evaluation.experiments.steps import first_wrong_of, never_called, steps
 
+    trials = _trials(report, case, repeat)
+    every = [(each, steps(each)) for each in trials]
+    if json:
+        told = (
+            {"trial": _row(each), "steps": found, "first_wrong": first_wrong_of(found)}
+            for each, found in every
+        )
+        print_json(list(told))
+        return
+    for trial, found in every:
+        _say_trial(trial, report.repeats)
+        wrong = first_wrong_of(found)
+        say(f"{plural(len(found), 'step')}:" if found else "No step of it is on record.")
+        for step in found:
+            _say_step(step, wrong is not None and step.record.id == wrong.record.id)
+        for name, close in never_called(trial, (each.record for each in found)) if found else ():
+            guess = f"; did you mean '{shortened(close, 60)}'?" if close else ""
+            say(f"  ✗ nothing was called '{shortened(name, 60)}', as the case's steps say{guess}")
+
+
+def _trials(report: Report, case: str, repeat: int | None) -> list[Trial]:
+    """The repeats of a case, or one of them. Raises UnknownNameError."""
     trials = [each for each in report if each.case == case]
     if not trials and case in report.begun:
         raise UnknownNameError(
@@ -170,24 +199,24 @@ def _show_case(report: Report, case: str, json: bool) -> None:
         near = [each.case for each in report if each.case.startswith(case)][:3]
         guess = f"Did you mean {', '.join(shortened(each, 60) for each in near)}?" if near else ""
         raise UnknownNameError(f"the report has no case '{shortened(case, 60)}'", cure=guess)
-    if json:
-        told = (
-            {"trial": each, "steps": found, "first_wrong": first_wrong_of(found)}
-            for each, found in zip(trials, map(steps, trials), strict=True)
+    chosen = [each for each in trials if repeat is None or each.repeat == repeat - 1]
+    if not chosen:
+        there = ", ".join(str(each.repeat + 1) for each in trials)
+        raise UnknownNameError(
+            f"case '{shortened(case, 60)}' has no repeat {repeat}", cure=f"There are {there}."
         )
-        print_json(list(told))
-        return
-    for trial in trials:
-        _say_trial(trial)
-        found = steps(trial)
-        wrong = first_wrong_of(found)
-        say(f"{plural(len(found), 'step')}:" if found else "No step of it is on record.")
-        for step in found:
-            _say_step(step, wrong is not None and step.record.id == wrong.record.id)
+    return chosen
 
 
-def _say_trial(trial: Trial) -> None:
-    say(f"case {shortened(trial.case, 60)}: {shortened(trial.input, 200)}")
+def _row(trial: Trial) -> dict[str, Any]:
+    """A trial as plain values, the number of its repeat among them also where it is the first."""
+    row: dict[str, Any] = plain(trial)
+    return {**row, "repeat": trial.repeat}
+
+
+def _say_trial(trial: Trial, repeats: int) -> None:
+    repeat = f" (repeat {trial.repeat + 1} of {repeats})" if repeats > 1 else ""
+    say(f"case {shortened(trial.case, 60)}{repeat}: {shortened(trial.input, 200)}")
     if trial.record:
         say(f"  record    {trial.record}")
     if trial.expected is not None:
@@ -195,7 +224,7 @@ def _say_trial(trial: Trial) -> None:
     say(f"  answered  {shortened(trial.error or trial.answer, 200)}")
     for name, score in trial.scores.items():
         why = score.reason or score.error
-        say(f"  {name}  {score.value}" + (f"  ({shortened(why, 100)})" if why else ""))
+        say_text(f"  {name}  {score.value}" + (f"  ({shortened(why, 600)})" if why else ""))
 
 
 def _say_step(step: Step, is_first_wrong: bool) -> None:

@@ -91,11 +91,20 @@ def _module(place: str) -> ModuleType:
     except OnrecordError:
         raise
     except (Exception, SystemExit) as error:  # a module may fail in any way while it is loaded
-        last = traceback.extract_tb(error.__traceback__)[-1:]
-        where = f"{last[0].filename}, line {last[0].lineno}" if last else place
+        said = error.msg if isinstance(error, SyntaxError) else error
         raise UsageError(
-            f"{place} cannot be loaded: {type(error).__name__}: {error}", where=where
+            f"{place} cannot be loaded: {type(error).__name__}: {said}", where=_where(error, place)
         ) from None
+
+
+def _where(error: BaseException, place: str) -> str:
+    """The user's line that an error is of: what a text that is no Python says itself, else the
+    last one outside of Python's own machinery of imports."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    last = [each for each in frames if not each.filename.startswith("<frozen importlib")][-1:]
+    return f"{last[0].filename}, line {last[0].lineno}" if last else place
 
 
 def _from_file(path: Path) -> ModuleType:

@@ -48,6 +48,8 @@ class Dataset:
     ) -> None:
         self.cases = _checked(cases)
         self.name = name
+        self.place = ""
+        """The file or folder that it was read from."""
         self.left_out = dict(left_out or {})
         self._places: Places | None = None
         seen: set[str] = set()
@@ -101,7 +103,7 @@ class Dataset:
         path = found(place)
         cases, places = read(path, columns)
         self = cls(cases, name=path.stem)
-        self._places = places
+        self._places, self.place = places, str(path)
         return self
 
     def save(self, place: str | Path) -> Path:
@@ -154,6 +156,7 @@ class Dataset:
             (self.cases[each] for each in at), name=self.name if name is None else name
         )
         chosen._places = self._places.chosen(at) if self._places is not None else None
+        chosen.place = self.place
         return chosen
 
     def split(

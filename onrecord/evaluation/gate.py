@@ -8,6 +8,7 @@
     errors(NAME)          of how many trials its scorer failed
     p50, p95              seconds within which so many trials were answered
     cost, cases, trials   US dollars; how many
+    unanswered            how many trials an interrupted experiment lacks
     worse(baseline, NAME …, margin=0.02)   some measure (of those named, else any of a
                           scorer) is worse than in another report, not equivalent in the margin
     better(…), equivalent(…)               all of them are; equivalent needs a margin
@@ -20,7 +21,8 @@ A gate that names `errors(NAME)` says itself how many it takes: `errors(f1) <= 2
 
 The language is Python's comparisons, `and`, `or`, `not`, numbers and + - * /. Nothing else is run:
 no attributes, no other functions. What cannot be known (a measure without a value, an unknown cost,
-the interval of a single case) passes no gate. No scorer may have the name of one of these words.
+the interval of a single case) passes no gate, nor does a report of an experiment that was
+interrupted, unless the gate names `unanswered`. No scorer may have the name of one of these words.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from pathlib import Path
 
 import msgspec
 
-from onrecord.errors import UsageError
+from onrecord.errors import StorageError, UnknownNameError, UsageError
 from onrecord.evaluation.experiments.changes import check_margin, report_of
 from onrecord.evaluation.experiments.report import ERROR, Report
 from onrecord.evaluation.experiments.stored import run_of
@@ -108,10 +110,17 @@ def _check_changed(part: Changed, scorers: Sequence[Facts], baseline: Report) ->
 
 def keep(verdict: Verdict, report: Report) -> None:
     """Put a verdict on record: a score named "gate" in the experiment's run, beside its trials,
-    with `gate`, `passed` and `reasons`. Nothing where the experiment is not on record."""
+    with `gate`, `passed` and `reasons`. Nothing where nothing is recorded. Raises StorageError."""
     if not report.run:
         return
-    run = run_of(report.run)
+    try:
+        run = run_of(report.run)
+    except UnknownNameError:
+        raise StorageError(
+            "the verdict cannot be put on record, for the experiment is not there",
+            where=f"run {report.run}",
+            cure="Nothing was lost of what was printed; the log says why it was not kept.",
+        ) from None
     this = call("score", RECORDED, {"gate": verdict.gate})
     if isinstance(this, Call):
         this.start = msgspec.structs.replace(this.start, run=run, parent=report.run)

@@ -30,14 +30,10 @@ def write(path: Path, lines: Iterable[bytes]) -> None:
 
     Raises StorageError, also where the folder is not there: a mistyped path makes none.
     """
-    path = path.resolve()  # what a link points to is replaced, and not the link
-    if path.exists() and not path.is_file():  # a device, a pipe: nothing to replace
-        with path.open("wb") as device:
-            device.writelines(lines)
-        return
-    if not path.parent.exists():
+    folder = path.resolve().parent  # what a link points to is replaced, and not the link
+    if not folder.exists():
         raise StorageError(
-            f"there is no folder '{path.parent}' to write the file to",
+            f"there is no folder '{folder}' to write the file to",
             where=str(path),
             cure="Make the folder, or check how it is written.",
         )

@@ -11,9 +11,13 @@ A scorer is any callable that takes a Trial, plain or asynchronous, and gives
 
 It may say more of itself with attributes: `name` and `version`, `better` ("higher", "lower", or
 None where neither is; of a scorer that gives several, also {"key": …}, "higher" for what it leaves
-out), `worst` (what a trial counts whose application failed: 0 where higher is better; None leaves
-it out), and a method `overall(trials)` for what is no mean over trials, such as macro-F1: intervals
-by name. The same scorer scores an experiment and live traffic.
+out), `worst` (what a trial counts whose application failed; None leaves it out; where nothing is
+said and higher is better, the lowest of 0 and what any trial got), and a method `overall(trials)`
+for what is no mean over trials, such as macro-F1: intervals by name. The same scorer scores an
+experiment and live traffic.
+
+A plain scorer is called in a thread, several at once, until it has shown that it is quick; then
+where the trials are made.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import functools
 import inspect
 import logging
 import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -31,6 +36,7 @@ import msgspec
 from onrecord.errors import LimitError, ReplayError, ResumeError, UsageError
 from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial, Value
+from onrecord.evaluation.waiting import Clock, Late, Waiting, is_asynchronous
 from onrecord.programs.functions import Code
 from onrecord.records.call import call
 from onrecord.records.record import content_key, plain
@@ -43,7 +49,11 @@ Better = Literal["higher", "lower"] | None
 
 ERROR = "error"
 """The measure of the trials in which the application failed."""
-FACTS = ("p50", "p95", "cost", "cases", "trials")
+LATE = "it took longer than"
+"""How the error of a trial, or of a score, begins that was not waited for any longer."""
+LOWEST: Literal["lowest"] = "lowest"
+"""What a failed trial counts of which the scorer says nothing: the lowest of 0 and what any got."""
+FACTS = ("p50", "p95", "cost", "cases", "trials", "unanswered")
 """What a gate may ask of an experiment besides its measures."""
 _WORDS = frozenset(
     {ERROR, *FACTS, "baseline", "low", "high", "errors", "worse", "better", "equivalent"}
@@ -57,7 +67,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str
     version: str = ""
     better: Better | dict[str, Better] = "higher"
-    worst: float | None = 0.0
+    worst: float | Literal["lowest"] | None = 0.0
 
     def gave(self, measure: str) -> bool:
         """Whether a measure is this scorer's: "name", or "name.key"."""
@@ -69,7 +79,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
             return self.better
         return self.better.get(measure[len(self.name) + 1 :], "higher")
 
-    def worst_of(self, measure: str) -> float | None:
+    def worst_of(self, measure: str) -> float | Literal["lowest"] | None:
         """What a trial counts in one of its measures whose application failed."""
         if isinstance(self.better, dict) and self.better_of(measure) != "higher":
             return None
@@ -85,32 +95,40 @@ class Scorers:
             raise UsageError("scorers are several, not one", cure=f"Write scorers=[{given}].")
         several = tuple(scorers)
         self.facts = tuple(map(_facts, several))
-        self._each = tuple(zip(several, self.facts, strict=True))
+        self._each = tuple(map(_Scoring, several, self.facts))
         _check_apart([each.name for each in self.facts])
 
     def overall(self, trials: Sequence[Trial]) -> dict[str, Interval]:
         """What they say of all trials together: "scorer.key" and an interval. One that fails says
         nothing, and the log has why."""
         found: dict[str, Interval] = {}
-        for scorer, facts in self._each:
-            if (over := getattr(scorer, "overall", None)) is None:
+        for each in self._each:
+            name = each.facts.name
+            if (over := getattr(each.scorer, "overall", None)) is None:
                 continue
             try:
-                found |= {f"{facts.name}.{key}": each for key, each in over(trials).items()}
+                found |= {f"{name}.{key}": interval for key, interval in over(trials).items()}
             except Exception as error:  # as of one trial: whatever a scorer does ends nothing
-                _log.warning("scorer %s, over all trials: %s", facts.name, error)
+                _log.warning("scorer %s, over all trials: %s", name, error)
         return found
 
-    async def scored(self, trial: Trial) -> tuple[dict[str, Score], int | None]:
+    def left(self) -> dict[str, list[str]]:
+        """The cases that scorers are still at work on, though nobody waits for them any more."""
+        return {each.facts.name: left for each in self._each if (left := each.left())}
+
+    async def scored(
+        self, trial: Trial, seconds: float | None = None
+    ) -> tuple[dict[str, Score], int | None]:
         """What they say, and what that cost, in integer micro-dollars (None where it is not known).
 
-        A scorer that fails is a score with an error; a limit that is reached ends the experiment:
-        LimitError. What an asynchronous one does is on record; a plain one only computes.
+        A scorer that fails, or takes longer than `seconds`, is a score with an error; a limit that
+        is reached ends the experiment: LimitError. What an asynchronous one does is on record; a
+        plain one only computes.
         """
         scores: dict[str, Score] = {}
         cost: int | None = 0
-        for scorer, facts in self._each:
-            said, took = await _said(scorer, facts, trial)
+        for each in self._each:
+            said, took = await each.said(trial, seconds)
             scores |= said
             cost = None if cost is None or took is None else cost + took
         return scores, cost
@@ -175,30 +193,84 @@ class Accepting:
         return max(self._metric(trial.answer, each) for each in accepted)
 
 
-async def _said(scorer: Scorer, facts: Facts, trial: Trial) -> tuple[dict[str, Score], int | None]:
-    try:
-        said = scorer(trial)
-        if isinstance(said, _ONE) or not inspect.isawaitable(said):
-            return _scores(facts.name, said), 0
-        with recording() as watch:
-            scores = await _recorded(said, facts, trial)
-        return scores, watch.cost
-    except BaseException as error:
-        if not is_its_own(error):
-            raise
-        return {facts.name: Score(None, error=failure(error))}, 0
+class _Scoring:
+    """One scorer at work."""
 
+    def __init__(self, scorer: Scorer, facts: Facts) -> None:
+        self.scorer = scorer
+        self.facts = facts
+        self._waiting = Waiting()
+        self.left = self._waiting.left
+        self._is_asynchronous = is_asynchronous(scorer)
+        self._quick = 0
+        """So many calls in a row were quick."""
 
-async def _recorded(said: Awaitable[Said], facts: Facts, trial: Trial) -> dict[str, Score]:
-    asked = {"case": trial.case, "repeat": trial.repeat}
-    with call("score", facts.name, asked, version=facts.version) as this:
+    async def said(
+        self, trial: Trial, seconds: float | None
+    ) -> tuple[dict[str, Score], int | None]:
+        """What it says of a trial, by the names of its measures, and what that cost."""
+        facts = self.facts
         try:
-            this.output = scores = _scores(facts.name, await said)
+            said = await self._called(trial, seconds)
+            if isinstance(said, _ONE) or not inspect.isawaitable(said):
+                return _scores(facts.name, said), 0
+            with recording() as watch:
+                scores = await self._recorded(said, trial, seconds)
+            return scores, watch.cost
         except BaseException as error:
             if not is_its_own(error):
                 raise
-            this.output = scores = {facts.name: Score(None, error=failure(error))}
-        return scores
+            return {facts.name: Score(None, error=_failure(error, seconds))}, 0
+
+    async def _called(self, trial: Trial, seconds: float | None) -> Said | Awaitable[Said]:
+        if self._is_asynchronous:
+            return self.scorer(trial)
+        if self._quick < _SURE:
+            return await self._beside(trial, seconds)
+        began = time.perf_counter()
+        try:
+            return self.scorer(trial)
+        except GeneratorExit as error:  # a coroutine would take it for its own end
+            raise RuntimeError(f"{self.facts.name} raised GeneratorExit") from error
+        finally:
+            if time.perf_counter() - began > _QUICK_SECONDS:
+                self._quick = 0
+
+    async def _beside(self, trial: Trial, seconds: float | None) -> Said | Awaitable[Said]:
+        """What it gives in a thread: in nobody's way, until it has shown that it is quick."""
+        clock, waiting = Clock(), self._waiting
+        work = waiting.in_thread(trial.case, clock, self.scorer, trial)
+        try:
+            return await waiting.at_most(seconds, trial.case, work, clock)
+        finally:
+            is_quick = clock.has_ended_within(_QUICK_SECONDS)
+            self._quick = self._quick + 1 if is_quick else 0
+
+    async def _recorded(
+        self, said: Awaitable[Said], trial: Trial, seconds: float | None
+    ) -> dict[str, Score]:
+        facts, clock = self.facts, Clock()
+        asked = {"case": trial.case, "repeat": trial.repeat}
+        with call("score", facts.name, asked, version=facts.version) as this:
+            try:
+                work = _awaited(said, clock)
+                given = await self._waiting.at_most(seconds, trial.case, work, clock)
+                this.output = scores = _scores(facts.name, given)
+            except BaseException as error:
+                if not is_its_own(error):
+                    raise
+                failed = Score(None, error=_failure(error, seconds))
+                this.output = scores = {facts.name: failed}
+            return scores
+
+
+async def _awaited(said: Awaitable[Said], clock: Clock) -> Said:
+    with clock:
+        return await said
+
+
+def _failure(error: BaseException, seconds: float | None) -> str:
+    return f"{LATE} {seconds:g} s" if isinstance(error, Late) else failure(error)
 
 
 def _scores(name: str, said: Any) -> dict[str, Score]:
@@ -238,8 +310,12 @@ def _finite(said: float) -> float:
 
 
 def _text(said: Any) -> str:
-    """A text that every file takes: half of a character, as a cut leaves it, becomes a "?"."""
-    return str(said).encode("utf-8", "replace").decode("utf-8")
+    """A text that every file takes: half of a character, as a cut leaves it, becomes a "?"; and
+    that every record takes: what is longer than any reason is cut."""
+    text = str(said)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - 1]}…"
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _facts(scorer: Any) -> Facts:
@@ -254,7 +330,7 @@ def _facts(scorer: Any) -> Facts:
     if isinstance(better, Mapping):
         better = dict(better)
     worst = getattr(
-        scorer, "worst", 0.0 if better == "higher" or isinstance(better, dict) else None
+        scorer, "worst", LOWEST if better == "higher" or isinstance(better, dict) else None
     )
     return Facts(name, version_of(scorer), better, worst)
 
@@ -306,6 +382,10 @@ def _check_takes_a_trial(scorer: Any, name: str) -> None:
 _NOT_ITS_OWN = (LimitError, ReplayError, ResumeError)
 """What ends an experiment, whoever meets it."""
 _COUNTED_EXACTLY = 2**53
+_LONGEST = 10_000
+"""So many characters has a reason, an error or a label at most."""
+_QUICK_SECONDS, _SURE = 0.005, 20
+"""A scorer that was quicker than this so many times in a row needs no thread."""
 _ONE = (bool, int, float, str, Score, type(None))
 """What is seen at once to be one value: whether something is a Mapping takes longer to find."""
 _log = logging.getLogger("onrecord")

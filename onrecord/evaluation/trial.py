@@ -33,7 +33,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failed, and `error` says how. `repeat` counts from 0. `seconds` and `cost` (integer
     micro-dollars, None where it is not known) are the application's alone. `record` is the id of
     its record; `steps` are the records made inside, in the order in which they ended: none where
-    nothing is recorded, and in a report that was read again.
+    nothing is recorded, and in a report that was read again. `not_kept`: the bytes of an output
+    that was too large to be kept, in a report from the records; `output` says so, too.
     """
 
     case: str
@@ -49,6 +50,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     record: str = ""
     steps: tuple[Record, ...] = ()
     scores: dict[str, Score] = {}
+    not_kept: int = 0
 
     @classmethod
     def of(

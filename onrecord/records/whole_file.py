@@ -1,11 +1,18 @@
-"""Files that are put in place whole or not at all, by one writer at a time."""
+"""Files that are put in place whole or not at all, by one writer at a time.
+
+What is no regular file is never replaced: a device, a FIFO, standard output (`/dev/stdout`) and the
+file descriptors of a shell's `>(…)` are written into.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -37,6 +44,10 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_lines(path: Path, lines: Iterable[bytes]) -> None:
     """`write_bytes`, of what does not all have to be in memory at once."""
+    if (into := _stream(path)) is not None:
+        with os.fdopen(into, "wb") as file:
+            file.writelines(lines)
+        return
     path = path.resolve()  # what a link points to is replaced, and not the link
     mode = path.stat().st_mode & 0o777 if path.exists() else None
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -51,6 +62,26 @@ def write_lines(path: Path, lines: Iterable[bytes]) -> None:
     finally:
         draft.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _stream(path: Path) -> int | None:
+    """A file descriptor to write into, where a path is no place for a file; None where it is."""
+    if own := _OWN.fullmatch(str(path)):
+        # Opened by its name, a file that the shell has open for us would begin anew.
+        return os.dup(_NAMED.get(own["name"]) or int(own["number"]))
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # it is not there yet, or writing says what is wrong
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    if stat.S_ISSOCK(mode):
+        raise OSError(errno.ENOTSUP, "it is a socket, and no file", str(path))
+    return os.open(path, os.O_WRONLY | os.O_NOCTTY)
+
+
+_OWN = re.compile(r"/dev/(?P<name>stdout|stderr)|/(?:dev|proc/self)/fd/(?P<number>[0-9]{1,9})")
+_NAMED: dict[str | None, int] = {"stdout": 1, "stderr": 2}
 
 
 def sync_folder(folder: Path) -> None:

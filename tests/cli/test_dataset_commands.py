@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from onrecord.cli.dataset import app
-from onrecord.errors import LoadError, UsageError
+from onrecord.errors import FilterError, LoadError, UsageError
 from onrecord.evaluation.dataset import Dataset
 from onrecord.retrieval.collection import Collection
 from onrecord.retrieval.document import Document
@@ -157,5 +157,30 @@ def test_save_writes_what_evaluate_reads(project: Path) -> None:
 def test_validate_tells_how_other_names_are_said(project: Path) -> None:
     Path("q.jsonl").write_text('{"question": "Who?"}\n')
     done = CliRunner().invoke(app, ["validate", "q.jsonl"])
-    assert "line 1 is no case: it contains unknown field `question`" in done.stdout
+    assert "line 1 is no case: it has the unknown field `question`" in done.stdout
     assert "--input NAME of `onrecord dataset`" in done.stderr
+
+
+def test_validate_takes_what_scorers_take_in_more_than_one_form(project: Path) -> None:
+    forms = [[], "a.md", ["a.md", "b.md"], {"a.md": 2}, "a.md", "a.md"]
+    lines = (
+        json.dumps({"input": str(at), "metadata": dict.fromkeys(("relevant", "tools"), each)})
+        for at, each in enumerate(forms)
+    )
+    Path("r.jsonl").write_text("\n".join([*lines, '{"input": "x", "metadata": {"relevant": 3}}']))
+    told = printed("validate", "r.jsonl", status=3)
+    assert [each["reason"] for each in told["problems"]] == [
+        "does not fit: metadata.relevant: it is a number, and in most cases a text"
+    ]
+
+
+def test_a_name_with_a_line_break_stays_in_its_line(project: Path) -> None:
+    Path("n.jsonl").write_text('{"id": "a\\nb", "input": "x", "metadata": {"k\\nl": 1}}\n')
+    lines = ran("show", "n.jsonl").splitlines()
+    assert "a b" in lines and "  k l: 1 value" in lines
+
+
+def test_a_filter_over_cases_names_no_title(project: Path) -> None:
+    Path("n.jsonl").write_text('{"input": "x", "metadata": {"topic": 1}}\n')
+    with pytest.raises(FilterError, match="There are: id, topic\n"):
+        ran("show", "n.jsonl", "--where", "foo = 1")

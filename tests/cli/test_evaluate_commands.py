@@ -148,6 +148,12 @@ def test_a_gate_ends_with_its_reasons() -> None:
         (("evaluate", "app.py:ask", "-d", "cases.jsonl", "-w", "topc = 1"), "topc"),
         (("evaluate", "broken.py:ask", "-d", "cases.jsonl"), "cannot be loaded: NameError"),
         (
+            ("evaluate", "syntax.py:ask", "-d", "cases.jsonl"),
+            "syntax.py cannot be loaded: SyntaxError",
+        ),
+        (("evaluate", "app.py:ask", "-d", "cases.jsonl", "--usd", "0"), "the limit usd=0.0 is not"),
+        (("evaluate", "two.py:ask", "-d", "two.jsonl"), "Did you mean 'context'?"),
+        (
             ("evaluate", "app.py:ask", "-d", "cases.jsonl", "--save", "cases.jsonl/x"),
             "cannot be written",
         ),
@@ -157,6 +163,9 @@ def test_a_gate_ends_with_its_reasons() -> None:
 )
 def test_mistakes_are_one_sentence(files: Path, words: tuple[str, ...], said: str) -> None:
     (files / "broken.py").write_text("nothing_here\n")
+    (files / "syntax.py").write_text("\ndef ask(question: return 1\n")
+    (files / "two.py").write_text("def ask(question, context='c'): pass\n")
+    (files / "two.jsonl").write_text('{"id": "a", "input": {"question": "q", "contxt": "c"}}\n')
     done = onrecord(*words)
     assert done.returncode not in (0, 1), done.stdout
     assert said in done.stderr and "Traceback" not in done.stderr
@@ -358,3 +367,69 @@ def test_the_worst_are_said_by_what_and_have_something_wrong(files: Path) -> Non
     shown = onrecord("experiments", "show", listed["run"]).stdout
     worst = shown[shown.index("Worst by exact_match") :]
     assert "class" in worst and "paid" not in worst and "Worst by short" not in worst
+
+
+def test_an_error_in_the_users_file_names_its_line(files: Path) -> None:
+    (files / "syntax.py").write_text("\ndef ask(question: return 1\n")
+    (files / "missing.py").write_text("\nimport nothing_like_that\n")
+    for name, line in (("syntax.py", 2), ("missing.py", 2)):
+        done = evaluated(app=f"{name}:ask")
+        assert f"{name}, line {line})" in done.stderr and "frozen" not in done.stderr
+
+
+TALKING = """
+print("it is loaded")
+def ask(question):
+    print("it was asked")
+    return "twenty-eight"
+def talking(trial):
+    print("it is scored")
+    return True
+"""
+
+
+def test_with_json_nothing_else_is_on_stdout(files: Path) -> None:
+    (files / "app.py").write_text(TALKING)
+    done = evaluated("--json", "-s", "app.py:talking", "--gate", "talking == 1")
+    assert json.loads(done.stdout)["gate"]["passed"] is True
+    for said in ("it is loaded", "it was asked", "it is scored"):
+        assert said in done.stderr
+    assert "it was asked" in evaluated("-s", "app.py:talking").stdout
+
+
+LOSING = """
+import pathlib, shutil
+def ask(question):
+    for each in pathlib.Path.cwd().rglob("journal"):
+        shutil.rmtree(each, ignore_errors=True)
+    return "twenty-eight"
+"""
+
+
+@pytest.mark.parametrize(("gate", "status"), [("exact_match >= 0.5", 4), ("exact_match > 0.9", 4)])
+def test_a_verdict_is_told_where_it_cannot_be_kept(files: Path, gate: str, status: int) -> None:
+    (files / "app.py").write_text(LOSING)
+    done = evaluated("-j", "1", "--gate", gate)
+    assert done.returncode == status, done.stderr
+    assert f"{gate}: " in done.stdout and "exact_match is 0.5" in done.stdout
+    assert "the verdict cannot be put on record" in done.stderr
+    assert ("error: the gate does not hold" in done.stderr) is (gate == "exact_match > 0.9")
+
+
+def test_an_interrupted_experiment_is_listed_as_such(files: Path) -> None:
+    (files / "app.py").write_text(ASLEEP)
+    command = [sys.executable, "-m", "onrecord", "evaluate", "app.py:ask", "-d", "cases.jsonl"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (files / "asked").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    (listed,) = json.loads(onrecord("experiments", "list", "--json").stdout)
+    assert listed["state"] == "interrupted"
+
+
+def test_nothing_to_resume_is_said(files: Path) -> None:
+    done = evaluated("--resume")
+    assert done.returncode == 0
+    assert "ask begins anew: no experiment like this was interrupted" in done.stderr

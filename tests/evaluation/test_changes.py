@@ -191,7 +191,8 @@ def test_several_measures_are_allowed_for() -> None:
     assert not found.is_lonely
     six = compare(old, several({"a": [1.0] * 6 + rise[6:], "b": rise, "c": rise}))
     assert six.measures["a"].verdict == "better" and six.measures["a"].is_lonely
-    assert "a: better by itself, not sure among 3 measures (Holm: p 0.094)" in str(six)
+    assert "not sure among 3 measures: a better (Holm: p 0.094)" in str(six)
+    assert "better by itself" in str(six)
     assert "not sure among 3 measures" in page(old, six) + markdown(old, six)
     assert json.loads(msgspec.json.encode(six.document()))["measures"]["a"]["adjusted"] > 0.05
 
@@ -370,8 +371,16 @@ def test_what_is_better_neither_way_breaks_nothing() -> None:
     old, new = report_of_numbers({"a": 0.9, "b": 0.1}), report_of_numbers({"a": 0.1, "b": 0.9})
     change = on.compare(old, new).measures["loss"]
     assert (change.broke, change.mended) == ((), ())
+    old, new = report_of_numbers({"a": 1.0, "b": 0.1}), report_of_numbers({"a": 0.1, "b": 0.9})
     lower = on.compare(*(msgspec.structs.replace(each, scorers=LOWER) for each in (old, new)))
     assert (lower.measures["loss"].broke, lower.measures["loss"].mended) == (("b",), ("a",))
+
+
+def test_seconds_and_dollars_neither_break_nor_are_mended() -> None:
+    old, new = report_of_numbers({"a": 0.7, "b": 0.1}), report_of_numbers({"a": 0.1, "b": 0.9})
+    took = on.compare(*(msgspec.structs.replace(each, scorers=LOWER) for each in (old, new)))
+    assert (took.measures["loss"].broke, took.measures["loss"].mended) == ((), ())
+    assert "broke" not in str(took) and "mended" not in markdown(new, took) + page(new, took)
 
 
 LOWER = (Facts("loss", better="lower", worst=None),)
@@ -387,3 +396,102 @@ def report_of_numbers(values: dict[str, float]) -> Report:
             for case, value in values.items()
         ),
     )
+
+
+def of_many_measures(count: int, lost: bool) -> Report:
+    """Six cases, of which the first may have no score."""
+    trials = tuple(
+        Trial(
+            case=f"c{at}",
+            input=at,
+            scores={
+                f"m{number}": Score(None if lost and not at else (at + number * lost) % 7 / 7)
+                for number in range(count)
+            },
+        )
+        for at in range(6)
+    )
+    facts = tuple(Facts(f"m{number}", version=str(lost)) for number in range(count))
+    return report([], scorers=facts, trials=trials)
+
+
+def test_what_many_measures_have_in_common_is_said_once() -> None:
+    old, new = of_many_measures(13, False), of_many_measures(13, True)
+    changes = compare(old, new)
+    for told in (str(changes), markdown(new, changes), page(new, changes)):
+        assert told.count("compared on 5 of the 6 cases") == 1
+        assert told.count("measured with different rulers") == 1
+        assert told.count("cannot tell") == 1
+        assert "m0, m1, m2, m3, m4, m5 and 7 more: compared on 5" in told
+    assert len(str(changes).splitlines()) < 32  # with 14 rows of the table, and the flips
+    assert len(changes.notes) == 13  # each by its name, for who asks for one
+
+
+def test_a_report_beside_itself() -> None:
+    one = report([1.0, 0.0] * 10, run="r1")
+    changes = compare(one, one)
+    assert changes.is_same and changes.measures["f1"].is_nothing
+    for told in (str(changes), markdown(one, changes), page(one, changes)):
+        assert "the same report twice" in told and "not different on a single case" in told
+        assert "margin" in told
+    assert 'class="said inconclusive"' not in page(one, changes)
+    other = compare(one, report([1.0, 0.0] * 10, run="r2"))
+    assert not other.is_same and "same report" not in str(other)
+    assert "only with a margin" in other.measures["f1"].words
+
+
+def test_it_is_said_which_report_was_before(tmp_path: Path) -> None:
+    old = report([1.0, 0.0], run="0190before", started_ns=1_700_000_000_000_000_000)
+    old = msgspec.structs.replace(old, application=Subject("ask", "3f2a" * 8))
+    path = old.save(tmp_path / "base.json")
+    new = report([1.0, 1.0], run="0190after")
+    changes = compare(path, new)
+    assert changes.baseline is not None and changes.baseline.file == str(path)
+    for told in (str(changes), page(new, changes), markdown(new, changes).replace("\\", "")):
+        for part in ("ask 3f2a3f2a3f2a on d 1", "2023-11-1", "run 0190before", "base.json"):
+            assert part in told
+    assert compare(old, new).baseline == msgspec.structs.replace(changes.baseline, file="")
+
+
+def test_a_scorer_without_a_measure_of_its_own_name_is_not_missed() -> None:
+    trials = tuple(
+        Trial(
+            case=f"c{at}",
+            input=at,
+            scores={"r": Score(None)} if at == 0 else {"r.one": Score(at / 9)},
+        )
+        for at in range(9)
+    )
+    one = report([], scorers=(Facts("r"),), trials=trials)
+    assert "r" not in compare(one, one).notes
+
+
+def test_measures_of_nothing_say_why_once() -> None:
+    why = 'the case does not say what is relevant: write metadata["relevant"]'
+    trials = tuple(
+        Trial(case=f"c{at}", input=at, scores={"hit": Score(None, why), "mrr": Score(None, why)})
+        for at in range(3)
+    )
+    found = report([], scorers=(Facts("hit"), Facts("mrr")), trials=trials)
+    assert f"hit, mrr: never scored: {why}" in str(found)
+    assert str(found).count("what is relevant") == 1 and "never scored" in markdown(found)
+
+
+def test_names_that_may_be_misspelt_are_told_once() -> None:
+    doubt = "not found: “a.md” (did you mean “docs/a.md”?)"
+    trials = tuple(
+        Trial(case=f"c{at}", input=at, scores={"hit": Score(False, doubt), "mrr": Score(0, doubt)})
+        for at in range(3)
+    )
+    found = report([], scorers=(Facts("hit"), Facts("mrr")), trials=trials)
+    told = "perhaps misspelt in the cases, for it was not found: “a.md” (3), and “docs/a.md” was"
+    assert str(found).count(told) == 1 and told in page(found)
+    assert "perhaps misspelt" in markdown(found)
+
+
+def test_an_error_is_cut_at_the_end_of_a_sentence() -> None:
+    error = "OutputError: the answer does not fit. " + "Ask for one of these. " * 40
+    base = report([1.0] * 3)
+    told = str(with_scores(base, [Score(None, error=error)] * 3))
+    (line,) = [each for each in told.splitlines() if "not scorable: Out" in each]
+    assert line.endswith("Ask for one of these. …") and len(line) < 500

@@ -296,12 +296,14 @@ def test_a_file_that_cannot_be_read_or_written_says_so(project: Path) -> None:
     ("line", "reason"),
     [
         ('{"input": 1', "truncated"),
-        ('{"id": "a"}', "missing required field `input`"),
-        ('{"input": 1, "expcted": 2}', "unknown field `expcted`"),
+        ('{"id": "a"}', "it lacks the field `input`"),
+        ('{"input": 1, "expcted": 2}', "it has the unknown field `expcted`"),
         ("[1]", "Expected `object`"),
         ('{"input": 1, "metadata": 3}', "metadata"),
         ('{"input": null}', "its input is null"),
         ('{"input": 1, "expected": {"anyof": [2]}}', "Did you mean 'any_of'?"),
+        ('{"input": 1, "expected": {"any_of": null}}', "'any_of' is null"),
+        ('{"input": 1, "expected": {"any_of": ["x"], "note": 1}}', "'any_of' and 'note'"),
         ('{"question": 1}', 'columns={"input": "NAME"}'),
         ('{"id": "a"}', "`onrecord dataset save PLACE NEW.jsonl --input NAME`"),
         ('{"input": "\\ud800"}', ""),
@@ -426,6 +428,16 @@ def test_metadata_that_are_no_object_are_refused() -> None:
         Case("1", "x", "y", ["topic"])  # type: ignore[arg-type]  # what people write
 
 
+def test_any_of_is_something_and_stands_alone() -> None:
+    with pytest.raises(UsageError, match="'any_of' is null"):
+        Case("1", "x", {"any_of": None})
+    with pytest.raises(UsageError, match="'any_of' and 'note'") as caught:
+        Case("1", "x", {"note": 1, "any_of": ["a"]})
+    assert '{"any_of": [{…}]}' in str(caught.value)
+    itself = {"any_of": [{"any_of": None, "note": 1}]}
+    assert Case("1", "x", itself).expected == itself
+
+
 @pytest.mark.parametrize("key", ["anyof", "any_off", "any-of", "anyOf", "Any of"])
 def test_a_slip_in_any_of_is_told(key: str) -> None:
     with pytest.raises(UsageError, match="Did you mean 'any_of'"):
@@ -460,3 +472,11 @@ def test_a_file_of_another_kind_is_there_and_not_read(project: Path, name: str) 
 def test_calls_without_their_input_are_left_out_and_counted(store: Store) -> None:
     store.take([made(new_id(), input=None)])
     assert Dataset.from_records(store=store).left_out["the input is not on record"] == 1
+
+
+def test_a_dataset_knows_where_it_was_read(project: Path) -> None:
+    Path("some").mkdir()
+    Path("some/cases.jsonl").write_text('{"input": 1}\n{"input": 2}\n')
+    read = Dataset.read("some/cases.jsonl")
+    assert (read.name, read.place, read[:1].place) == ("cases", *["some/cases.jsonl"] * 2)
+    assert Dataset(read.cases).place == ""

@@ -10,11 +10,16 @@ from typing import Any
 import pytest
 
 from onrecord.errors import LimitError, ModelUnavailableError, UsageError
+from onrecord.evaluation import scorers
 from onrecord.evaluation.dataset import Dataset
 from onrecord.evaluation.datasets.generating import generate
 from onrecord.evaluation.datasets.heuristics import drafts, names_in
+from onrecord.evaluation.experiments.experiment import evaluate
+from onrecord.messages import Cited
 from onrecord.models.model import Request
 from onrecord.models.scripted import Scripted
+from onrecord.programs.answering import ask as answer
+from onrecord.programs.flow import flow
 from onrecord.records.ledger import budget
 from onrecord.records.limits import Limits
 from onrecord.records.store import Store
@@ -128,6 +133,26 @@ def test_questions_without_a_model(docs: Collection) -> None:
     assert {case.provenance.record for case in made if case.provenance} == {record.id}
     assert record.output["version"] == made.version
     assert made.split({"a": 0.5, "b": 0.5}, near=None).groups == len(made)
+
+
+def test_scorers_read_where_the_answers_stand(docs: Collection) -> None:
+    made = generate.run(docs, 10, unanswerable=0.3)
+
+    @flow
+    async def ask(question: str) -> Cited[str]:
+        return await answer(question, docs, k=5)
+
+    checks = [
+        *(scorers.hit(5), scorers.recall(5), scorers.precision(5), scorers.mrr, scorers.ndcg(5)),
+        scorers.citations,
+    ]
+    report = evaluate.run(ask, made, checks)
+    for name in ("hit_at_5", "recall_at_5", "precision_at_5", "mrr", "ndcg_at_5"):
+        assert (report.measure(name).count, report.measure(name).missing) == (7, 3)
+    assert (report.measure("hit_at_5").mean or 0) > 0.5
+    assert report.measure("citations.recall").count == 10
+    assert (report.measure("citations.recall").mean or 0) > 0.2
+    assert made.validate() == []
 
 
 def test_the_same_seed_gives_the_same_questions(docs: Collection) -> None:

@@ -183,6 +183,50 @@ def test_the_accepted_answers_are_shown_and_a_trial_without_is_not_judged() -> N
 # -- what goes wrong
 
 
+@pytest.mark.parametrize(
+    ("scale", "verdict", "value"),
+    [
+        (None, "PASS", True),
+        (None, "Pass.", True),
+        (None, " **fail** ", False),
+        (None, True, True),
+        ((1, 5), "4", 4),
+        ((1, 5), "4.0", 4),
+        ((1, 5), 4.0, 4),
+        ((1, 5), " 4. ", 4),
+    ],
+)
+def test_a_verdict_that_can_mean_one_thing_only_is_taken_for_it(
+    scale: Any, verdict: Any, value: Any
+) -> None:
+    model = on.Scripted(json.dumps({"reason": "So.", "verdict": verdict}))
+    assert on.judge("Good?", scale=scale, model=model).run(trial("x")) == Score(value, "So.")
+    assert len(model.requests) == 1
+    asked = {"class": "It is one.", "_x": "It has it.", "json": "It is."}  # names of all kinds
+    several = {name: {"reason": "So.", "verdict": verdict} for name in asked}
+    each = on.judge(rubric=asked, scale=scale, model=on.Scripted(json.dumps(several)))
+    assert each.run(trial("x")) == dict.fromkeys(asked, Score(value, "So."))
+
+
+@pytest.mark.parametrize(
+    ("scale", "verdict"),
+    [
+        *[(None, each) for each in ("maybe", "pass or fail", "passable", 1, None, "")],
+        *[((1, 5), each) for each in (3.5, "3.5", "4/5", "four", True, "4 or 5", 9, "9", None)],
+    ],
+)
+def test_a_verdict_that_could_mean_two_things_is_none(scale: Any, verdict: Any) -> None:
+    model = on.Scripted(json.dumps({"reason": "So.", "verdict": verdict}))
+    said = on.judge("Good?", scale=scale, model=model).run(trial("x"))
+    assert isinstance(said, Score) and "OutputError" in (said.error or "")
+
+
+def test_which_is_better_is_read_as_leniently() -> None:
+    model = on.Scripted(json.dumps({"reason": "So.", "verdict": "First."}))
+    found = on.judge("Which?", model=model).prefer.run(trial("a"), trial("b"))
+    assert found.places == ("first", "first") and found.verdict == "tie"
+
+
 @pytest.mark.parametrize("reply", ["I would say that it passes.", '{"verdict": "pass"}', "", "{}"])
 def test_prose_and_missing_fields_are_scores_with_an_error(reply: str) -> None:
     judge = on.judge("Polite?", model=on.Scripted(reply))

@@ -64,6 +64,32 @@ def test_exact_match(prediction: Any, expected: Any, score: float) -> None:
     assert exact_match(prediction, expected) == score
 
 
+def test_a_number_may_begin_with_its_point() -> None:
+    assert exact_match(".5", "5") == 0 and exact_match("It is .5.", "it is .5") == 1
+    assert exact_match("(.5)", ".5") == 1 and exact_match("...5", "5") == 1
+    assert exact_match(".5", "0.5") == 0  # as texts; numbers are `numeric_match`'s
+    assert normalised(".net .5 .") == "net .5" and token_f1(".5", "5") == 0
+
+
+@pytest.mark.parametrize(
+    ("prediction", "expected", "score"),
+    [
+        ("我爱北京", "我爱北京", 1.0),
+        ("我爱北京", "我爱上海", 0.5),
+        ("北京，中国。", "中国", 2 / 3),
+        ("2024年度", "2024年", 0.8),
+        ("ｶﾀｶﾅ", "カタカナ", 1.0),
+        ("ภาษาไทย", "ไทย", 0.6),
+        ("我 爱 北京", "我爱北京", 1.0),
+        ("한국어 좋아", "한국어", 2 / 3),  # Korean has spaces
+        ("Привет мир", "Привет", 2 / 3),
+        ("。", "。", 1.0),
+    ],
+)
+def test_token_f1_where_there_are_no_spaces(prediction: str, expected: str, score: float) -> None:
+    assert token_f1(prediction, expected) == pytest.approx(score)
+
+
 def test_token_f1() -> None:
     assert token_f1("the cat sat", "The cat.") == pytest.approx(0.8)
     assert token_f1("a a a", "a") == pytest.approx(0.5)  # each word as often as it is there

@@ -6,12 +6,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import onrecord as on
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics, scorers
 from onrecord.evaluation.experiments.experiment import evaluate
+from onrecord.evaluation.experiments.steps import never_called
+from onrecord.evaluation.scorers.meant import closest, doubts
 from onrecord.evaluation.scoring import Scorers
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.records.record import Record
@@ -116,7 +119,8 @@ def test_an_application_that_is_a_search(output: Any) -> None:
 def test_where_there_is_nothing_to_measure_it_says_why() -> None:
     said = {"relevant": ["a"]}
     assert scorers.mrr(trial(metadata=said)) == Score(None, "no search is on record")
-    assert scorers.mrr(trial("x", ABC)) == Score(None, "the case does not say what is relevant")
+    unsaid = 'the case does not say what is relevant: write metadata["relevant"]'
+    assert scorers.mrr(trial("x", ABC)) == Score(None, unsaid)
     assert scorers.mrr(trial("x", ABC, metadata={"relevant": []})).value is None
     assert scorers.mrr(trial("x", ABC, expected="a")).value is None  # that is the answer expected
     assert scorers.mrr(trial("x", found(), metadata=said)).value == 0.0
@@ -192,7 +196,9 @@ def test_citations_without_gold() -> None:
     missed = trial(
         cited("paid leave"), metadata={"citations": ["nowhere to be seen", "has sick leave a"]}
     )
-    assert scorers.citations(missed)["recall"] == 0.0
+    assert scorers.citations(missed)["recall"] == Score(
+        0.0, "in nothing that was read: “nowhere to be seen”; “has sick leave a”"
+    )
     wider = trial(cited("paid leave"), metadata={"citations": "days of paid leave a year"})
     assert scorers.citations(wider)["recall"] == pytest.approx(10 / 25)
     with pytest.raises(UsageError, match="what should be quoted"):
@@ -352,3 +358,89 @@ def test_a_live_call_that_failed() -> None:
         broken.run()
     online = Trial.of(seen.records[-1], seen.records)
     assert online.error == "ValueError: boom" and online.output is None
+
+
+# -- slips of the pen in what should be found, quoted, called
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("expenses.md", "handbook/expenses.md"),
+        ("Handbook/Expenses.md", "handbook/expenses.md"),
+        ("expenses", "handbook/expenses.md"),
+        ("handbook/expences.md", "handbook/expenses.md"),
+        ("docs/handbook/leave-2023.md", "handbook/leave-2023.md"),
+        ("handbook/leave-2024.md", ""),
+        ("penses.md", ""),
+        ("handbook/leave-2023.md", ""),
+        ("travel.md", ""),
+        ("", ""),
+    ],
+)
+def test_which_name_is_meant(name: str, close: str) -> None:
+    assert closest(name, ["handbook/expenses.md", "handbook/leave-2023.md"]) == close
+
+
+def test_a_slip_in_what_is_relevant_is_doubted() -> None:
+    there = found(passage("handbook/expenses.md"), passage("handbook/leave.md"))
+    doubt = "“expenses.md” (did you mean “handbook/expenses.md”?)"
+    one = trial("x", there, metadata={"relevant": ["expenses.md", "z"]})
+    assert scorers.hit(2)(one) == Score(False, f"not found: {doubt}, z")
+    span = {"document_id": "expenses.md", "start": 1, "end": 5}
+    placed = trial("x", there, metadata={"relevant": span})
+    assert scorers.mrr(placed) == Score(0.0, f"not found: {doubt} 1-5")
+    assert doubts([msgspec.structs.replace(one, scores={"a": scorers.mrr(one)})] * 2) == [
+        ("expenses.md", "handbook/expenses.md", 2)
+    ]
+
+
+def test_a_slip_in_what_should_be_quoted_is_doubted() -> None:
+    output = {"value": "x", "citations": [], "refused": False}
+    search = found(passage("a", text="Parents may take sixteen weeks, and no more."))
+    said = scorers.citations(trial(output, search, metadata={"citations": "may take sixten weeks"}))
+    assert said["recall"] == Score(
+        0.0,
+        "in nothing that was read: “may take sixten weeks” (did you mean “may take sixteen "
+        "weeks”?)",
+    )
+    other = scorers.citations(trial(output, search, metadata={"citations": "three days of leave"}))
+    assert other["recall"] == Score(0.0, "in nothing that was read: “three days of leave”")
+
+
+def test_a_slip_in_a_tool_is_doubted() -> None:
+    call = record("tool", "lookup", input={"word": "cat"})
+    said = scorers.tools(trial("x", call, metadata={"tools": ["lokup"]}))
+    assert said["correct"] == Score(
+        False, "called lookup(word='cat'); expected “lokup” (did you mean “lookup”?)"
+    )
+
+
+def test_spans_beside_ids_and_passages_without_places() -> None:
+    span = {"document_id": "b", "start": 40, "end": 50}
+    assert scorers.mrr(trial(["a", "b"], metadata={"relevant": span})).value == 0.5
+    bare = [{"document_id": "a"}, {"document_id": "b"}]
+    assert scorers.mrr(trial(bare, metadata={"relevant": span})).value == 0.5
+
+
+async def test_of_a_step_why_nothing_is_known_is_kept() -> None:
+    def said(one: Trial) -> Score:
+        return {
+            "bad": Score(None, error="OutputError: prose"),
+            "open": Score(None, "nobody said what is relevant"),
+        }.get(one.output) or Score(None if one.output == "none" else 0.5)
+
+    async def of(*outputs: str) -> Score | None:
+        steps = [record("step", "look", at, output=each) for at, each in enumerate(outputs)]
+        return await scorers.OnStep("look", said)(trial("x", *steps))
+
+    assert await of("open", "bad", "bad") == Score(None, error="OutputError: prose")
+    assert await of("none", "open") == Score(None, "nobody said what is relevant")
+    assert await of("none") is None and await of() is None
+    assert await of("open", "bad", "fine") == Score(0.5)
+
+
+def test_steps_that_nothing_was_called_by() -> None:
+    one = trial("x", metadata={"steps": {"look": 1, "wrte": 2, "other": 3}})
+    there = [record("step", "look"), record("step", "write")]
+    assert never_called(one, there) == [("wrte", "write"), ("other", "")]

@@ -436,6 +436,9 @@ NAN = float("nan")
         (lambda: bootstrap([1.0], clusters=[["x"]]), "a cluster has no name"),  # type: ignore[list-item]  # the same
         (lambda: wilson(3, 2), "3 of 2 cases cannot succeed"),
         (lambda: wilson(0, 0), "0 is no number of cases"),
+        (lambda: wilson(math.nan, 3), "nan is no number of successes"),
+        (lambda: wilson(1, math.inf), "inf is no number of cases"),
+        (lambda: wilson("1", 3), "'1' is no number of successes"),  # type: ignore[arg-type]  # the same
         (lambda: mcnemar([0.5], [1.0]), "neither 0 nor 1"),
         (lambda: tost([1, 0], [0, 1], 0), "0 is no margin"),
         (lambda: tost([1, 0], [0, 1], 1), "1 is no margin of rates"),

@@ -60,7 +60,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             self._check("input", self.input)
         if type(expected) is not str and expected is not None:
             self._check("expected", expected)
-            if type(expected) is dict and len(expected) == 1 and "any_of" not in expected:
+            if type(expected) is dict:
                 _check_several(self.id, expected)
         if self.metadata:
             self._check("metadata", self.metadata)
@@ -91,14 +91,36 @@ def _text_of(id: Any) -> str:
 
 def _check_several(id: str, expected: dict[str, Any]) -> None:
     """Raises UsageError for what was surely meant to be `{"any_of": […]}`."""
-    ((key, value),) = expected.items()
+    for key, value in expected.items():
+        is_list = isinstance(value, list | tuple)
+        if key == _SEVERAL:
+            if len(expected) > 1:
+                others = ", ".join(repr(each) for each in expected if each != key)
+                raise UsageError(
+                    f"the case '{id}' expects an object with 'any_of' and {others:.80}",
+                    cure="'any_of' stands alone; notes belong into the metadata. " + _itself("…"),
+                )
+            if value is None:
+                raise UsageError(
+                    f"the case '{id}' expects any of nothing: 'any_of' is null",
+                    cure='Write {"any_of": ["one", "other"]}; {"any_of": []} says that only a '
+                    "refusal is right.",
+                )
+        elif len(expected) == 1 and is_list and _is_near(key):
+            raise UsageError(
+                f"the case '{id}' expects an object with the key '{key}'",
+                cure="Did you mean 'any_of'? " + _itself(f'"{key}": […]'),
+            )
+
+
+def _itself(inside: str) -> str:
+    return f'Of an object that is the answer itself, write {{"any_of": [{{{inside}}}]}}.'
+
+
+def _is_near(key: str) -> bool:
     said = key.lower().replace("-", "_").replace(" ", "_")
-    if isinstance(value, list | tuple) and difflib.get_close_matches(said, ["any_of"], 1, 0.8):
-        raise UsageError(
-            f"the case '{id}' expects an object with the key '{key}'",
-            cure="Did you mean 'any_of'? Of an object that is the answer itself, write "
-            f'{{"any_of": [{{"{key}": […]}}]}}.',
-        )
+    return bool(difflib.get_close_matches(said, [_SEVERAL], 1, 0.8))
 
 
+_SEVERAL = "any_of"
 _CURE = 'Write on.Case("1", "How long is the notice?", "four weeks", {"topic": "leave"}).'

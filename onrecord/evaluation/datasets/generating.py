@@ -56,9 +56,12 @@ async def generate(
 
     `input` is the question and `expected` the answer. `metadata` holds `made`, `unanswerable`, and
     of the others `document`, `title`, `start`, `end` and `quote`: the gold span, with
-    `document.text[start:end] == quote`. Equal arguments and an equal collection give equal
-    questions, as far as the model does. Where there is not enough to ask about there are fewer:
-    `left_out` says what was thrown away and what is missing, by reason.
+    `document.text[start:end] == quote`. `relevant` and `citations` are that span again, as
+    `scorers.hit` and its like, and `scorers.citations`, read it: [] where nothing answers.
+
+    Equal arguments and an equal collection give equal questions, as far as the model does. Where
+    there is not enough to ask about there are fewer: `left_out` says what was thrown away and what
+    is missing, by reason.
 
     Raises UsageError for a collection that holds nothing to ask about, ModelError, LimitError.
     """
@@ -279,6 +282,7 @@ class _Making:
             end=citation.end,
             quote=citation.quote,
         )
+        _mark_gold(case)
         return case
 
     async def _write_beside(self, passage: Passage, model: Model) -> Case:
@@ -340,6 +344,7 @@ def _answered(draft: Draft) -> Case:
         end=draft.end,
         quote=draft.document.text[draft.start : draft.end],
     )
+    _mark_gold(case)
     if draft.made == "cloze":
         case.metadata.update(answer_start=draft.answer_start, answer_end=draft.answer_end)
     return case
@@ -353,7 +358,16 @@ def _unanswered(absent: Absent) -> Case:
 
 def _case(question: str, expected: Any, made: str, *, unanswerable: bool = False) -> Case:
     metadata: dict[str, Any] = {"made": made, "unanswerable": unanswerable}
+    if unanswerable:
+        metadata.update(relevant=[], citations=[])
     return Case(content_key(question), question, expected, metadata)
+
+
+def _mark_gold(case: Case) -> None:
+    """Say where the answer stands as scorers of searches and of quotations read it."""
+    facts = case.metadata
+    span = {"document_id": facts["document"], "start": facts["start"], "end": facts["end"]}
+    facts.update(relevant=[span], citations=[dict(span)])
 
 
 def _passage(document: Document, chunk: Any) -> Passage:
@@ -370,7 +384,7 @@ def _check(count: int, unanswerable: float) -> None:
         )
 
 
-_VERSION = "generate-2"
+_VERSION = "generate-3"
 _MOST = 100_000
 _PASSAGES = 10
 _ROUNDS = 3

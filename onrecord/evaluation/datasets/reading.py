@@ -189,7 +189,7 @@ def _no_line(reason: str, text: bytes) -> Wrong:
     bare = _TEXT.sub(b"", text) if reason.startswith("JSON is malformed") else b""
     if b"NaN" in bare or b"Infinity" in bare:
         return Wrong(f"is no case: {reason}", "JSON has no NaN and no Infinity: write null.")
-    other = "unknown field" in reason or "missing required field `input`" in reason
+    other = "unknown field" in reason or "lacks the field `input`" in reason
     return Wrong(f"is no case: {reason}", f"{_CURE} {OTHER_NAMES}" if other else _CURE)
 
 
@@ -210,13 +210,22 @@ def _id(read: _Line, taken: Mapping[str, int], asked: dict[str, int]) -> str:
 
 def _reason(error: Exception) -> str:
     reason = str(error) or type(error).__name__
-    return reason.replace("Object", "it", 1) if reason.startswith("Object") else reason
+    for theirs, ours in _OBJECTS.items():
+        if reason.startswith(theirs):
+            return reason.replace(theirs, ours, 1)
+    return reason
 
 
 _CURE = (
     "A case is a JSON object with 'input', and if you like 'id', 'expected' and 'metadata'; in a "
     "table these are columns."
 )
+_OBJECTS = {
+    "Object missing required field": "it lacks the field",
+    "Object contains unknown field": "it has the unknown field",
+    "Object": "it",
+}
+"""What msgspec says of an object, and what we say."""
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _REMEMBERED = 10
 _decode = msgspec.json.Decoder(_Line).decode

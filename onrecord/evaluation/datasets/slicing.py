@@ -11,7 +11,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from onrecord.errors import FilterError
+
+if TYPE_CHECKING:
+    from onrecord.retrieval.filter_tree import Expression
 
 
 def fitting(expression: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> list[bool]:
@@ -20,7 +25,7 @@ def fitting(expression: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> l
     import sqlite3
 
     from onrecord.retrieval.filter_sql import to_sql
-    from onrecord.retrieval.filters import FIELDS_SQL, parse
+    from onrecord.retrieval.filters import FIELDS_SQL
 
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
         database.execute("CREATE TABLE document (id TEXT, title TEXT, metadata TEXT)")
@@ -31,6 +36,17 @@ def fitting(expression: str, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> l
         fields: dict[str, set[str]] = {}
         for name, kind in database.execute(FIELDS_SQL):
             fields.setdefault(name, set()).add(kind)
-        condition, parameters = to_sql(parse(expression, fields))
+        condition, parameters = to_sql(_parsed(expression, fields))
         found = database.execute(f"SELECT ({condition}) FROM document ORDER BY rowid", parameters)
         return [bool(fits) for (fits,) in found]
+
+
+def _parsed(expression: str, fields: Mapping[str, set[str]]) -> Expression:
+    """The filter. Documents always have a title, of which cases know nothing."""
+    from onrecord.retrieval.filters import parse
+
+    try:
+        return parse(expression, fields)
+    except FilterError as error:
+        cure = error.cure if "title" in fields else error.cure.replace(", title", "", 1)
+        raise FilterError(error.what, where=error.where, cure=cure) from None

@@ -96,6 +96,8 @@ class _Fields:
 
     def __call__(self, case: Case) -> Iterator[str]:
         for name, value in case.metadata.items():
+            if name in _OF_SCORERS and isinstance(value, str | list | tuple | Mapping):
+                continue
             if value is not None and (kind := _kind(value)) != (usual := self._usual[name]):
                 yield f"metadata.{name}: it is {kind}, and in most cases {usual}"
 
@@ -122,6 +124,8 @@ def _most(counts: Counter[Any]) -> Any:
     return max(counts, key=lambda each: counts[each]) if counts else None
 
 
+_OF_SCORERS = frozenset({"relevant", "citations", "tools", "sources"})
+"""What scorers read in more than one form: one of them, a list, none at all, grades by name."""
 _KINDS = (
     (bool, "true or false"),
     (int | float, "a number"),

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
-import contextvars
+import difflib
 import functools
 import inspect
-import threading
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,10 +14,9 @@ import msgspec
 from onrecord.errors import PromptError, UsageError
 from onrecord.evaluation.dataset import Case
 from onrecord.evaluation.scoring import name_of, version_of
-from onrecord.programs.flow import Recorded
+from onrecord.evaluation.waiting import Clock, Waiting, is_asynchronous
 from onrecord.programs.restoring import hints
 from onrecord.programs.tasks.task import Task
-from onrecord.prompts.prompt import Prompt
 from onrecord.prompts.schemas import codec_of
 from onrecord.prompts.structured import Unfit
 from onrecord.records.record import content_key, pack, plain, unpacked
@@ -42,8 +39,10 @@ class Application:
             )
         self.name = name_of(given)
         self.version = _version(given)
-        self._begun: list[tuple[str, concurrent.futures.Future[Any]]] = []
-        self._call = self._asynchronous(called)
+        self._called = called
+        self._is_asynchronous = is_asynchronous(called)
+        self._waiting = Waiting()
+        self.left = self._waiting.left
         self._signature = _signature(called)
         self._hints = hints(inspect.unwrap(called)) if inspect.isroutine(_function(called)) else {}
 
@@ -57,56 +56,45 @@ class Application:
                     f"case '{case.id}' does not fit {self.name}: {error.what}", cure=error.cure
                 ) from None
 
-    def left(self) -> list[str]:
-        """The cases whose plain function nobody waits for any more, and that still runs."""
-        return list(dict.fromkeys(case for case, value in self._begun if not value.done()))
-
-    async def answer(self, case: str, input: Any, seed: int) -> Any:
+    async def answer(
+        self, case: str, input: Any, seed: int, clock: Clock, seconds: float | None = None
+    ) -> Any:
         """Its output as a plain JSON value; of an object that has a `value`, that stands in it. The
-        input is one that was checked."""
+        input is one that was checked.
+
+        `clock` is told how long it worked: a plain function in its own thread. Raises Late where
+        that is more than `seconds`, TypeError for an output that has no JSON form.
+        """
         args, kwargs = self._arguments(own(input), seed)
-        _case.set(case)
-        given = await self._call(*args, **kwargs)
-        output = unpacked(pack(given))  # as it will be read again: lists, no tuples
+        work = self._given(case, args, kwargs, clock)
+        given = await self._waiting.at_most(seconds, case, work, clock)
+        output = unpacked(pack(_formed(given)))  # as it will be read again: lists, no tuples
         if isinstance(given, msgspec.Struct) and isinstance(output, dict) and "value" not in output:
             value = getattr(given, "value", None)
             if value is not None:
                 return {"value": plain(value), **output}
         return output
 
-    def _asynchronous(self, called: Any) -> Callable[..., Any]:
-        """Whatever is called gives something to wait for; a plain function runs in a thread."""
-        if isinstance(called, Recorded | Prompt) or not inspect.isroutine(called):
-            return _awaited(called)
-        if inspect.iscoroutinefunction(called):
-            return called
-
-        @functools.wraps(called)
-        async def threaded(*args: Any, **kwargs: Any) -> Any:
-            given = await self._in_a_thread(called, args, kwargs)
-            return await given if inspect.isawaitable(given) else given
-
-        return threaded
-
-    async def _in_a_thread(
-        self, called: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    async def _given(
+        self, case: str, args: tuple[Any, ...], kwargs: dict[str, Any], clock: Clock
     ) -> Any:
-        """What a plain function gives. Its thread is its own, and nobody joins it: one that never
-        ends takes no place of another, and does not keep the process from ending."""
-        value: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        context = contextvars.copy_context()
-
-        def work() -> None:
-            try:
-                value.set_result(context.run(called, *args, **kwargs))
-            except BaseException as error:  # whoever waits gets it, an exit too
-                value.set_exception(error)
-
-        value.set_running_or_notify_cancel()  # whoever gives up does not settle it: the thread does
-        case = _case.get()
-        self._begun = [each for each in self._begun if not each[1].done()] + [(case, value)]
-        threading.Thread(target=work, name=case, daemon=True).start()
-        return await asyncio.wrap_future(value)
+        """What a call gives, whatever has to be waited for, or gone through."""
+        called, waiting = self._called, self._waiting
+        if self._is_asynchronous:
+            with clock:
+                given = await called(*args, **kwargs)
+        else:
+            bound = functools.update_wrapper(functools.partial(called, *args, **kwargs), called)
+            given = await waiting.in_thread(case, clock, bound)
+        if inspect.isawaitable(given):
+            with clock:
+                given = await given
+        if isinstance(given, AsyncIterator):
+            with clock:
+                return _joined(given, [each async for each in given])
+        if isinstance(given, Iterator):
+            return _joined(given, await waiting.in_thread(case, clock, list, given))
+        return given
 
     def _arguments(self, input: Any, seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         parameters = self._signature.parameters
@@ -115,6 +103,8 @@ class Application:
                 "it takes no input", cure="Give it a parameter for the input: def ask(question)."
             )
         named = isinstance(input, dict) and input and all(each in parameters for each in input)
+        if isinstance(input, dict) and not named:
+            _check_near(input, parameters)
         args: tuple[Any, ...] = ()
         kwargs: dict[str, Any] = {}
         if named:
@@ -168,12 +158,61 @@ def _function(called: Any) -> Any:
     return getattr(called, "__wrapped__", called)
 
 
-def _awaited(called: Any) -> Callable[..., Any]:
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        given = called(*args, **kwargs)
-        return await given if inspect.isawaitable(given) else given
+def _check_near(input: dict[str, Any], parameters: Iterable[str]) -> None:
+    """Raises UsageError where an object gives arguments by name, and one is misspelt: given whole,
+    as the one argument, it would be an answer to something else."""
+    left = [each for each in parameters if each not in input]
+    others = [each for each in input if each not in parameters]
+    if len(others) == len(input):
+        return
+    for each in others:
+        if close := difflib.get_close_matches(each, left, 1):
+            raise UsageError(
+                f"its input gives '{each}', and there is no such argument",
+                cure=f"Did you mean '{close[0]}'? It takes {', '.join(parameters)}.",
+            )
 
-    return call
+
+def _joined(given: object, items: list[Any]) -> str:
+    """The text of what was given piece by piece. Raises TypeError for other pieces."""
+    for each in items:
+        if not isinstance(each, str):
+            raise TypeError(
+                f"it gave a {type(given).__name__} of {type(each).__name__}: pieces of a text are "
+                "joined, of anything else return a list"
+            )
+    return "".join(items)
+
+
+def _formed(given: Any) -> Any:
+    """What JSON has a form of. Raises TypeError for an object of which nobody could tell what is to
+    be compared."""
+    if type(given) in _FORMED:
+        return given
+    if isinstance(given, set | frozenset):
+        raise TypeError(f"it gave a {type(given).__name__}, which has no order: return a list")
+    try:
+        return msgspec.to_builtins(given, enc_hook=_form, str_keys=True, builtin_types=())
+    except _FormlessError as error:
+        raise TypeError(
+            f"it gave {error}, which has no JSON form: return texts, numbers, lists, dicts, or a "
+            "dataclass of these"
+        ) from None
+    except Exception:  # a cycle, a number over 64 bits: the records have a form of these
+        return given
+
+
+def _form(value: Any) -> Any:
+    for kind in (str, bool, int, float):  # of a subclass, such as numpy's
+        if isinstance(value, kind):
+            return kind(value)
+    if isinstance(value, os.PathLike) or any(hasattr(value, each) for each in _FORMS):
+        return plain(value)
+    raise _FormlessError(f"an object of {type(value).__qualname__}")
+
+
+class _FormlessError(Exception):
+    """There is something in a value that JSON has no form of."""
 
 
 def _version(given: Any) -> str:
@@ -182,5 +221,6 @@ def _version(given: Any) -> str:
     return version_of(given)
 
 
-_case: contextvars.ContextVar[str] = contextvars.ContextVar("onrecord_case", default="")
-"""The case that is answered here: what its thread is called."""
+_FORMED = frozenset({str, bool, int, float, type(None)})
+_FORMS = ("model_dump", "tolist")
+"""The methods of pydantic's models and numpy's arrays that give plain values."""

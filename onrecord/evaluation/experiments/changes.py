@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from onrecord.errors import UsageError
-from onrecord.evaluation.experiments.report import ERROR, Measure, MeasureKind, Report
+from onrecord.evaluation.experiments.report import ERROR, Measure, MeasureKind, Report, Subject
 from onrecord.evaluation.inference.verdicts import PairedComparison, Verdict, paired_comparison
 from onrecord.evaluation.scoring import Better
 from onrecord.evaluation.statistics import Interval, holm
@@ -26,9 +26,10 @@ class Change(msgspec.Struct, frozen=True):
     better high nor low, only whether it is equivalent. `needed`: about how many cases would decide,
     where these do not; None where no number would. `p` is that of no difference, of this measure by
     itself; `adjusted` allows for all the measures that were looked at together (Holm), that of
-    errors not counted. `broke`: the cases that passed before and do not
-    now, `mended` those the other way round: a case passes at 0.5 and above (below, where lower is
-    better), of measures between 0 and 1 that are better one way.
+    errors not counted. `broke`: the cases that passed before and do not now, `mended` those the
+    other way round: a case passes at 0.5 and above (below, where lower is better), of measures
+    between 0 and 1 that are better one way; one that is better lower and reaches neither end
+    (seconds, dollars) has no such line to cross.
     """
 
     name: str
@@ -51,6 +52,8 @@ class Change(msgspec.Struct, frozen=True):
             return (
                 f"inconclusive: about {self.needed:,} cases would decide (these are {self.cases:,})"
             )
+        if self.is_nothing:
+            return "inconclusive: no case differs; only with a margin can that be equivalent"
         return self.verdict
 
     @property
@@ -65,15 +68,39 @@ class Change(msgspec.Struct, frozen=True):
         return f"{self.amount}: {self.words}"
 
     @property
+    def is_nothing(self) -> bool:
+        """Whether no case differs, which without a margin means nothing."""
+        found = self.difference
+        return self.verdict == "inconclusive" and found.mean == found.low == found.high == 0
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether there is a difference, and the cases are too few to say what it means."""
+        return self.verdict == "inconclusive" and not self.is_nothing
+
+    @property
     def is_lonely(self) -> bool:
         """Whether it is better or worse by itself, and no longer sure when all the measures that
         were looked at are allowed for."""
         return self.verdict in ("better", "worse") and self.adjusted > 1 - self.difference.level
 
 
+class Side(msgspec.Struct, frozen=True):
+    """Which report was compared: `file` where it was read from one, `run` where it is on record;
+    `started_ns` is when its experiment began, 0 where that is not known."""
+
+    application: Subject
+    dataset: Subject
+    run: str = ""
+    started_ns: int = 0
+    file: str = ""
+
+
 class Changes(msgspec.Struct, frozen=True):
     """What changed from one report to another, on the cases that both have.
 
+    `before` and `after` name the two in short, `baseline` says all that is known of the first.
+    `is_same`: they are one report, so that nothing can have changed.
     `only_before`, `only_after`: how many cases the other one lacks; they count nothing here.
     `notes`: what else is to be known of a measure, by its name: that fewer cases were scored in
     both than there are, or that it was measured with two rulers.
@@ -87,6 +114,8 @@ class Changes(msgspec.Struct, frozen=True):
     only_before: int = 0
     only_after: int = 0
     notes: dict[str, tuple[str, ...]] = {}
+    baseline: Side | None = None
+    is_same: bool = False
 
     def document(self) -> dict[str, Any]:
         """It as plain JSON values."""
@@ -119,6 +148,7 @@ def compare(
     where the reports are not of the same cases, or one asked or expected something else under an
     equal id. What makes a measure hard to compare is in `notes`.
     """
+    given = before
     before, after = report_of(before), report_of(after)
     check_margin(margin, after, [each for each in after.measures if each in before.measures])
     for name in margin if isinstance(margin, dict) else ():
@@ -137,7 +167,21 @@ def compare(
         only_before=before.cases - len(shared),
         only_after=after.cases - len(shared),
         notes=_notes(before, after, found, len(shared)),
+        baseline=Side(
+            before.application, before.dataset, before.run, before.started_ns, _file(given)
+        ),
+        is_same=before is after or (before.run != "" and before.run == after.run),
     )
+
+
+def _file(given: Report | str | Path) -> str:
+    """The path that a report is named by; empty of a run's id."""
+    if isinstance(given, Report):
+        return ""
+    try:
+        return str(given) if Path(given).is_file() else ""
+    except OSError:  # it is too long for a name
+        return ""
 
 
 def report_of(given: Report | str | Path) -> Report:
@@ -183,11 +227,18 @@ def _notes(
                 f"compared on {found[name].cases:,} of the {cases:,} cases: the others were not "
                 "scored in both"
             )
-        elif name not in found and "overall" not in (old.kind, new.kind):
+        elif name not in found and not _is_hidden(name, after, old, new):
             said.append("not compared: no case has a number in both")
         if said:
             notes[name] = tuple(said)
     return notes
+
+
+def _is_hidden(name: str, after: Report, old: Measure, new: Measure) -> bool:
+    """Whether that it is not compared is no news: it is no mean over trials, or the name of a
+    scorer that gives its measures by other names."""
+    parts = any(each.startswith(f"{name}.") for each in after.measures)
+    return "overall" in (old.kind, new.kind) or (parts and not old.count and not new.count)
 
 
 def _rulers(name: str, before: Report, after: Report) -> Iterable[str]:
@@ -359,7 +410,10 @@ def _verdict(compared: PairedComparison, better: Better) -> Verdict:
 def _flips(
     cases: list[str], old: list[float], new: list[float], better: Better
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if better is None or not all(0 <= each <= 1 for each in (*old, *new)):
+    values = {*old, *new}
+    if better is None or not all(0 <= each <= 1 for each in values):
+        return (), ()
+    if better == "lower" and not values & {0.0, 1.0}:  # seconds, dollars: amounts, and no shares
         return (), ()
     fell = [case for case, a, b in zip(cases, old, new, strict=True) if a >= 0.5 > b]
     rose = [case for case, a, b in zip(cases, old, new, strict=True) if b >= 0.5 > a]

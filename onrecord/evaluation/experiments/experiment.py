@@ -24,22 +24,19 @@ from onrecord.evaluation.dataset import Dataset
 from onrecord.evaluation.experiments.application import Application, own
 from onrecord.evaluation.experiments.plan import Plan
 from onrecord.evaluation.experiments.report import Report, Subject
-from onrecord.evaluation.experiments.stored import finished, id_of, summed, unfinished
+from onrecord.evaluation.experiments.stored import Earlier, earlier, id_of, summed, unfinished
 from onrecord.evaluation.scorers import exact_match, token_f1
-from onrecord.evaluation.scoring import Scorer, Scorers, failure, is_its_own
+from onrecord.evaluation.scoring import LATE, Scorer, Scorers, failure, is_its_own
 from onrecord.evaluation.trial import Score, Trial
+from onrecord.evaluation.waiting import Clock, Late
 from onrecord.messages import Progress, Usage
 from onrecord.programs.flow import Flow, Recorded
 from onrecord.programs.pausing import under_way
 from onrecord.progress import shown
 from onrecord.records.call import PauseSignal, current
-from onrecord.records.record import Record
+from onrecord.records.record import Record, pack
 from onrecord.records.scope import recording
 from onrecord.records.views.wording import dollars, shortened
-
-LATE = "it took longer than"
-"""How the error of a trial begins that was not waited for any longer."""
-
 
 Asked = tuple[str, int, Any, Any, dict[str, Any]]
 """A case's id, the number of the repeat, the case's input, what is expected, its metadata."""
@@ -56,6 +53,9 @@ class Answered(msgspec.Struct, frozen=True):
     usage: Usage
     scores: dict[str, Score]
     scoring_cost: int | None
+    case: str = ""
+    repeat: int = 0
+    not_kept: int = 0
 
 
 @Operation
@@ -77,12 +77,12 @@ async def evaluate(
     whose keys are its parameters: by name). `scorers`: functions that take a trial, such as those
     of `on.scorers`; if you say nothing, exact_match and token_f1. `repeats`: so many times each
     case; a parameter `seed` of the application gets `seed` + the number of the repeat.
-    `concurrent`: so many at once. `seconds`: so long a trial may take; a plain function that takes
-    longer runs on, in a thread that nobody waits for, and an asynchronous one that never awaits
-    cannot be ended. `resume`: go on with the newest experiment of the same application, cases and
-    scorers that was interrupted; where only one of another version was, all begins anew, and the
-    log says so. `skip`: the ids of cases that are not asked, and are failures: one that kills the
-    process.
+    `concurrent`: so many at once. `seconds`: so long the application may take for a trial, and so
+    long each scorer; a plain function that takes longer runs on, in a thread that nobody waits for,
+    and an asynchronous one that never awaits cannot be ended. `resume`: go on with the newest
+    experiment of the same application, cases and scorers that was interrupted; where there is none,
+    all begins anew, and the log says so. `skip`: the ids of cases that are not asked, and are
+    failures: one that kills the process.
 
     The trials of the report are in the order of the cases, whichever was done first. An application
     that fails is a trial with an `error`, and so is one that waits for a person. Raises UsageError
@@ -101,7 +101,7 @@ async def evaluate(
     if run is None:
         await flow(experiment.asked)
         return experiment.report
-    experiment.finished_before(await asyncio.to_thread(finished, run))
+    experiment.go_on_from(await asyncio.to_thread(earlier, run))
     await _go_on(flow, run)
     return experiment.report
 
@@ -159,6 +159,9 @@ class _Experiment:
         self._trial = Recorded(self._recorded_trial(), "step")
         self._ids: dict[tuple[str, int], str] = {}
         """The ids of the trials' records; no part of what is on record of a trial."""
+        self._large: dict[tuple[str, int], Any] = {}
+        """Outputs that are too large for a record, until they are in the report."""
+        self._seconds_before = 0.0
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -173,9 +176,10 @@ class _Experiment:
             "seed": self._plan.seed,
         }
 
-    def finished_before(self, ids: dict[tuple[str, int], str]) -> None:
-        """The records of trials that an earlier attempt has finished."""
-        self._ids.update(ids)
+    def go_on_from(self, earlier: Earlier) -> None:
+        """What earlier attempts have done."""
+        self._ids.update(earlier.ids)
+        self._seconds_before = earlier.seconds
 
     def check(self) -> None:
         """Raises UsageError where there is nothing to do, or it cannot be done."""
@@ -191,12 +195,13 @@ class _Experiment:
         """The function that is recorded."""
 
         async def evaluate(asked: dict[str, Any]) -> dict[str, Any]:
-            started_ns, began = time.time_ns(), time.monotonic()
+            started_ns, began = time.time_ns(), time.monotonic() - self._seconds_before
             here = current()
             run = id_of(here.start) if here is not None and here.home is not None else ""
             trials = await self._trials()
             self._tell_left()
             every = tuple(trial for trial, _ in trials)
+            overall = await asyncio.to_thread(self._scorers.overall, every)
             application, dataset = self._subjects
             self.report = Report(
                 application=application,
@@ -209,19 +214,23 @@ class _Experiment:
                 started_ns=started_ns,
                 seconds=time.monotonic() - began,
                 scoring_cost=summed(cost for _, cost in trials),
-                overall=await asyncio.to_thread(self._scorers.overall, every),
+                overall=overall,
             )
             return await asyncio.to_thread(self.report.document)
 
         return evaluate
 
     def _tell_left(self) -> None:
-        if left := self._application.left():
+        """What nobody waits for any more and is still at work."""
+        applications = {self._application.name: self._application.left()}
+        for name, left in {**self._scorers.left(), **applications}.items():
+            if not left:
+                continue
             some = ", ".join(shortened(each, 60) for each in left[:_SHOWN])
             more = f" and {len(left) - _SHOWN:,} more" if len(left) > _SHOWN else ""
             _log.warning(
-                "%s is still running, in %s %s%s: a plain function cannot be stopped",
-                self._application.name,
+                "%s is still running, in %s %s%s: it cannot be stopped",
+                name,
                 "case" if len(left) == 1 else "cases",
                 some,
                 more,
@@ -238,9 +247,12 @@ class _Experiment:
             async def work() -> None:
                 for case, repeat in waiting:
                     asked = (case.id, repeat, case.input, case.expected, case.metadata)
-                    answered = await self._trial(*asked)
-                    trial = _trial(asked, answered, self._ids.get((case.id, repeat), ""))
-                    done[case.id, repeat] = trial, answered.scoring_cost
+                    answered, place = await self._trial(*asked), (case.id, repeat)
+                    if place in self._large:  # here it is whole; of an earlier attempt it is not
+                        whole = self._large.pop(place)
+                        answered = msgspec.structs.replace(answered, output=whole, not_kept=0)
+                    trial = _trial(asked, answered, self._ids.get(place, ""))
+                    done[place] = trial, answered.scoring_cost
                     told.one_more(trial, answered.scoring_cost)
 
             await _all([work() for _ in range(min(self._plan.concurrent, len(places)))])
@@ -255,36 +267,51 @@ class _Experiment:
             self._ids[case, repeat] = record
             with recording() as watch:
                 output, error, seconds = await self._answer(case, input, repeat)
-            answered = Answered(output, error, seconds, watch.cost, watch.usage, {}, 0)
+            used = (watch.cost, watch.usage)
+            answered = Answered(output, error, seconds, *used, {}, 0, case, repeat)
             if error is not None:
                 return answered
             asked = (case, repeat, own(input), own(expected), own(metadata))
             given = msgspec.structs.replace(answered, output=own(output))
             seen = _trial(asked, given, record, tuple(watch.records))
-            scores, cost = await self._scorers.scored(seen)
-            return msgspec.structs.replace(answered, scores=scores, scoring_cost=cost)
+            scores, cost = await self._scorers.scored(seen, self._plan.seconds)
+            return self._kept(msgspec.structs.replace(answered, scores=scores, scoring_cost=cost))
 
         return trial
+
+    def _kept(self, answered: Answered) -> Answered:
+        """What a record can hold of it: always the scores; the output unless it is too large."""
+        here = current()
+        if here is None or here.home is None:
+            return answered
+        size = len(pack(answered))
+        if size <= int(here.settings.max_body_mb * 1e6):
+            return answered
+        self._large[answered.case, answered.repeat] = answered.output
+        said = f"<{size:,} bytes, not kept: max_body_mb>"
+        return msgspec.structs.replace(answered, output=said, not_kept=size)
 
     async def _answer(self, case: str, input: Any, repeat: int) -> tuple[Any, str | None, float]:
         """The output, or what went wrong, and how many seconds it took."""
         plan = self._plan
         if case in plan.skip:
             return None, "skipped: it was not asked", 0.0
-        output, error, began = None, None, time.perf_counter()
+        output, error, clock = None, None, Clock()
         try:
-            async with asyncio.timeout(plan.seconds) as limit:
-                output = await self._application.answer(case, input, plan.seed + repeat)
+            output = await self._application.answer(
+                case, input, plan.seed + repeat, clock, plan.seconds
+            )
         except PauseSignal as signal:
             error = _waits(signal)
         except PausedError as paused:
             error = f"it waits for a person: {paused}"
+        except Late:
+            return None, f"{LATE} {plan.seconds:g} s", plan.seconds or 0.0
         except BaseException as failed:  # whatever it does, it is one trial
             if not is_its_own(failed):
                 raise
-            is_late = isinstance(failed, TimeoutError) and limit.expired()
-            error = f"{LATE} {plan.seconds:g} s" if is_late else failure(failed)
-        return output, error, time.perf_counter() - began
+            error = failure(failed)
+        return output, error, clock.seconds
 
 
 class _Told:
@@ -325,6 +352,7 @@ def _trial(asked: Asked, answered: Answered, record: str, steps: tuple[Record, .
         record=record,
         steps=steps,
         scores=answered.scores,
+        not_kept=answered.not_kept,
     )
 
 

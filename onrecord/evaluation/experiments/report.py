@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from onrecord.errors import LoadError, StorageError, UsageError
-from onrecord.evaluation.scoring import ERROR, Better, Facts
-from onrecord.evaluation.statistics import Interval, bootstrap, bounded_mean, wilson
-from onrecord.evaluation.trial import Score, Trial, Value
+from onrecord.evaluation.experiments.measure import (
+    Measure,
+    MeasureKind,
+    measured,
+    number,
+    rate_of_errors,
+    worst_in,
+)
+from onrecord.evaluation.scoring import ERROR, Facts
+from onrecord.evaluation.statistics import Interval
+from onrecord.evaluation.trial import Trial
 from onrecord.messages import Usage
 from onrecord.records import whole_file
 
@@ -22,9 +29,8 @@ if TYPE_CHECKING:
     from onrecord.evaluation.experiments.changes import Changes
     from onrecord.evaluation.gate import Verdict
 
-__all__ = ["ERROR", "Measure", "MeasureKind", "Report", "Subject"]
+__all__ = ["ERROR", "Measure", "MeasureKind", "Report", "Subject", "number"]
 
-MeasureKind = Literal["rate", "mean", "labels", "overall"]
 FORMAT = 1
 """The version of the form that a report is saved in."""
 
@@ -34,42 +40,6 @@ class Subject(msgspec.Struct, frozen=True):
 
     name: str
     version: str
-
-
-class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One score over all trials.
-
-    `count`: the trials that it was made of. `failed`: those of them in which the application failed
-    and that count the scorer's `worst`. `missing`: those that it does not apply to, or that failed
-    and count nothing. `errors`: those in which the scorer itself failed. `mixed`: what the scorer
-    gave where that was not always of one kind, and how often. Of labels there is no
-    `interval`, but how often each was given. What is "overall" is no mean over trials.
-    """
-
-    name: str
-    kind: MeasureKind
-    count: int
-    failed: int = 0
-    missing: int = 0
-    errors: int = 0
-    better: Better = "higher"
-    interval: Interval | None = None
-    labels: dict[str, int] = {}
-    mixed: dict[str, int] = {}
-
-    @property
-    def note(self) -> str:
-        """What is to be said of kinds that are mixed: no number is made of all of them."""
-        if not self.mixed:
-            return ""
-        said = " and ".join(f"{count:,} {kind}" for kind, count in self.mixed.items())
-        end = "the labels are counted" if self.kind == "labels" else "a flag counts 1 or 0"
-        return f"the scorer gave {said}: {end}"
-
-    @property
-    def mean(self) -> float | None:
-        """The mean; None of labels, and where nothing was scored."""
-        return self.interval.mean if self.interval is not None else None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -101,11 +71,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def measures(self) -> dict[str, Measure]:
         """Every score over all trials, by its name: first the rate of errors."""
-        found = {ERROR: _errors(self.trials, self.seed)}
+        found = {ERROR: rate_of_errors(self.trials, self.seed)}
         names = dict.fromkeys(name for trial in self.trials for name in trial.scores)
         for facts in self.scorers:
             for name in [each for each in names if facts.gave(each)] or [facts.name]:
-                found[name] = _measure(name, facts, self.trials, self.seed)
+                found[name] = measured(name, facts, self.trials, self.seed)
             for name, interval in self.overall.items():
                 if facts.gave(name):
                     better = facts.better_of(name)
@@ -114,13 +84,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                     )
         return found
 
-    def counted(self, name: str) -> Iterator[tuple[Trial, float]]:
+    def counted(self, name: str, beside: Report | None = None) -> Iterator[tuple[Trial, float]]:
         """The trials that a measure is the mean of, each with what it counts: where the application
-        failed, the scorer's worst. Of labels, and of what is "overall", none."""
+        failed, the scorer's worst. Of labels, and of what is "overall", none. `beside`: another
+        report that this one is compared with, so that a failure counts the same in both."""
         if name != ERROR and self.measure(name).kind in ("labels", "overall"):
             return
         facts = next((each for each in self.scorers if each.gave(name)), Facts(name, worst=None))
-        worst = facts.worst_of(name)
+        worst = worst_in(name, facts, self.trials if beside is None else (*self, *beside))
         for trial in self.trials:
             if (value := number(trial, name, worst)) is not None:
                 yield trial, value
@@ -141,6 +112,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def cases(self) -> int:
         """How many cases were answered."""
         return len({each.case for each in self.trials})
+
+    @property
+    def not_kept(self) -> tuple[Trial, ...]:
+        """Of a report from the records, the trials whose output was too large to be kept."""
+        return tuple(each for each in self.trials if each.not_kept)
 
     @property
     def failures(self) -> tuple[Trial, ...]:
@@ -286,6 +262,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         return text(self)
 
+    def __repr__(self) -> str:
+        what = f"{self.application.name} on {self.dataset.name or 'cases'}"
+        run = f", run {self.run}" if self.run else ""
+        trials = "1 trial" if len(self) == 1 else f"{len(self):,} trials"
+        return f"<Report of {what}: {trials}{run}>"
+
     def _repr_html_(self) -> str:
         from onrecord.evaluation.reports.page import section
 
@@ -297,93 +279,3 @@ def _is_file(name: str) -> bool:
         return Path(name).is_file()
     except OSError:  # it is too long for a name
         return False
-
-
-def number(trial: Trial, name: str, worst: float | None) -> float | None:
-    """The number that a trial counts in a measure; None where it counts nothing."""
-    if name == ERROR:
-        return float(trial.error is not None)
-    score = trial.scores.get(name)
-    if score is None or score.value is None:
-        return worst if trial.error is not None else None
-    return None if isinstance(score.value, str) else float(score.value)
-
-
-def _errors(trials: Sequence[Trial], seed: int) -> Measure:
-    failed = [(each.case, float(each.error is not None)) for each in trials]
-    interval = _interval(failed, seed, is_rate=True)
-    return Measure(ERROR, "rate", len(trials), better="lower", interval=interval)
-
-
-def _measure(name: str, facts: Facts, trials: Sequence[Trial], seed: int) -> Measure:
-    answered = [each.scores for each in trials if each.error is None]
-    scores = [each.get(name, _NONE) for each in answered]
-    given = [each.value for each in scores if each.value is not None]
-    # What a scorer of several measures raised stands under its own name.
-    own = scores if name == facts.name else [each.get(facts.name, _NONE) for each in answered]
-    errors = sum(
-        one.error is not None or other.error is not None
-        for one, other in zip(scores, own, strict=True)
-    )
-    if any(isinstance(each, str) for each in given):
-        return _labels(name, given, len(trials), errors)
-    worst = facts.worst_of(name)
-    is_rate = all(isinstance(each, bool) for each in given)
-    if not given:  # every trial failed: all of them count 0, which is a rate
-        is_rate = worst in (0, 1)
-    numbers = [(each.case, number(each, name, worst)) for each in trials]
-    counted = [(case, value) for case, value in numbers if value is not None]
-    return Measure(
-        name,
-        "rate" if is_rate else "mean",
-        len(counted),
-        failed=len(counted) - len(given),
-        missing=len(trials) - len(counted) - errors,
-        errors=errors,
-        better=facts.better_of(name),
-        interval=_interval(counted, seed, is_rate),
-        mixed=_mixed(given),
-    )
-
-
-def _labels(name: str, given: Sequence[Value], trials: int, errors: int) -> Measure:
-    labels = Counter(map(str, given))  # a number among labels is one of them
-    return Measure(
-        name,
-        "labels",
-        labels.total(),
-        missing=trials - labels.total() - errors,
-        errors=errors,
-        better=None,
-        labels=dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
-        mixed=_mixed(given),
-    )
-
-
-def _mixed(given: Sequence[Value]) -> dict[str, int]:
-    """How often each kind was given, where there were several."""
-    kinds: Counter[str] = Counter()
-    for each, count in Counter(map(type, given)).items():
-        is_flag, is_label = issubclass(each, bool), issubclass(each, str)
-        kinds["flags" if is_flag else "labels" if is_label else "numbers"] += count
-    return dict(sorted(kinds.items())) if len(kinds) > 1 else {}
-
-
-def _interval(counted: Sequence[tuple[str, float]], seed: int, is_rate: bool) -> Interval | None:
-    """Of what cases count: Wilson's of a rate whose cases were answered once; else that of a mean
-    between 0 and 1 where all lie there, or a bootstrap. Whole cases are drawn."""
-    if not counted:
-        return None
-    cases, values = [case for case, _ in counted], [value for _, value in counted]
-    repeated = len(set(cases)) < len(cases)
-    clusters = cases if repeated else None
-    if is_rate and not repeated and set(values) <= {0.0, 1.0}:
-        return wilson(round(sum(values)), len(values))
-    if min(values) >= 0 and max(values) <= 1:
-        return bounded_mean(values, clusters=clusters, seed=seed)
-    resamples = max(_FEWEST, min(10_000, _DRAWN // len(values)))
-    return bootstrap(values, clusters=clusters, seed=seed, resamples=resamples)
-
-
-_NONE = Score(None)
-_FEWEST, _DRAWN = 200, 20_000_000

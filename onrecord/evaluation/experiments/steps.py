@@ -9,7 +9,6 @@ gives something else, or where it failed; the first that was wrong is where to l
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import msgspec
 
 from onrecord.evaluation.experiments.stored import reading
 from onrecord.evaluation.metrics import exact_match
+from onrecord.evaluation.scorers.meant import closest
 from onrecord.evaluation.scoring import Accepting, Scorer, name_of, version_of
 from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial
@@ -76,6 +76,13 @@ def first_wrong_of(steps: Sequence[Step]) -> Step | None:
     return min(inside, key=lambda each: each.record.ended_ns)
 
 
+def never_called(trial: Trial, records: Iterable[Record]) -> list[tuple[str, str]]:
+    """The names under `steps` of a case that nothing inside was called by, each with the name that
+    was perhaps meant, or "". `records`: those inside of the trial."""
+    there = {each.name for each in records}
+    return [(name, closest(name, there)) for name in _expected(trial) if name not in there]
+
+
 class OnStep:
     """A scorer for the calls of one name inside of a trial: what it says of each, as their mean.
 
@@ -107,7 +114,7 @@ class OnStep:
         values = [each.value if isinstance(each, Score) else each for each in said]
         known: list[Any] = [each for each in values if each is not None]
         if not known:
-            return None
+            return _why_nothing([each for each in said if isinstance(each, Score)])
         if isinstance(known[0], str):
             return Score(max(known, key=known.count))
         if isinstance(known[0], Mapping):
@@ -118,11 +125,17 @@ class OnStep:
     def overall(self, trials: Sequence[Trial]) -> dict[str, Interval]:
         """Nothing; but where no step of that name was ever called, the log says so."""
         if self._others and not self._is_met:
-            close = difflib.get_close_matches(self.step, self._others, 1)
-            guess = f": did you mean '{close[0]}'?" if close else ""
+            close = closest(self.step, self._others)
+            guess = f": did you mean '{close}'?" if close else ""
             _log.warning("no step was called '%s'%s", self.step, guess)
         self._others, self._is_met = set(), False
         return {}
+
+
+def _why_nothing(scores: Sequence[Score]) -> Score | None:
+    """Of scores without a value the first that failed, else the first that says why."""
+    failed = next((each for each in scores if each.error is not None), None)
+    return failed or next((each for each in scores if each.reason), None)
 
 
 def as_trial(record: Record, trial: Trial) -> Trial:

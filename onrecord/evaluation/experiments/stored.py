@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +18,7 @@ from onrecord.records.call import RESUMED
 from onrecord.records.frames import Start
 from onrecord.records.query import Query
 from onrecord.records.record import Record, pack
+from onrecord.records.views.wording import shortened
 from onrecord.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,15 +29,29 @@ FLOW, STEP = "evaluate", "trial"
 """What the records of an experiment, and of a trial, are called."""
 
 
+class Earlier(NamedTuple):
+    """What attempts at an experiment have done: the ids of the records of the trials that they
+    finished, by case and repeat, and the seconds that they took."""
+
+    ids: dict[tuple[str, int], str]
+    seconds: float
+
+
 def experiments(limit: int = 20) -> list[Record]:
     """The experiments on record, newest first: of each its newest attempt; also those that were
-    kept without their bodies, so that only their time and state are known. Raises StorageError."""
+    kept without their bodies, so that only their time and state are known. One that was cancelled
+    (Ctrl-C) is "interrupted", as one that was killed. Raises StorageError."""
     found: dict[str, Record] = {}
     with reading() as store:
-        for record in _attempts(store, unreadable=True):
+        for record in map(_interrupted, _attempts(store, unreadable=True)):
             if found.setdefault(id_of(record), record) is record and len(found) == limit:
                 break
     return list(found.values())
+
+
+def _interrupted(record: Record) -> Record:
+    is_cancelled = record.state == "failed" and record.error == "cancelled"
+    return msgspec.structs.replace(record, state="interrupted") if is_cancelled else record
 
 
 def id_of(attempt: Record | Start) -> str:
@@ -64,6 +79,8 @@ def opened(run: str) -> Report:
         answered = list(_trials(store, attempts))
         is_whole = any(each.state == "done" for each in attempts)
         begun = () if is_whole else _begun(store, attempts, [trial for trial, _ in answered])
+        took = _took(store, attempts)
+    _tell_not_kept([trial for trial, _ in answered])
     question = msgspec.convert(attempts[0].input["asked"], _Question)
     summary = next((each.output for each in attempts if isinstance(each.output, dict)), {})
     return Report(
@@ -75,7 +92,7 @@ def opened(run: str) -> Report:
         repeats=question.repeats,
         seed=question.seed,
         started_ns=attempts[0].started_ns,
-        seconds=sum(each.seconds for each in attempts),
+        seconds=took,
         scoring_cost=summed(cost for _, cost in answered),
         overall=msgspec.convert(summary.get("overall", {}), dict[str, Interval]),
         unanswered=0 if is_whole else question.cases * question.repeats - len(answered),
@@ -83,16 +100,46 @@ def opened(run: str) -> Report:
     )
 
 
-def finished(run: str) -> dict[tuple[str, int], str]:
-    """The ids of the records of an experiment's finished trials, by case and repeat."""
+def earlier(run: str) -> Earlier:
+    """What the attempts at an experiment have done until now. Raises UnknownNameError,
+    StorageError."""
     with reading() as store:
-        trials = _trials(store, _experiment(store, run))
-        return {(each.case, each.repeat): each.record for each, _ in trials}
+        attempts = _experiment(store, run)
+        trials = _trials(store, attempts)
+        ids = {(each.case, each.repeat): each.record for each, _ in trials}
+        return Earlier(ids, _took(store, attempts))
+
+
+def _took(store: Store, attempts: list[Record]) -> float:
+    """The seconds that an experiment took: as its report said, else until the end of the last
+    record of each attempt, for one that was killed has no end of its own."""
+    for each in attempts:
+        if isinstance(each.output, dict) and isinstance(each.output.get("seconds"), int | float):
+            return float(each.output["seconds"])
+    ends = {each.id: each.ended_ns for each in attempts}
+    for record in store.each(Query(run=attempts[0].run, kinds=("step",), name=STEP)):
+        if record.parent in ends:
+            ends[record.parent] = max(ends[record.parent], record.ended_ns)
+    return sum(max(ends[each.id] - each.started_ns, 0) for each in attempts) / 1e9
+
+
+def _tell_not_kept(trials: Iterable[Trial]) -> None:
+    """Which outputs are not in the report, because they were too large to be kept."""
+    if not (found := [each for each in trials if each.not_kept]):
+        return
+    some = ", ".join(f"{shortened(each.case, 40)} ({each.not_kept:,} bytes)" for each in found[:3])
+    several = "1 output was" if len(found) == 1 else f"{len(found):,} outputs were"
+    _log.warning(
+        "%s too large to be kept (setting max_body_mb), and only what it scored is there: %s%s",
+        several,
+        some,
+        " …" if len(found) > 3 else "",
+    )
 
 
 def unfinished(asked: dict[str, Any]) -> str | None:
-    """The newest experiment of this question that has not ended well. Raises UsageError where
-    nothing is recorded, StorageError."""
+    """The newest experiment of this question that has not ended well; where there is none, the log
+    says so. Raises UsageError where nothing is recorded, StorageError."""
     settings = Settings.load()
     if not (settings.record and settings.bodies):
         raise UsageError(
@@ -111,7 +158,14 @@ def unfinished(asked: dict[str, Any]) -> str | None:
             if record.state == "done":
                 ended.add(id)
             if pack(record.input["asked"]) == wanted:
-                return None if id in ended else id
+                if id not in ended:
+                    return id
+                _log.warning(
+                    "%s begins anew: the newest experiment like this, run %s, has come to its end",
+                    asked["application"]["name"],
+                    id,
+                )
+                return None
             if other is None and id not in ended and _is_alike(record.input["asked"], asked):
                 other = record
     if other is not None:
@@ -121,6 +175,9 @@ def unfinished(asked: dict[str, Any]) -> str | None:
             other.run,
             _differing(other.input["asked"], asked),
         )
+    else:
+        name = asked["application"]["name"]
+        _log.warning("%s begins anew: no experiment like this was interrupted", name)
     return None
 
 
@@ -197,11 +254,14 @@ def _trials(store: Store, attempts: list[Record]) -> Iterator[tuple[Trial, int |
     found: dict[tuple[str, int], tuple[Trial, int | None]] = {}
     cases: dict[str, int] = {}
     for record in store.each(Query(run=attempts[0].run, kinds=("step",), name=STEP)):
-        if record.parent not in inside or not isinstance(record.input, dict):
+        if record.parent not in inside:
             continue
-        cases.setdefault(str(record.input.get("case")), len(cases))
-        if record.state == "done" and (answered := _trial(record)) is not None:
+        answered = _trial(record) if record.state == "done" else None
+        if answered is not None:
+            cases.setdefault(answered[0].case, len(cases))
             found.setdefault((answered[0].case, answered[0].repeat), answered)
+        elif isinstance(record.input, dict):
+            cases.setdefault(str(record.input.get("case")), len(cases))
     yield from sorted(found.values(), key=lambda each: (cases[each[0].case], each[0].repeat))
 
 
@@ -220,13 +280,17 @@ def _begun(store: Store, attempts: list[Record], answered: Iterable[Trial]) -> t
 
 
 def _trial(record: Record) -> tuple[Trial, int | None] | None:
-    """None where it has no body, or is of another version."""
+    """None where it has no body, or is of another version. Of an input that was too large to be
+    kept, what stands there in its place."""
     try:
-        asked = msgspec.convert(record.input, _Asked)
         answered = msgspec.convert(record.output, _Kept)
+        if isinstance(record.input, str) and answered.case:
+            asked = _Asked(answered.case, answered.repeat, record.input, None, {})
+        else:
+            asked = msgspec.convert(record.input, _Asked)
     except msgspec.ValidationError:
         return None
-    fields = {**msgspec.structs.asdict(asked), **msgspec.structs.asdict(answered)}
+    fields = {**msgspec.structs.asdict(answered), **msgspec.structs.asdict(asked)}
     cost = fields.pop("scoring_cost")
     return Trial(**fields, record=record.id), cost
 
@@ -268,6 +332,9 @@ class _Kept(msgspec.Struct):
     usage: Usage
     scores: dict[str, Score]
     scoring_cost: int | None = 0
+    case: str = ""
+    repeat: int = 0
+    not_kept: int = 0
 
 
 _log = logging.getLogger("onrecord")

@@ -57,7 +57,21 @@ class Deciding:
 
     def passed(self) -> bool:
         """Whether all of it holds, and is known to. Raises UsageError for a name of no measure."""
-        return self._held(self._gate).holds is True
+        held = self._held(self._gate).holds is True
+        return self._is_whole() and held
+
+    def _is_whole(self) -> bool:
+        """Whether every trial was answered, or the gate speaks itself of those that were not: of
+        the others nobody knows what would have come out."""
+        left = self._report.unanswered
+        facts = [each.name for each in self._gate.parts() if isinstance(each, Fact)]
+        if not left or _LEFT in facts:
+            return True
+        self.reasons.append(
+            f"it is not known: {left:,} of {left + len(self._report):,} trials were not answered; "
+            f"the experiment goes on with --resume, and `{_LEFT} <= {left}` would allow it"
+        )
+        return False
 
     def _held(self, part: Part) -> Held:
         """All parts of `and` and `or` are looked at, so that all reasons are told."""
@@ -101,13 +115,25 @@ class Deciding:
             for test, one, other in zip(tests, values[:-1], values[1:], strict=True)
         )
         said = ", ".join(
-            f"{each.said} is {value:.4g}"
+            f"{each.said} is {value:.4g}{self._of(each)}"
             for each, value in zip(sides, values, strict=True)
             if not isinstance(each, Number)
         )
         why = f" ({said})" if said else ""
         self.reasons.append(f"{part.said}: {'holds' if held else 'does not hold'}{why}")
         return held
+
+    def _of(self, part: Part) -> str:
+        """Of how many trials a number is, where that is not all of them."""
+        named = [each for each in part.parts() if isinstance(each, Measured)]
+        if isinstance(part, Detail) and part.which == "errors":
+            return ""
+        counts = dict.fromkeys(self._measure(each).count for each in named)
+        return "".join(
+            f", of {count:,} of {len(self._report):,}"
+            for count in counts
+            if count < len(self._report)
+        )
 
     def _number(self, part: Part) -> float:
         """What it comes to. Raises _Unknown, UsageError."""
@@ -233,6 +259,8 @@ def _fact(report: Report, name: str) -> float | None:
             return None if report.cost is None else report.cost / 1e6
         case "cases":
             return report.cases
+        case "unanswered":
+            return report.unanswered
     return len(report)
 
 
@@ -249,3 +277,7 @@ def _together(found: list[Held], needs_all: bool) -> Held:
 
 def _undecided(found: list[Held]) -> tuple[Change, ...]:
     return tuple(change for each in found for change in each.undecided)
+
+
+_LEFT = "unanswered"
+"""The fact of a gate that says itself how many trials may lack."""

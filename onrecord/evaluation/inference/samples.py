@@ -68,7 +68,8 @@ def cluster_sums(values: Numbers, clusters: Sequence[Hashable]) -> Numbers:
 
 def whole(number: int, what: str, least: int = 1) -> int:
     """A whole number of at least `least`."""
-    if isinstance(number, bool) or number != int(number) or number < least:
+    is_number = isinstance(number, int | float | np.number) and not isinstance(number, bool)
+    if not is_number or not np.isfinite(number) or number != int(number) or number < least:
         raise UsageError(f"{number!r} is no number of {what}", cure=f"It is {least} or more.")
     return int(number)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
-
-import msgspec
+from typing import Any, Literal, get_args
 
 from onrecord.errors import UsageError
-from onrecord.evaluation.judges.rubric import Rubric
+from onrecord.evaluation.judges.rubric import Rubric, judged
 from onrecord.evaluation.scoring import Better, Said
 from onrecord.evaluation.trial import Trial
 from onrecord.models.model import Model, Parameters
@@ -18,13 +16,6 @@ from onrecord.prompts.untrusted import untrusted, without_hidden
 from onrecord.records.record import plain
 
 Place = Literal["first", "second", "tie"]
-
-
-class Preferred(msgspec.Struct, frozen=True):
-    """What a judge said of two answers in one order."""
-
-    reason: str
-    verdict: Place
 
 
 class ByRubric:
@@ -78,11 +69,9 @@ class ByRubric:
         shown_answers = {"first": answer_of(first), "second": answer_of(second)}
         accepted = list(first.accepted or ()) if self.rubric.reference else []
         asked = self._asked() | {"reference": bool(accepted)}
-        said: Preferred = await prompt(
-            **asked, input=first.input, accepted=accepted, **shown_answers
-        )
+        said = await prompt(**asked, input=first.input, accepted=accepted, **shown_answers)
         note = _cut({name: [each] for name, each in shown_answers.items()})
-        return said.verdict, " ".join(filter(None, [note, said.reason.strip()]))
+        return said["verdict"], " ".join(filter(None, [note, said["reason"].strip()]))
 
     def _asked(self) -> dict[str, Any]:
         rubric = self.rubric
@@ -142,7 +131,7 @@ def _pairwise() -> Callable[..., Any]:
         second: Any,
     ) -> Any: ...
 
-    prefer.__annotations__["return"] = Preferred
+    prefer.__annotations__["return"] = judged(get_args(Place))
     return prefer
 
 

@@ -68,8 +68,8 @@ class Preferences(msgspec.Struct, frozen=True, kw_only=True):
         low, high = 100 * self.rate.low, 100 * self.rate.high
         said = (
             f"after wins {100 * self.rate.mean:.1f} % [{low:.1f}, {high:.1f}]: {self.wins:,} won, "
-            f"{self.losses:,} lost, {self.ties:,} ties ({self.inconsistent:,} because the verdict "
-            "changed with the order)"
+            f"{self.losses:,} lost, {self.ties:,} ties, which count half ({self.inconsistent:,} "
+            "because the verdict changed with the order)"
         )
         return said + (f", {self.errors:,} without a verdict" if self.errors else "")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -45,11 +46,9 @@ class Rubric(msgspec.Struct, frozen=True):
     @property
     def form(self) -> type:
         """The type of the judge's answer: the reason before the verdict, for each criterion."""
-        allowed: Any = tuple(each.value for each in self.points) or ("pass", "fail")
-        one = msgspec.defstruct("Judged", [("reason", str), ("verdict", Literal[allowed])])
-        if not self.criteria:
-            return one
-        return msgspec.defstruct("Judgement", [(each.name, one) for each in self.criteria])
+        one = judged(tuple(each.value for each in self.points) or ("pass", "fail"))
+        criteria = {each.name: one for each in self.criteria}
+        return _object("Judgement", criteria) if criteria else one
 
     def scores(self, judged: Any, note: str = "") -> Score | dict[str, Score]:
         """A judge's answer (plain values) as scores: one, or one a criterion. `note` is put before
@@ -72,6 +71,41 @@ class Rubric(msgspec.Struct, frozen=True):
         verdict = judged["verdict"]
         value = verdict if self.points else verdict == "pass"
         return Score(value, " ".join(filter(None, [note, judged["reason"].strip()])))
+
+
+def judged(verdicts: Sequence[str | int]) -> type:
+    """The type of a judge's answer: a reason, and one of these verdicts; "PASS", "Pass.", "4" and
+    4.0 are taken for what they say."""
+    from pydantic import BeforeValidator
+
+    allowed: Any = tuple(verdicts)
+    read = BeforeValidator(lambda said: _meant(said, verdicts))
+    return _object("Judged", {"reason": str, "verdict": Annotated[Literal[allowed], read]})
+
+
+def _object(name: str, fields: dict[str, Any]) -> type:
+    """The type of an object with these keys, whatever they are called."""
+    import typing_extensions
+
+    # On Python 3.11 pydantic takes no other; what mypy knows of it has to stand in the source.
+    made: Any = typing_extensions.TypedDict
+    kind: type = made(name, fields)
+    return kind
+
+
+def _meant(said: Any, verdicts: Sequence[str | int]) -> Any:
+    """The verdict that something can only mean; else it as it is, to be refused."""
+    if isinstance(said, bool):
+        # Of numbers it is none, though 1 in Python is True.
+        return ("pass" if said else "fail") if "pass" in verdicts else str(said)
+    if isinstance(said, str):
+        bare = _AROUND.sub("", said).casefold()
+        return next((each for each in verdicts if _is_said(bare, each)), said)
+    return int(said) if isinstance(said, float) and said.is_integer() else said
+
+
+def _is_said(bare: str, verdict: str | int) -> bool:
+    return bare in (str(verdict), f"{verdict}.0") if isinstance(verdict, int) else bare == verdict
 
 
 def rubric_of(
@@ -138,6 +172,7 @@ def _points(scale: Scale | None) -> tuple[Point, ...]:
     return tuple(map(Point, range(low, high + 1)))
 
 
+_AROUND = re.compile(r"^[\s\"'`*_“”]+|[\s\"'`*_“”.!]+$")
 _MOST = 100
 _SCALES = 'Write scale=(1, 5), or what the points mean: scale={1: "useless", 5: "complete"}.'
 _SAME = "Does the answer say the same, in substance, as one of the accepted answers?"

@@ -2,7 +2,8 @@
 rouge-score. All need the extra `evaluation`.
 
 The numbers are those of the two packages, bit for bit, so that they stand beside published ones;
-what is ours is one shape for references: `references[i]` is one text, or the list of texts, that
+only where rouge-score sees no words, in other scripts than the Latin one, ROUGE has its own. What
+is ours is one shape for references: `references[i]` is one text, or the list of texts, that
 `predictions[i]` may be like. BLEU and chrF are from 0 to 100, as they are published, ROUGE from 0
 to 1.
 """
@@ -16,6 +17,8 @@ from typing import Any
 from onrecord.errors import UsageError
 from onrecord.evaluation.measuring.checking import a_text, accepted, needed, same_length
 from onrecord.evaluation.measuring.precision_recall import PrecisionRecall
+from onrecord.evaluation.measuring.scripts import is_mostly_not_latin, pieces
+from onrecord.words import words as words_of
 
 References = Sequence[str | Sequence[str]]
 
@@ -101,9 +104,12 @@ def rouge(
     of n-grams, and of the longest common subsequence of the whole text. Of several references each
     measure takes the best. Precision and recall: `rouge_details`.
 
-    The package's words are runs of a-z and 0-9 alone: "é" cuts a word in two, and in other scripts
-    there are no words and all is 0. Give `words` for such text (`onrecord.words.words`); `stem`
-    cuts suffixes of English and is not used then. Raises UsageError, MissingExtraError.
+    The package's words are runs of a-z and 0-9 alone: "é" cuts a word in two, and other scripts
+    have no words, so that equal texts would get 0. Where most letters of the references are not
+    Latin, words are therefore those of `onrecord.words.words`, and in scripts without spaces
+    (Chinese, Japanese, Thai …) single characters: these are not the package's numbers. `words`
+    splits every text in a way of your own; `stem` cuts suffixes of English and is not used with
+    other words than the package's. Raises UsageError, MissingExtraError.
     """
     details = rouge_details(prediction, reference, stem=stem, words=words)
     return {name: each.f1 for name, each in details.items()}
@@ -118,8 +124,10 @@ def rouge_details(
 ) -> dict[str, PrecisionRecall]:
     """Precision, recall and F1 of each measure of `rouge`; of several references, of the one with
     the best F1."""
-    scorer = _rouge(stem, words)
     texts = list(accepted(reference, "reference"))
+    if words is None and is_mostly_not_latin("".join(texts)):
+        words = _of_any_script
+    scorer = _rouge(stem, words)
     scores = scorer.score_multi(texts, a_text(prediction, "the prediction"))
     return {
         name: PrecisionRecall(float(each.precision), float(each.recall), float(each.fmeasure))
@@ -158,6 +166,10 @@ def _rouge(stem: bool, words: Callable[[str], list[str]] | None) -> Any:
     scoring = needed("rouge_score.rouge_scorer", "rouge-score", "ROUGE")
     tokenizer = _Words(words) if words is not None else None
     return scoring.RougeScorer(["rouge1", "rouge2", "rougeL"], stem, tokenizer=tokenizer)
+
+
+def _of_any_script(text: str) -> list[str]:
+    return [piece for word in words_of(text) for piece in pieces(word)]
 
 
 class _Words:

@@ -7,8 +7,8 @@ first.
 Before these two compare, texts are normalised: Unicode NFKC, case folded, white space made
 single spaces, and taken off the ends of each word: brackets, quotation marks, Markdown's `*`, `_`
 and backticks, and what ends sentences. Signs that change what a word means stay ("C++", "-5",
-"5 %"), and so do articles, other than in the script of SQuAD (Rajpurkar et al., 2016), whose token
-F1 this is otherwise: there, the label "A" would be no label at all.
+".5", "5 %"), and so do articles, other than in the script of SQuAD (Rajpurkar et al., 2016), whose
+token F1 this is otherwise: there, the label "A" would be no label at all.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import msgspec
 
 from onrecord.errors import UsageError
 from onrecord.evaluation.measuring.checking import a_text
+from onrecord.evaluation.measuring.scripts import is_spaceless, pieces
 
 
 def exact_match(prediction: Any, expected: Any) -> float:
@@ -33,7 +34,9 @@ def exact_match(prediction: Any, expected: Any) -> float:
 
 def token_f1(prediction: Any, expected: Any) -> float:
     """The harmonic mean of precision and recall of the normalised words, each as often as it is
-    there; of lists and objects, the words of all their values. From 0 to 1."""
+    there; of lists and objects, the words of all their values. From 0 to 1.
+
+    In scripts without spaces (Chinese, Japanese, Thai …) each character is a word."""
     found, wanted = (Counter(_words(each)) for each in _alike(prediction, expected))
     if not found or not wanted:
         return float(found == wanted)
@@ -90,11 +93,16 @@ def json_in(text: str) -> Any:
 
 def _bare(word: str) -> str:
     start, end = 0, len(word)
-    while start < end and _is_around(word[start]):
+    while start < end and _is_around(word[start]) and not _begins_number(word, start):
         start += 1
     while end > start and _is_around(word[end - 1]):
         end -= 1
     return word[start:end]
+
+
+def _begins_number(word: str, at: int) -> bool:
+    """Whether the point of ".5" stands there, and not the last one of "...5"."""
+    return word[at] == "." and word[at + 1 : at + 2].isdigit() and word[at - 1 : at] != "."
 
 
 def _is_around(character: str) -> bool:
@@ -139,7 +147,11 @@ def _words(value: Any) -> list[str]:
         return [word for each in value for word in _words(each)]
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return normalised(value if isinstance(value, str) else str(value)).split()
+    text = normalised(value if isinstance(value, str) else str(value))
+    if not is_spaceless(text):
+        return text.split()
+    found = (_bare(piece) for word in text.split() for piece in pieces(word))
+    return [word for word in found if word] or text.split()
 
 
 @lru_cache(maxsize=256)

@@ -8,17 +8,15 @@ from collections.abc import Iterable, Sequence
 from onrecord.evaluation.experiments.changes import Changes
 from onrecord.evaluation.experiments.report import Report
 from onrecord.evaluation.gate import Verdict
+from onrecord.evaluation.reports import changed
 from onrecord.evaluation.reports.wording import (
-    changes_notes,
     facts,
     heading,
     lines,
-    lonely,
     number,
-    odd,
     p_value,
+    remarks,
     unfinished,
-    unscorable,
     versions,
 )
 from onrecord.records.views.wording import shortened
@@ -35,7 +33,7 @@ def markdown(report: Report, changes: Changes | None = None, verdict: Verdict | 
         told += [f"- {_plain(each)}" for each in verdict.reasons] + [""]
     told += _table(("measure", "mean", "95 % interval", "trials"), lines(report))
     told += ["", _plain(facts(report)), ""]
-    for note in (*unfinished(report), *unscorable(report), *odd(report)):
+    for note in (*unfinished(report), *remarks(report)):
         told += [_plain(note), ""]
     if changes is not None:
         told += _changed(changes)
@@ -58,19 +56,18 @@ def _changed(changes: Changes) -> list[str]:
             number(each.after, each.kind),
             each.amount,
             p_value(each.p),
-            lonely(each, changes) if each.is_lonely else each.words,
+            changed.verdict(each),
         )
         for each in changes.measures.values()
     ]
-    told = [*_table(("measure", "before", "after", "difference", "p", "verdict"), rows), ""]
-    if odd := changes_notes(changes):
-        told += [*(f"- {_plain(each)}" for each in odd), ""]
-    for each in changes.measures.values():
-        for word, cases in (("broke", each.broke), ("mended", each.mended)):
-            if cases:
-                some = ", ".join(_code(shortened(case, 40)) for case in cases[:_SHOWN])
-                more = f" and {len(cases) - _SHOWN:,} more" if len(cases) > _SHOWN else ""
-                told += [f"{_plain(each.name)}: {len(cases):,} {word}: {some}{more}", ""]
+    told = _table(("measure", "before", "after", "difference", "p", "verdict"), rows)
+    if changes.baseline is not None:
+        told = [f"Against {_plain(changed.side(changes.baseline))}:", "", *told]
+    told += ["", *(f"- {_plain(each)}" for each in changed.said(changes)), ""]
+    for names, how, cases in changed.flips(changes):
+        some = ", ".join(_code(shortened(case, 40)) for case in cases[:_SHOWN])
+        more = f" and {len(cases) - _SHOWN:,} more" if len(cases) > _SHOWN else ""
+        told += [f"{_plain(names)}: {len(cases):,} {how}: {some}{more}", ""]
     return told
 
 
@@ -94,7 +91,7 @@ def _runs(text: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    return plain(text, 400)
+    return plain(text, 1000)
 
 
 def plain(text: str, limit: int) -> str:

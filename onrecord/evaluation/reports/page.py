@@ -12,17 +12,22 @@ from typing import TYPE_CHECKING
 
 from onrecord.errors import OnrecordError, StorageError
 from onrecord.evaluation.experiments.report import ERROR, Measure, Report
-from onrecord.evaluation.experiments.steps import Step, first_wrong_of, recorded, steps_of
+from onrecord.evaluation.experiments.steps import (
+    Step,
+    first_wrong_of,
+    never_called,
+    recorded,
+    steps_of,
+)
+from onrecord.evaluation.reports import changed
 from onrecord.evaluation.reports.chart import Axis, axis, bars, histogram, whisker
 from onrecord.evaluation.reports.frame import COLOURS, document
 from onrecord.evaluation.reports.slices import fields, parts
 from onrecord.evaluation.reports.wording import (
-    changes_notes,
     facts,
     heading,
     kind_of,
     lines,
-    lonely,
     notes,
     number,
     p_value,
@@ -75,14 +80,14 @@ def page(report: Report, changes: Changes | None = None, verdict: Verdict | None
         ("Worst trials", "".join(_worst(shown))),
         ("Time and cost", _took(report)),
     ]
-    said = "".join(f"<h2>{title}</h2>\n{inside}\n" for title, inside in sections if inside)
+    whole = "".join(f"<h2>{title}</h2>\n{inside}\n" for title, inside in sections if inside)
     title = shortened(heading(report), 120)
     run = f" · run <code>{escaped(report.run)}</code>" if report.run else ""
     return document(
         title,
         _STYLE,
         f"<h1>{escaped(title)}</h1><p>{escaped(facts(report))}{run}</p>\n"
-        f"{''.join(words(each, 'bad') for each in notes(report))}{said}"
+        f"{''.join(words(each, 'bad') for each in notes(report))}{whole}"
         f"<footer>{escaped(versions(report))}</footer>",
     )
 
@@ -203,48 +208,41 @@ def _changes(changes: Changes, shown: _Shown) -> str:
     rows = []
     for each in found:
         on = axis(of_shares if _is_share(each) else [each.difference], zero=True)
-        chart = whisker(each.difference, on, each.amount, each.verdict)
-        verdict = lonely(each, changes) if each.is_lonely else each.words
-        look = "inconclusive" if each.is_lonely else each.verdict
+        look = "inconclusive" if each.is_lonely else "" if each.is_nothing else each.verdict
+        chart = whisker(each.difference, on, each.amount, look)
         rows.append(
             f'<tr><th scope="row">{escaped(each.name)}</th>'
             f'<td class="n">{number(each.before, each.kind)}</td>'
             f'<td class="n">{number(each.after, each.kind)}</td>'
             f'<td>{chart}</td><td class="i">{each.amount}</td><td class="n">{p_value(each.p)}</td>'
             f'<td class="n">{p_value(each.adjusted)}</td>'
-            f'<td class="said {look}">{escaped(verdict)}</td></tr>'
+            f'<td class="said {look}">{escaped(changed.verdict(each))}</td></tr>'
         )
     heads = _heads("measure", "before", "after", "", "difference", "p", "p of all", "verdict")
-    flips, told = "", set()
-    for each in found:
-        if (each.broke, each.mended) not in told:  # measures of one kind often flip together
-            told.add((each.broke, each.mended))
-            flips += _flips(each, shown)
-    note = words(
+    told = words(
         "p: of no difference, by this measure alone. p of all: when all measures but that of "
         "errors are allowed for (Holm).",
         "small",
     )
-    note += "".join(words(each, "warn") for each in changes_notes(changes))
-    return f"{_table(heads, rows)}{note}{flips}"
+    told += "".join(words(each) for each in changed.said(changes))
+    against = (
+        words(f"against {changed.side(changes.baseline)}", "small") if changes.baseline else ""
+    )
+    flipped = "".join(_flips(*each, shown) for each in changed.flips(changes))
+    return f"{against}{_table(heads, rows)}{told}{flipped}"
 
 
 def _is_share(change: Change) -> bool:
     return change.kind == "rate" or max(abs(change.before), abs(change.after)) <= 1
 
 
-def _flips(change: Change, shown: _Shown) -> str:
-    said = []
-    for word, cases in (("broke", change.broke), ("mended", change.mended)):
-        if cases:
-            trials = [shown.trials[each] for each in cases if each in shown.trials]
-            name = escaped(change.name)
-            opened = " open" if word == "broke" else ""
-            said.append(
-                f'<details class="flips"{opened}><summary><strong>{name}: {len(cases):,} {word}'
-                f"</strong></summary>{_trials(trials, FLIPS, shown)}</details>"
-            )
-    return "".join(said)
+def _flips(names: str, how: str, cases: Sequence[str], shown: _Shown) -> str:
+    trials = [shown.trials[each] for each in cases if each in shown.trials]
+    opened = " open" if how == "broke" else ""
+    return (
+        f'<details class="flips"{opened}><summary><strong>{escaped(names)}: {len(cases):,} {how}'
+        f"</strong></summary>{_trials(trials, FLIPS, shown)}</details>"
+    )
 
 
 def _worst(shown: _Shown) -> Iterator[str]:
@@ -280,17 +278,20 @@ def _trial(trial: Trial, shown: _Shown) -> str:
     where = f"case {case}{repeat} · {duration(trial.seconds)} · {dollars(trial.cost)}"
     if trial.record:
         where += f" · record {trial.record}"
-    inside += reasons + _steps(shown.steps(trial)) + words(where, "small")
+    inside += reasons + _steps(shown.steps(trial), trial) + words(where, "small")
     return f"<details><summary>{said}</summary>{inside}</details>"
 
 
-def _steps(found: Sequence[Step]) -> str:
-    """What was called inside, in its order, each with its verdict."""
+def _steps(found: Sequence[Step], trial: Trial) -> str:
+    """What was called inside, in its order, each with its verdict; and what never was."""
     if not found:
         return ""
     wrong = first_wrong_of(found)
     told = "".join(_step(each, each is wrong) for each in found[:STEPS])
     more = words(f"… {len(found) - STEPS:,} more", "small") if len(found) > STEPS else ""
+    for name, close in never_called(trial, (each.record for each in found)):
+        guess = f"; did you mean '{close}'?" if close else ""
+        more += words(f"✗ nothing was called '{name}', as the case's steps say{guess}", "bad")
     return f"<h4>steps</h4><ol>{told}</ol>{more}"
 
 

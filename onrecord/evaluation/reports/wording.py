@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from onrecord.evaluation.experiments.changes import Change, Changes
 from onrecord.evaluation.experiments.report import Measure, Report
+from onrecord.evaluation.scorers.meant import doubts
 from onrecord.evaluation.statistics import Interval
 from onrecord.records.views.wording import dollars, duration, shortened
 
@@ -37,16 +37,6 @@ def kind_of(measure: Measure) -> str:
 def p_value(p: float) -> str:
     """A p-value in three digits."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def lonely(change: Change, changes: Changes) -> str:
-    """Of a difference that is sure by itself only: what it comes to among all that were looked
-    at."""
-    looked_at = sum(each.name != "error" for each in changes.measures.values())
-    return (
-        f"{change.verdict} by itself, not sure among {looked_at} measures "
-        f"(Holm: p {p_value(change.adjusted)})"
-    )
 
 
 def versions(report: Report) -> str:
@@ -107,14 +97,20 @@ def facts(report: Report) -> str:
     said.append("no cost" if report.cost == 0 else dollars(report.cost))
     if report.scoring_cost != 0:
         said.append(f"scoring {dollars(report.scoring_cost)}")
-    said.append(duration(report.seconds))
+    if report.seconds or not report.unanswered:  # nobody knows how long an interrupted one took
+        said.append(duration(report.seconds))
     return " · ".join(said)
 
 
 def notes(report: Report) -> list[str]:
     """What whoever reads the measures has to know besides: that trials are missing, why the
-    application and scorers failed, what is odd about a measure."""
-    return [*unfinished(report), *_failed(report), *unscorable(report), *odd(report)]
+    application and scorers failed, what is odd about a measure or in a case."""
+    return [*unfinished(report), *_failed(report), *remarks(report)]
+
+
+def remarks(report: Report) -> list[str]:
+    """The same of measures and cases alone."""
+    return [*unscorable(report), *unscored(report), *slips(report), *odd(report)]
 
 
 def odd(report: Report) -> list[str]:
@@ -122,9 +118,27 @@ def odd(report: Report) -> list[str]:
     return [f"{name}: {each.note}" for name, each in report.measures.items() if each.note]
 
 
-def changes_notes(changes: Changes) -> list[str]:
-    """What makes measures hard to compare: pairs that were lost, other rulers."""
-    return [f"{name}: {each}" for name, said in changes.notes.items() for each in said]
+def slips(report: Report) -> list[str]:
+    """What cases name and nothing was called, though something else much like it was."""
+    found = doubts(report.trials)
+    some = [f"“{name}” ({count:,}), and “{close}” was" for name, close, count in found[:_SLIPS]]
+    more = f" and {len(found) - _SLIPS:,} more" if len(found) > _SLIPS else ""
+    if not found:
+        return []
+    return [f"perhaps misspelt in the cases, for it was not found: {'; '.join(some)}{more}"]
+
+
+def unscored(report: Report) -> list[str]:
+    """Why measures are of no trial at all, where their scorers say one reason for it."""
+    by: dict[str, list[str]] = {}
+    answered = [each for each in report if each.error is None]
+    for name, measure in report.measures.items():
+        if not measure.missing or measure.count or measure.errors:
+            continue
+        reasons = {each.scores[name].reason for each in answered if name in each.scores}
+        if len(reasons) == 1 and (reason := reasons.pop()):
+            by.setdefault(reason, []).append(name)
+    return [f"{', '.join(names)}: never scored: {reason}" for reason, names in by.items()]
 
 
 def unfinished(report: Report) -> list[str]:
@@ -159,7 +173,16 @@ def _most(errors: Sequence[str], what: str) -> str:
     """How many failed, and the error that most of them had."""
     ((error, count),) = Counter(errors).most_common(1)
     like = "" if count == len(errors) else f", {count:,} of them"
-    return f"{len(errors):,} {what}{like}: {shortened(error, 200)}"
+    return f"{len(errors):,} {what}{like}: {_sentences(error)}"
+
+
+def _sentences(text: str) -> str:
+    """The beginning of a text in one line, to the end of a sentence: half a cure helps nobody."""
+    flat = shortened(text, 4 * _LONGEST)
+    if len(flat) <= _LONGEST:
+        return flat
+    end = max(flat.rfind(f"{sign} ", 0, _LONGEST) for sign in ".!?")
+    return f"{flat[: end + 1]} …" if end > _LONGEST // 4 else shortened(flat, _LONGEST)
 
 
 def _line(measure: Measure) -> Line:
@@ -186,5 +209,6 @@ def _line(measure: Measure) -> Line:
     return Line(measure.name, mean, interval, trials)
 
 
+_LONGEST, _SLIPS = 400, 3
 _LABELS = 8
 """So many labels, or cases, are named before "and 22 more"."""

@@ -10,6 +10,7 @@ import msgspec
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics
 from onrecord.evaluation.scorers.described import Described
+from onrecord.evaluation.scorers.meant import told as meant
 from onrecord.evaluation.trial import Score, Trial
 
 
@@ -57,7 +58,7 @@ class Tools(Described):
         fits = [[self._fits(call, want) for call in made] for want in wanted]
         same = _common(fits) if self._ordered else _matched(fits)
         whole = same == len(wanted) and (self._extra or len(made) == len(wanted))
-        told = "" if whole else f"called {_told(made)}; expected {_told(wanted)}"
+        told = "" if whole else f"called {_told(made)}; expected {_told(wanted, made)}"
         found: dict[str, float | Score] = {"correct": Score(whole, told)}
         found["precision"] = same / len(made) if made else float(not wanted)
         found["recall"] = same / len(wanted) if wanted else 1.0
@@ -155,11 +156,13 @@ def _common(fits: list[list[bool]]) -> int:
     return row[-1]
 
 
-def _told(calls: list[Called]) -> str:
+def _told(calls: list[Called], made: list[Called] | None = None) -> str:
+    """Calls in words; of expected ones what was `made` may show a name to be a slip."""
     if not calls:
         return "nothing"
+    there = [each.name for each in calls if made is None] + [each.name for each in made or []]
     named = [
-        call.name if call.arguments is None else f"{call.name}({_inside(call.arguments)})"
+        meant(call.name, there) + ("" if call.arguments is None else f"({_inside(call.arguments)})")
         for call in calls[:5]
     ]
     return ", ".join(named) + (f" and {len(calls) - 5} more" if len(calls) > 5 else "")

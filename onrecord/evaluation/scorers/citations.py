@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,11 +39,13 @@ def citations(trial: Trial) -> dict[str, float | Score] | None:
     gold = trial.metadata.get("citations")
     if gold is None:
         return said
-    spans = _gold(gold, quoted, read or [])
+    nowhere: list[str] = []
+    spans = _gold(gold, quoted, read or [], nowhere)
+    there = [*(read or []), *map(_passage, quoted)]
     overlap = metrics.citation_overlap([(q.document_id, q.start, q.end) for q in quoted], spans)
     return {
         "precision": overlap.precision,
-        "recall": overlap.recall,
+        "recall": Score(overlap.recall, _told(nowhere, there)) if nowhere else overlap.recall,
         "f1": overlap.f1,
         **said,
     }
@@ -71,16 +74,17 @@ def _verified(quoted: list[Citation], read: list[Passage] | None) -> Score:
     return Score(1 - len(missing) / len(quoted), f"in no passage: {told}" if missing else "")
 
 
-def _gold(said: Any, quoted: list[Citation], read: list[Passage]) -> list[Span]:
+def _gold(said: Any, quoted: list[Citation], read: list[Passage], nowhere: list[str]) -> list[Span]:
+    """What should be quoted; words that stand nowhere are also added to `nowhere`."""
     several = said if isinstance(said, list | tuple) else [said]
     spans: list[Span] = []
     for at, each in enumerate(several):
         if isinstance(each, Mapping) and {"document_id", "start", "end"} <= set(each):
             spans.append((each["document_id"], each["start"], each["end"]))
-        elif isinstance(each, str) and each.strip():
-            spans.append(_place(each, quoted, read) or (f"\0 {at}", 0, len(each)))
-        elif isinstance(each, Mapping) and isinstance(each.get("quote"), str):
-            spans.append(_place(each["quote"], quoted, read) or (f"\0 {at}", 0, len(each["quote"])))
+        elif isinstance(words := _words(each), str) and words.strip():
+            if (place := _place(words, quoted, read)) is None:
+                nowhere.append(words)
+            spans.append(place or (f"\0 {at}", 0, len(words)))
         else:
             raise UsageError(
                 f"this says not what should be quoted: {each!r:.80}",
@@ -92,8 +96,7 @@ def _gold(said: Any, quoted: list[Citation], read: list[Passage]) -> list[Span]:
 
 def _place(words: str, quoted: list[Citation], read: list[Passage]) -> Span | None:
     """Where the words stand: in a passage, or around or inside of a quotation."""
-    inside = [Passage(q.document_id, "", q.quote, q.start, q.end, 0.0) for q in quoted]
-    found = cite(words, [*read, *inside])
+    found = cite(words, [*read, *map(_passage, quoted)])
     if found is not None:
         return found.document_id, found.start, found.end
     for each in quoted:
@@ -102,3 +105,39 @@ def _place(words: str, quoted: list[Citation], read: list[Passage]) -> Span | No
             if start >= 0:
                 return each.document_id, start, start + len(words)
     return None
+
+
+def _words(gold: Any) -> Any:
+    return gold.get("quote") if isinstance(gold, Mapping) else gold
+
+
+def _passage(quoted: Citation) -> Passage:
+    return Passage(quoted.document_id, "", quoted.quote, quoted.start, quoted.end, 0.0)
+
+
+def _told(nowhere: list[str], read: list[Passage]) -> str:
+    """The words that should be quoted and stand nowhere, beside those that they may be a slip
+    for."""
+    said = [
+        f"“{words[:80]}” (did you mean “{close}”?)"
+        if (close := _like(words, read))
+        else f"“{words[:80]}”"
+        for words in nowhere[:5]
+    ]
+    return f"in nothing that was read: {'; '.join(said)}"
+
+
+def _like(words: str, read: list[Passage]) -> str:
+    """What stands there instead: a stretch of nearly the same words; "" where none does."""
+    wanted = words.split()
+    for passage in read[:_SEARCHED] if len(words) <= _LONGEST else ():
+        there = passage.text.split()
+        for at in range(len(there) - len(wanted) + 1):
+            stretch = " ".join(there[at : at + len(wanted)])
+            match = difflib.SequenceMatcher(None, words.casefold(), stretch.casefold())
+            if min(match.real_quick_ratio(), match.quick_ratio()) > _LIKENESS < match.ratio():
+                return stretch.strip(".,;:!?")[:80]
+    return ""
+
+
+_SEARCHED, _LONGEST, _LIKENESS = 20, 200, 0.8

@@ -9,7 +9,7 @@ itself a search. It is
 
 Found is what the trial's searches gave, best first (`sources`). Of documents, each counts where it
 was first found, so a rank is a rank among documents; a span is found by the first passage that
-overlaps it.
+overlaps it, or by its document where what was found has no places.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from typing import Any, NamedTuple
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics
 from onrecord.evaluation.scorers.described import Described
+from onrecord.evaluation.scorers.meant import told
 from onrecord.evaluation.scorers.sources import passages_of
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Passage
 
 
 class Ranking(NamedTuple):
-    """What was found at each rank: the numbers or ids of what is relevant there, or a filler; and
-    what is relevant, with grades."""
+    """What was found at each rank: the numbers or ids of what is relevant there, or a filler; what
+    is relevant, with grades; and the documents that were found."""
 
     ranks: list[tuple[Hashable, ...]]
     relevant: dict[Hashable, float]
+    documents: tuple[Hashable, ...]
 
     @property
     def firsts(self) -> list[Hashable]:
@@ -52,8 +54,9 @@ class _Retrieval(Described):
         if isinstance(ranking, str):
             return Score(None, ranking)
         value = self._measured(ranking)
-        missed = [str(each) for each in ranking.relevant if each not in _flat(ranking.ranks)]
-        return Score(value, f"not found: {', '.join(missed[:5])}" if missed else "")
+        found = set(_flat(ranking.ranks))
+        missed = [_missed(each, ranking) for each in ranking.relevant if each not in found][:5]
+        return Score(value, f"not found: {', '.join(missed)}" if missed else "")
 
     def _measured(self, ranking: Ranking) -> float | bool:
         raise NotImplementedError
@@ -142,16 +145,19 @@ def ranking_of(trial: Trial, step: str | None = None) -> Ranking | str:
     if isinstance(said, Mapping) and set(said) == {"any_of"}:
         said = said["any_of"]
     if said is None:
-        return "the case does not say what is relevant"
+        return 'the case does not say what is relevant: write metadata["relevant"]'
     if given is None and passages is None:
         return "no search is on record"
     spans, grades = _relevant(said)
     if not spans and not any(grade > 0 for grade in grades.values()):
         return "nothing is relevant to this case"
-    if spans:
+    if spans and given is None:
         return _of_spans(passages or [], spans)
+    if spans:  # ids were given, and say nothing of places
+        grades = dict.fromkeys((each.document_id for each in spans), 1.0)
     ids = given if given is not None else [each.document_id for each in passages or []]
-    return Ranking([(each,) for each in dict.fromkeys(ids)], grades)
+    documents = tuple(dict.fromkeys(ids))
+    return Ranking([(each,) for each in documents], grades, documents)
 
 
 class _Gold(NamedTuple):
@@ -168,16 +174,29 @@ def _of_spans(passages: list[Passage], spans: list[_Gold]) -> Ranking:
     ranks: list[tuple[Hashable, ...]] = []
     for at, each in enumerate(passages):
         here = [
-            span
-            for span in left
-            if span.document_id == each.document_id
-            and span.start < each.end
-            and each.start < span.end
+            span for span in left if span.document_id == each.document_id and _overlap(span, each)
         ]
         for span in here:
             del left[span]
         ranks.append(tuple(here) or (at,))
-    return Ranking(ranks, dict.fromkeys(spans, 1.0))
+    documents = tuple(each.document_id for each in passages)
+    return Ranking(ranks, dict.fromkeys(spans, 1.0), documents)
+
+
+def _overlap(span: _Gold, passage: Passage) -> bool:
+    """Whether they share a character. A passage of a search of one's own may lack its place."""
+    if passage.end <= passage.start:
+        return True
+    return span.start < passage.end and passage.start < span.end
+
+
+def _missed(each: Hashable, ranking: Ranking) -> str:
+    """What was not found, and what it may be a slip for."""
+    if not isinstance(each, _Gold):
+        return told(each, ranking.documents)
+    if each.document_id in ranking.documents:
+        return str(each)
+    return f"{told(each.document_id, ranking.documents)} {each.start}-{each.end}"
 
 
 def _relevant(said: Any) -> tuple[list[_Gold], dict[Hashable, float]]:

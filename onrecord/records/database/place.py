@@ -63,16 +63,18 @@ def check_ours(engine: sa.Engine) -> None:
 def check_readable(engine: sa.Engine, path: Path) -> None:
     """Raises StorageError where a SQLite store cannot be read without writing first."""
     what = "there is no store of records yet"
+    cure = "To see what it holds, look at a copy of the folder."
     if path.exists():
         with reading(engine) as connection:
             found = found_revision(connection)
         if found is not None and found >= HEAD:
             return
         what = f"the records are those of an older Onrecord (format {found})"
+        if found is None:  # it was begun, and there was no room for the first table
+            what = "the store of records has nothing in it yet"
+            cure = "Make room on its disk, or let it be written."
     raise StorageError(
-        f"{what}, and this folder cannot be written",
-        where=str(path.parent),
-        cure="To see what it holds, look at a copy of the folder.",
+        f"{what}, and this folder cannot be written", where=str(path.parent), cure=cure
     )
 
 

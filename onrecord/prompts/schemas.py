@@ -179,7 +179,10 @@ def compact(schema: dict[str, Any]) -> str:
 
 def _said(problem: Any) -> str:
     place = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in problem["loc"])
-    return f"{place.lstrip('.') or 'The value'}: {' '.join(problem['msg'].split())}."
+    # What a validator of the type's own raised is said in its words alone.
+    raised = problem.get("ctx", {}).get("error") if problem["type"] == "value_error" else None
+    words = " ".join(str(raised or problem["msg"]).split()).rstrip(".")
+    return f"{place.lstrip('.') or 'The value'}: {words}."
 
 
 _LITERAL = ("enum", "const", "default", "examples", "required")

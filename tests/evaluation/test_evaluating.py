@@ -36,11 +36,12 @@ from onrecord.evaluation.reports.page import page
 from onrecord.evaluation.reports.worst import worst
 from onrecord.evaluation.scoring import Accepting, Scorers
 from onrecord.evaluation.trial import Score, Trial
-from onrecord.messages import Progress, text_message
+from onrecord.messages import Completion, Progress, text_message
 from onrecord.models.calling import complete
 from onrecord.models.model import Request
 from onrecord.records.call import call
 from onrecord.records.query import Query
+from tests.programs.agents.scripts import ByTurn, calls
 
 
 class Order(msgspec.Struct):
@@ -837,3 +838,24 @@ def test_the_worst_have_something_wrong(tmp_path: Path) -> None:
     fine = evaluate.run(upper, cases("a", expected="A"), [right])
     assert not list(worst(fine, 5, failures=True)) and "Worst trials" not in page(fine)
     assert "by right" in report.html(tmp_path / "r.html").read_text()
+
+
+def test_the_answer_of_an_agent_is_its_value(project: Path) -> None:
+    @on.tool(approve=True)
+    def pay(euros: int) -> str:
+        """Pays."""
+        return "paid"
+
+    asks = calls(("pay", {"euros": 3}))
+
+    def turn(request: Request) -> str | Completion:
+        return {"pay": asks, "loop": calls(("look", {}))}.get(request.messages[-1].text, "Rome")
+
+    agent = on.Agent(ByTurn(turn), tools=[pay], limits=on.Limits(steps=1))
+    cases = [on.Case(each, each, "Rome") for each in ("capital", "pay", "loop")]
+    report = on.evaluate.run(agent, on.Dataset(cases), [on.scorers.exact_match])
+    done, waits, stopped = report
+    assert done.output == "Rome" and done.scores["exact_match"].value is True
+    assert "it waits for a person: “May the agent call pay(euros=3)?”" in str(waits.error)
+    assert "the agent was stopped (steps)" in str(stopped.error)
+    assert report.measures["exact_match"].mean == pytest.approx(1 / 3)

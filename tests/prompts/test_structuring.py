@@ -246,9 +246,17 @@ def test_arguments_cut_off_are_said_to_be():
 
 
 def test_what_models_can_do():
-    assert structures(Scripted("x")) == ("schema", "prompted")
+    assert structures(Scripted("x")) == ("schema", "tool", "prompted")
     assert structures(Held()) == ("schema", "tool", "prompted")
     assert structures(cached(Held())) == ("schema", "tool", "prompted")
+
+    class Bare:
+        name, version = "bare", "1"
+
+        async def stream(self, request):
+            yield request
+
+    assert structures(Bare()) == ("schema", "prompted")  # it says nothing
 
     class Two:
         name, version = "two", "1"
@@ -259,7 +267,7 @@ def test_what_models_can_do():
         async def stream(self, request):
             yield request
 
-    assert structures(Two(Held(), Scripted("x"))) == ("schema", "prompted")
+    assert structures(Two(Held(), Bare())) == ("schema", "prompted")
     assert structures(Two(Held(ways=("tool",)), Held(ways=("schema",)))) == ("prompted",)
 
 
@@ -396,9 +404,11 @@ def test_what_is_refused_is_followed_by_the_ways_behind_it_and_none_before_it():
 
 def test_a_way_that_a_model_cannot_go_is_said():
     named("tool")
-    for ask in (Held(ways=("schema", "prompted")), Scripted("x")):
+    for ask in (Held(ways=("schema", "prompted")), Held(ways=("prompted", "schema"))):
         for call in (order.using(ask).run, order.using(ask).render):
-            with pytest.raises(PromptError, match=r"by 'tool' \(.*\)\. It can by schema, prompted"):
+            with pytest.raises(
+                PromptError, match=r"by 'tool' \(.*\)\. It can by (schema|prompted)"
+            ):
                 call("x")
         assert ask.requests == []
     named("perhaps")

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from onrecord.errors import PromptError, UsageError
+from onrecord.errors import OnrecordError, PromptError, UsageError
 from onrecord.evaluation.dataset import Case
 from onrecord.evaluation.scoring import name_of, version_of
 from onrecord.evaluation.waiting import Clock, Waiting, is_asynchronous
+from onrecord.programs.agents.outcome import Done, Paused, Stopped
 from onrecord.programs.restoring import hints
 from onrecord.programs.tasks.task import Task
 from onrecord.prompts.schemas import codec_of
@@ -68,6 +69,7 @@ class Application:
         args, kwargs = self._arguments(own(input), seed)
         work = self._given(case, args, kwargs, clock)
         given = await self._waiting.at_most(seconds, case, work, clock)
+        given = _of_agent(given)
         output = unpacked(pack(_formed(given)))  # as it will be read again: lists, no tuples
         if isinstance(given, msgspec.Struct) and isinstance(output, dict) and "value" not in output:
             value = getattr(given, "value", None)
@@ -182,6 +184,17 @@ def _joined(given: object, items: list[Any]) -> str:
                 "joined, of anything else return a list"
             )
     return "".join(items)
+
+
+def _of_agent(given: Any) -> Any:
+    """The answer of an agent that is done. Raises OnrecordError for one that was stopped, or that
+    waits for a person: neither is an answer."""
+    if isinstance(given, Stopped):
+        raise OnrecordError(f"the agent was stopped ({given.reason}): {given.said}")
+    if isinstance(given, Paused):
+        asked = "; ".join(each.text for each in given.requests)
+        raise OnrecordError(f"the agent waits for a person: “{asked}”")
+    return given.value if isinstance(given, Done) else given
 
 
 def _formed(given: Any) -> Any:

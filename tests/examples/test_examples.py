@@ -39,7 +39,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_are_examples_and_each_is_whole() -> None:
-    assert {"article_desk", "paper_tags"} <= set(FOLDERS)
+    assert {"article_desk", "paper_tags", "research_desk", "shopbot"} <= set(FOLDERS)
     for name in FOLDERS:
         for part in ("README.md", "cases.jsonl", "prompts"):
             assert (EXAMPLES / name / part).exists(), f"{name}/{part}"

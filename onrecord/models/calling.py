@@ -22,7 +22,7 @@ from onrecord.messages import Completion, Media, TextDelta, Thinking, ToolCall, 
 from onrecord.models.model import Embedder, Event, Model, Request, counts, pieces, wraps
 from onrecord.models.prices import Prices, check_prices, cost_of, price, worst_price
 from onrecord.records.call import Call, Off, call
-from onrecord.records.ledger import Hold, book_again, held, longest_answer
+from onrecord.records.ledger import Hold, held, longest_answer
 from onrecord.records.limits import Worst
 
 
@@ -39,8 +39,6 @@ async def complete(model: Model, request: Request) -> Completion:
     with call("model", model.name, request, version=model.version, fences=request.fences) as this:
         if (known := this.recall()) is not None:
             this.output = again = msgspec.convert(known.output, Completion)
-            if known.source is not None and not wraps(model):
-                book_again(again.usage.input + again.usage.output, again.cost)
             for words in pieces(again.text):
                 emit(TextDelta(words))
             return again

@@ -12,13 +12,14 @@ from onrecord.messages import Completion, TextDelta, Usage, text_message
 from onrecord.models.http.failures import note
 from onrecord.models.model import Event, Request, Way, pieces
 
-Reply = str | Completion | Exception | Callable[[Request], str]
+Reply = str | Completion | Exception | Callable[[Request], str | Completion]
 
 
 class Scripted:
     """Answers from a script: a sequence of replies, one a request, or one reply for every request.
 
-    A reply is a text, a Completion, an exception to raise, or a function of the request. Texts are
+    A reply is a text, a Completion, an exception to raise, or a function of the request that gives
+    a text or a Completion. Texts are
     streamed word by word, and usage counts words. `requests` holds what was asked so far. Raises
     UsageError for what is no reply.
     """
@@ -68,11 +69,13 @@ class Scripted:
         if isinstance(reply, Completion):
             return reply
         text = reply if isinstance(reply, str) else reply(request)
+        if isinstance(text, Completion):
+            return text
         if not isinstance(text, str):
             raise UsageError(
                 f"a function of the script gave {text!r:.80} and no text",
                 where=self.name,
-                cure="Let it return a str.",
+                cure="Let it return a str or a Completion.",
             )
         asked = sum(len(message.text.split()) for message in request.messages)
         usage = Usage(input=asked, output=len(text.split()))

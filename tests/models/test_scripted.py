@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from onrecord.errors import ModelError, ModelUnavailableError, UnknownNameError, UsageError
-from onrecord.messages import Completion, TextDelta, Usage, text_message
+from onrecord.messages import Completion, Message, TextDelta, ToolCall, Usage, text_message
 from onrecord.models.model import Request
 from onrecord.models.scripted import Scripted, named
 
@@ -74,3 +74,18 @@ def test_the_built_in_scripts():
     assert ask(named("echo"), "Say this.").text == "Say this."
     with pytest.raises(UnknownNameError, match="scripted:demo and scripted:echo"):
         named("nobody")
+
+
+def test_a_function_of_the_script_may_call_tools() -> None:
+    call = ToolCall("1", "look", "{}")
+
+    def reply(request: Request) -> str | Completion:
+        return Completion(Message("assistant", (call,)), "scripted:test", finish="tool_calls")
+
+    async def asked() -> Completion:
+        request = Request((text_message("user", "Look."),))
+        (completion,) = [each async for each in Scripted(reply).stream(request)]
+        assert isinstance(completion, Completion)
+        return completion
+
+    assert asyncio.run(asked()).message.parts == (call,)

@@ -17,6 +17,7 @@ import typer
 
 from onrecord.cli.objects import named, scorer_of
 from onrecord.cli.output import AsJson, complain, print_json, say
+from onrecord.cli.paragraphs import say_text
 from onrecord.cli.records_options import options
 from onrecord.errors import (
     GateError,
@@ -24,7 +25,6 @@ from onrecord.errors import (
     LoadError,
     ModelError,
     OnrecordError,
-    StorageError,
 )
 
 if TYPE_CHECKING:
@@ -148,11 +148,12 @@ class Judging:
 
     def changes(self, report: Report, baseline: Report | None) -> Changes | None:
         """What changed since the baseline, if there is one."""
-        from onrecord.evaluation.experiments.changes import compare
+        from onrecord.evaluation.experiments.changes import compare, from_file
 
         if baseline is None:
             return None
-        return compare(baseline, report, margin=self.margin, intersection=self.intersection)
+        found = compare(baseline, report, margin=self.margin, intersection=self.intersection)
+        return from_file(found, self.baseline or "")
 
     def opened(self, cases: Dataset, scorers: Sequence[Scorer]) -> Report | None:
         """The baseline, if there is one. Raises UsageError, before anything is spent, where it
@@ -168,7 +169,7 @@ class Judging:
             check_margin(self.margin, baseline, given)
             self.changes(_unanswered(cases), baseline)
         if self.gate is not None:
-            check(self.gate, facts, baseline)
+            check(self.gate, facts, baseline, self.margin)
         return baseline
 
     def verdict(self, report: Report, baseline: Report | None) -> Verdict | None:
@@ -177,7 +178,7 @@ class Judging:
 
         if self.gate is None:
             return None
-        return gate(self.gate, report, baseline, intersection=self.intersection)
+        return gate(self.gate, report, baseline, intersection=self.intersection, margin=self.margin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +192,7 @@ class Writing:
     def write_report(self, report: Report) -> Iterator[Path]:
         """Save the report, before anything is said of it that may fail; give its path."""
         if self.save is not None:
-            yield _written(self.save, lambda path: report.save(path))
+            yield report.save(self.save)
 
     def write_page(
         self, report: Report, changes: Changes | None, verdict: Verdict | None
@@ -207,10 +208,9 @@ class Writing:
     ) -> Iterator[Path]:
         """Write the summary, if one was asked for; give its path."""
         if self.markdown is not None:
-            from onrecord.evaluation.reports.markdown import markdown
+            from onrecord.evaluation.reports.markdown import write_markdown
 
-            text = markdown(report, changes, verdict)
-            yield _written(self.markdown, lambda path: path.write_text(text, "utf-8"))
+            yield write_markdown(self.markdown, report, changes, verdict)
 
 
 @options(what=What, running=Running, judging=Judging, writing=Writing)
@@ -339,29 +339,18 @@ def _document(report: Report, changes: Changes | None, verdict: Verdict | None) 
 def _say(
     report: Report, changes: Changes | None, verdict: Verdict | None, written: list[Path]
 ) -> None:
-    say(str(report))
+    say_text(str(report))
     if changes is not None:
         say()
-        say(str(changes))
+        say_text(str(changes))
     if verdict is not None:
         say()
         for reason in verdict.reasons:
-            say(reason)
+            say_text(reason)
         if verdict:
-            say(f"The gate holds: {verdict.gate}")
+            say_text(f"The gate holds: {verdict.gate}")
     for path in written:
         say(f"Written: {path}")
-
-
-def _written(path: Path, write: Any) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path)
-    except OSError as error:
-        raise StorageError(
-            f"the report cannot be written: {error.strerror or error}", where=str(path)
-        ) from None
-    return path
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def show(
 
         write_page(html, report)
     if json:
-        print_json({**report.document(), "rows": list(map(_row, report))})
+        print_json({**report.document(), "rows": list(map(plain, report))})
         return
     say_text(str(report))
     say_text(versions(report))
@@ -170,7 +170,7 @@ def _show_case(report: Report, case: str, repeat: int | None, json: bool) -> Non
     every = [(each, steps(each)) for each in trials]
     if json:
         told = (
-            {"trial": _row(each), "steps": found, "first_wrong": first_wrong_of(found)}
+            {"trial": plain(each), "steps": found, "first_wrong": first_wrong_of(found)}
             for each, found in every
         )
         print_json(list(told))
@@ -206,12 +206,6 @@ def _trials(report: Report, case: str, repeat: int | None) -> list[Trial]:
             f"case '{shortened(case, 60)}' has no repeat {repeat}", cure=f"There are {there}."
         )
     return chosen
-
-
-def _row(trial: Trial) -> dict[str, Any]:
-    """A trial as plain values, the number of its repeat among them also where it is the first."""
-    row: dict[str, Any] = plain(trial)
-    return {**row, "repeat": trial.repeat}
 
 
 def _say_trial(trial: Trial, repeats: int) -> None:

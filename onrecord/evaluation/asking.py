@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -160,11 +160,31 @@ class Tasked:
         return (await (doing(**input) if isinstance(input, dict) else doing(input))).value
 
 
-def asking(given: Asking | Prompt[..., Any] | str) -> Asking:
+Ask = Asking | Prompt[..., Any] | str
+
+
+def asking(given: Ask) -> Asking:
     """A way to ask, from what a caller wrote."""
     if isinstance(given, str):
         return Words(given)
     return Prompted(given) if isinstance(given, Prompt) else given
+
+
+def askings(given: Ask | Sequence[Ask]) -> list[Asking]:
+    """What one or several of these say to ask. Raises UsageError for what says nothing."""
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return [_checked(each) for each in given]
+    return [_checked(given)]
+
+
+def _checked(given: Ask) -> Asking:
+    found = asking(given)
+    if not callable(getattr(found, "ask", None)):
+        raise UsageError(
+            f"{given!r:.80} does not say what to ask",
+            cure='Write ask="…{input}…", or give a prompt.',
+        )
+    return found
 
 
 def _written(value: Any) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +22,17 @@ import msgspec
 from onrecord.arguments import several
 from onrecord.calling import Operation
 from onrecord.errors import LoadError, ModelError, UsageError
-from onrecord.evaluation.asking import Asking, asking
-from onrecord.evaluation.comparison import Comparison, ModelResult, Outcome, Scores
+from onrecord.evaluation.asking import Ask, Asking, askings
+from onrecord.evaluation.comparison import Comparison, ModelResult, Outcome
 from onrecord.evaluation.dataset import Case, Dataset
 from onrecord.evaluation.memory import Peak
+from onrecord.evaluation.model_scores import counted, said, worst
 from onrecord.evaluation.scorers import exact_match, token_f1
 from onrecord.evaluation.scoring import Scorer, Scorers
-from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Progress, Usage
 from onrecord.models.model import Model, wraps
 from onrecord.models.names import model as model_named
 from onrecord.progress import shown
-from onrecord.prompts.prompt import Prompt
 from onrecord.records.call import asked_key, call
 from onrecord.records.record import Record, plain
 from onrecord.records.scope import here, recording
@@ -41,8 +40,6 @@ from onrecord.settings import Settings
 
 if TYPE_CHECKING:
     from onrecord.records.store import Store
-
-Ask = Asking | Prompt[..., Any] | str
 
 
 @Operation
@@ -64,22 +61,23 @@ async def compare_models(
     `resume`: take answers that are on record already.
 
     A model that does not answer is data, and so is a prompt or a task that refuses a case: it
-    counts 0. Models in this process answer one case before their time is taken, so that loading
-    them is no latency. Raises UsageError before anything is asked where models, cases or prompts do
-    not fit; LimitError where a budget around ends, and then what was answered is on record.
+    counts the scorer's `worst`, else the lowest of 0 and what any of the models got. Models in this
+    process answer one case before their time is taken, so that loading them is no latency. Raises
+    UsageError before anything is asked where models, cases or prompts do not fit; LimitError where
+    a budget around ends, and then what was answered is on record.
     """
-    askings = _askings(ask)
+    ways = askings(ask)
     answering = [model_named(each) for each in several(models, "models")]
-    scoring = _check(answering, askings, dataset, scorers, concurrent)
+    scoring = _check(answering, ways, dataset, scorers, concurrent)
     versions = [await asyncio.to_thread(_version, each) for each in answering]
     contestants = [
         _Contestant(one, version, each)
-        for each in askings
+        for each in ways
         for one, version in zip(answering, versions, strict=True)
     ]
     asked = {
         "models": [each.name for each in answering],
-        "ask": [each.name for each in askings],
+        "ask": [each.name for each in ways],
         "dataset": dataset.name,
         "cases": len(dataset),
     }
@@ -125,6 +123,7 @@ class _Work:
         self._scorers = scorers
         self._concurrent = concurrent
         self._earlier = earlier
+        self._worst: dict[str, float] = {}
 
     @property
     def scored(self) -> int:
@@ -135,11 +134,17 @@ class _Work:
         self, contestants: Sequence[_Contestant], report: Callable[[Progress], None]
     ) -> tuple[ModelResult, ...]:
         """What each of them makes of all cases, one after another."""
-        cases, results = len(self._dataset), []
+        cases, results, every = len(self._dataset), [], []
         for number, each in enumerate(contestants):
             told = _telling(report, each, number * cases, len(contestants) * cases)
-            results.append(await self._result(each, told))
-        return tuple(results)
+            result = await self._result(each, told)
+            results.append(result)
+            every.append(await said(result.outcomes, self._dataset, self._scorers))
+        self._worst = {each.name: worst(each, every) for each in self._scorers.facts}
+        scored = zip(results, every, strict=True)
+        return tuple(
+            msgspec.structs.replace(each, scores=counted(one, self._worst)) for each, one in scored
+        )
 
     def comparison(self, results: tuple[ModelResult, ...], run: str) -> Comparison:
         """The results side by side."""
@@ -152,6 +157,7 @@ class _Work:
             concurrent=self._concurrent,
             results=results,
             run=run,
+            worst=self._worst,
         )
 
     async def _result(self, who: _Contestant, told: Callable[[], None]) -> ModelResult:
@@ -175,8 +181,7 @@ class _Work:
         await _all([work() for _ in range(min(self._concurrent, len(left)))])
         inside = [outcomes[case.id] for case in self._dataset]
         memory = peak.growth() if peak is not None else None
-        scores = await self._scores(inside)
-        return ModelResult(who.model.name, who.asking.name, tuple(inside), scores, memory, warm_up)
+        return ModelResult(who.model.name, who.asking.name, tuple(inside), {}, memory, warm_up)
 
     def close(self) -> None:
         """The records are not read any more."""
@@ -188,19 +193,6 @@ class _Work:
             return {}
         keys = {case.id: _key(who, case) for case in self._dataset}
         return await asyncio.to_thread(self._earlier.found, keys)
-
-    async def _scores(self, outcomes: Sequence[Outcome]) -> Scores:
-        """Of each scorer a number for each case that expects something; no answer counts 0."""
-        scores: dict[str, list[float]] = {each.name: [] for each in self._scorers.facts}
-        for outcome, case in zip(outcomes, self._dataset, strict=True):
-            if case.expected is None:
-                continue
-            said: dict[str, Score] = {}
-            if outcome.error is None:
-                said, _ = await self._scorers.scored(_trial(outcome, case))
-            for name, values in scores.items():
-                values.append(_number(name, said, case) if outcome.error is None else 0.0)
-        return {name: tuple(values) for name, values in scores.items()}
 
 
 class _Earlier:
@@ -388,50 +380,8 @@ def _summary(compared: Comparison) -> dict[str, Any]:
     return document
 
 
-def _askings(ask: Ask | Sequence[Ask]) -> list[Asking]:
-    if isinstance(ask, Sequence) and not isinstance(ask, str):
-        return [_asking(each) for each in ask]
-    return [_asking(ask)]
-
-
-def _asking(ask: Ask) -> Asking:
-    found = asking(ask)
-    if not callable(getattr(found, "ask", None)):
-        raise UsageError(
-            f"{ask!r:.80} does not say what to ask",
-            cure='Write ask="…{input}…", or give a prompt.',
-        )
-    return found
-
-
 def _version(model: Model) -> str:
     return model.version
-
-
-def _trial(outcome: Outcome, case: Case) -> Trial:
-    return Trial(
-        case=case.id,
-        input=case.input,
-        output=outcome.prediction,
-        expected=case.expected,
-        metadata=case.metadata,
-        seconds=outcome.seconds,
-        cost=outcome.cost,
-        usage=outcome.usage,
-        record=outcome.record,
-    )
-
-
-def _number(name: str, said: Mapping[str, Score], case: Case) -> float:
-    score = said.get(name)
-    if score is None or score.value is None or isinstance(score.value, str):
-        why = "" if score is None else score.error or score.reason
-        raise UsageError(
-            f"the scorer '{name}' gives no number for case '{case.id}'"
-            + (f": {why}" if why else ""),
-            cure="Models are compared by one number a case; on.evaluate takes every scorer.",
-        )
-    return float(score.value)
 
 
 _STEP = "answer_case"

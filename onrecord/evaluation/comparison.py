@@ -40,9 +40,9 @@ class ModelResult(msgspec.Struct, frozen=True, dict=True):
     """What one model did, asked in one way.
 
     `scores`: by scorer, one number for each case that expects something, in the cases' order; no
-    answer counts 0. `memory`: bytes by which this process grew at its peak, None for a model that
-    runs elsewhere; `warm_up`: seconds of a first answer that is not counted, for it loads the model
-    into this process, None where there was none.
+    answer counts what `Comparison.worst` says. `memory`: bytes by which this process grew at its
+    peak, None for a model that runs elsewhere; `warm_up`: seconds of a first answer that is not
+    counted, for it loads the model into this process, None where there was none.
     """
 
     model: str
@@ -108,7 +108,8 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
     """Models side by side, in the order they were given; `run` is the run that holds every request.
 
     `scorers` are the names, the one that decides first. `concurrent`: how many cases were asked at
-    once, which the latencies are those of.
+    once, which the latencies are those of. `worst`: by scorer, what a case without an answer
+    counts.
     """
 
     dataset: str
@@ -119,6 +120,7 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
     concurrent: int
     results: tuple[ModelResult, ...]
     run: str = ""
+    worst: dict[str, float] = {}
 
     @property
     def best(self) -> ModelResult | None:
@@ -236,6 +238,7 @@ class Comparison(msgspec.Struct, frozen=True, dict=True):
             {
                 "dataset": {"name": self.dataset, "version": self.version, "cases": self.cases},
                 "scorers": self.scorers,
+                "worst": self.worst,
                 "concurrent": self.concurrent,
                 "models": [_document(each) for each in self.results],
                 "best": None if best is None else {"model": best.model, "ask": best.ask},
@@ -271,7 +274,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
             "libraries that it needed"
         )
     for each in comparison.results:
-        yield from _on_result(comparison.label(each), each)
+        yield from _on_result(comparison.label(each), each, comparison.worst)
 
 
 def _on_scores(comparison: Comparison) -> Iterator[str]:
@@ -293,11 +296,11 @@ def _on_scores(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _on_result(name: str, each: ModelResult) -> Iterator[str]:
+def _on_result(name: str, each: ModelResult, worst: dict[str, float]) -> Iterator[str]:
     cases = len(each.outcomes)
     if each.failures:
         first = next(one.error for one in each.outcomes if one.error is not None)
-        counts = "" if not each.answered else "; they count 0"
+        counts = f"; they count {_counting(worst)}" if each.answered else ""
         yield f"{name}: {each.failures:,} of {cases:,} cases without an answer{counts}. " + (
             f"The first: {first}"
         )
@@ -308,6 +311,13 @@ def _on_result(name: str, each: ModelResult) -> Iterator[str]:
         )
     if each.unpriced:
         yield f"{name}: the cost of {each.unpriced:,} of {cases:,} cases is not known"
+
+
+def _counting(worst: dict[str, float]) -> str:
+    """What cases without an answer count."""
+    if not any(worst.values()):
+        return "0"
+    return ", ".join(f"{value:.4g} by {_head(name)}" for name, value in worst.items())
 
 
 def _document(each: ModelResult) -> dict[str, Any]:

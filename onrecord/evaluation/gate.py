@@ -11,7 +11,8 @@
     unanswered            how many trials an interrupted experiment lacks
     worse(baseline, NAME …, margin=0.02)   some measure (of those named, else any of a
                           scorer) is worse than in another report, not equivalent in the margin
-    better(…), equivalent(…)               all of them are; equivalent needs a margin
+    better(…), equivalent(…)               all of them are; equivalent needs a margin, its own or
+                                           that of `gate`
 
 `not worse(baseline)` holds also where the cases are too few to tell, and the reasons then say so:
 the strict form is `better(baseline, NAME) or equivalent(baseline, NAME, margin=…)`.
@@ -33,7 +34,7 @@ from pathlib import Path
 import msgspec
 
 from onrecord.errors import StorageError, UnknownNameError, UsageError
-from onrecord.evaluation.experiments.changes import check_margin, report_of
+from onrecord.evaluation.experiments.changes import Margin, check_margin, report_of
 from onrecord.evaluation.experiments.report import ERROR, Report
 from onrecord.evaluation.experiments.stored import run_of
 from onrecord.evaluation.gates.deciding import Deciding
@@ -67,26 +68,33 @@ def gate(
     baseline: Report | str | Path | None = None,
     *,
     intersection: bool = False,
+    margin: Margin = None,
 ) -> Verdict:
-    """Put a report to the test; it and the baseline also by a run's id, or a path.
+    """Put a report to the test; it and the baseline also by a run's id, or a path. `margin`: that
+    of comparisons that name none; one for all measures, or one for each by its name.
 
     Raises UsageError, with the column, for an expression that cannot be read, that names no
     measure, or that asks for a baseline where none was given; where the baseline is of other cases,
     unless those they share are meant (`intersection`)."""
-    expression, read = _read(expression, baseline is not None)
+    expression, read = _read(expression, baseline is not None, margin)
     theirs = None if baseline is None else report_of(baseline)
-    deciding = Deciding(read, report_of(report), theirs, intersection)
+    deciding = Deciding(read, report_of(report), theirs, intersection, margin)
     passed = deciding.passed()
     return Verdict(expression, passed, tuple(dict.fromkeys(deciding.reasons)))
 
 
-def check(expression: str, scorers: Sequence[Facts], baseline: Report | None = None) -> None:
+def check(
+    expression: str,
+    scorers: Sequence[Facts],
+    baseline: Report | None = None,
+    margin: Margin = None,
+) -> None:
     """Raises UsageError for a gate that cannot be decided, before anything is spent on a report by
     these scorers: one that cannot be read, or that names a measure that none of them gives.
 
     Of a scorer that gives several ("scorer.key"), the keys are known only after it; but for what is
     compared, the baseline has to have them now."""
-    _, read = _read(expression, baseline is not None)
+    _, read = _read(expression, baseline is not None, margin)
     names = [ERROR, *(each.name for each in scorers)]
     for part in read.parts():
         if isinstance(part, Measured) and not (
@@ -128,7 +136,7 @@ def keep(verdict: Verdict, report: Report) -> None:
         this.output = verdict
 
 
-def _read(expression: str, has_baseline: bool) -> tuple[str, Part]:
+def _read(expression: str, has_baseline: bool, margin: Margin) -> tuple[str, Part]:
     """The expression in one line, and its parts."""
     if not isinstance(expression, str):
         raise UsageError(
@@ -137,6 +145,12 @@ def _read(expression: str, has_baseline: bool) -> tuple[str, Part]:
         )
     expression = expression.strip().replace("\n", " ")
     read = parsed(expression)
+    for each in read.parts():
+        if isinstance(each, Changed) and each.word == "equivalent" and not (each.margin or margin):
+            raise each.error(
+                "needs a margin",
+                "Write equivalent(baseline, margin=0.02), or give one for all with --margin.",
+            )
     if not has_baseline and any(isinstance(each, Changed) for each in read.parts()):
         raise UsageError(
             "the gate speaks of a baseline, and none was given",

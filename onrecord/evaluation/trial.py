@@ -42,7 +42,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output: Any = None
     expected: Any = None
     metadata: dict[str, Any] = {}
-    repeat: int = 0
+    # By a factory, so that it is written also where it is 0: it is half of what names a trial.
+    repeat: int = msgspec.field(default_factory=int)
     error: str | None = None
     seconds: float = 0.0
     cost: int | None = 0

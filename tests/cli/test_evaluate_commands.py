@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from onrecord.cli.objects import named
+from tests.cli.terminal import on_terminal
 
 APP = """
 import onrecord as on
@@ -433,3 +434,29 @@ def test_nothing_to_resume_is_said(files: Path) -> None:
     done = evaluated("--resume")
     assert done.returncode == 0
     assert "ask begins anew: no experiment like this was interrupted" in done.stderr
+
+
+def test_the_baselines_file_and_the_margin_are_those_of_the_gate_too(files: Path) -> None:
+    many = [{"id": f"c{at}", "input": "leave", "expected": "twenty-eight"} for at in range(200)]
+    (files / "cases.jsonl").write_text("".join(json.dumps(each) + "\n" for each in many))
+    assert evaluated("--save", "base.json").returncode == 0
+    gate = "equivalent(baseline, exact_match)"
+    lacking = evaluated("--baseline", "base.json", "--gate", gate)
+    assert lacking.returncode == 2 and "--margin" in lacking.stderr
+    done = evaluated("--baseline", "base.json", "--gate", gate, "--margin", "0.05")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "file base.json" in done.stdout and f"The gate holds: {gate}" in done.stdout
+
+
+def test_a_summary_may_go_to_a_device(files: Path) -> None:
+    done = evaluated("--markdown", "/dev/stdout", "--html", "/dev/null")
+    assert done.returncode == 0 and "### ask on cases" in done.stdout
+    assert Path("/dev/null").is_char_device()
+
+
+def test_on_a_terminal_no_line_is_broken_within_a_word(files: Path) -> None:
+    gate = "exact_match >= 0.1 and " + " and ".join(["token_f1 >= 0.1"] * 3)
+    words = ("evaluate", "app.py:ask", "--data", "cases.jsonl", "--gate", gate)
+    lines = on_terminal(60, *words)
+    assert max(map(len, lines)) <= 60 and any("exact_match" in each for each in lines)
+    assert any(each.startswith("    ") for each in lines)  # what was too long goes on there

@@ -12,7 +12,8 @@ import pytest
 
 import onrecord as on
 from onrecord.errors import UsageError
-from onrecord.evaluation.experiments.changes import compare, matched
+from onrecord.evaluation.experiments.changes import compare
+from onrecord.evaluation.experiments.pairing import matched
 from onrecord.evaluation.experiments.report import Report, Subject
 from onrecord.evaluation.gate import gate
 from onrecord.evaluation.reports.markdown import markdown
@@ -495,3 +496,31 @@ def test_an_error_is_cut_at_the_end_of_a_sentence() -> None:
     told = str(with_scores(base, [Score(None, error=error)] * 3))
     (line,) = [each for each in told.splitlines() if "not scorable: Out" in each]
     assert line.endswith("Ask for one of these. …") and len(line) < 500
+
+
+def with_failures(scores: list[float | None]) -> Report:
+    """A report by a scorer that does not say what a failure counts; None is a failure."""
+    trials = tuple(
+        Trial(case=f"c{at}", input=at, error="ValueError: no")
+        if value is None
+        else Trial(case=f"c{at}", input=at, output="x", scores={"f1": Score(value)})
+        for at, value in enumerate(scores)
+    )
+    return report([], scorers=(Facts("f1", worst="lowest"),), trials=trials)
+
+
+def test_a_failure_counts_the_lowest_of_both_reports() -> None:
+    old, new = with_failures([-2.0, -1.0, 3.0]), with_failures([None, -1.0, 3.0])
+    change = compare(old, new).measures["f1"]
+    assert (change.before, change.after) == (0.0, 0.0)  # -2 in both, not -1 in the second
+    assert compare(new, old).measures["f1"].before == 0.0
+    assert new.measure("f1").lowest == -1.0  # by itself
+    assert compare(old, new).notes["f1"] == ("a failed trial counts -2, the lowest that any got",)
+    assert "counts -2" in str(compare(old, new))
+
+
+def test_failing_is_no_way_to_be_better() -> None:
+    old = with_failures([-5.0] * 20 + [1.0] * 20)
+    new = with_failures([None] * 20 + [1.0] * 20)
+    assert not gate("better(baseline, f1)", new, old)
+    assert compare(old, new).measures["f1"].is_nothing

@@ -379,3 +379,33 @@ def test_resume_without_records_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(UsageError, match="nothing to go on from"):
         compare_models.run(["scripted:echo"], CASES, resume=True)
     assert compare_models.run(["scripted:echo"], CASES).results[0].quality["exact_match"] == 1
+
+
+def shortness(trial: on.Trial) -> float:
+    return -float(len(str(trial.answer)))
+
+
+def test_no_answer_counts_the_lowest_that_any_model_got() -> None:
+    def silent(text: str) -> Any:
+        return ModelError("no") if text.endswith("7") else "a"
+
+    said = Speaking("mine:long", lambda text: "four" if text.endswith("8") else "ab")
+    compared = compare_models.run(
+        [Speaking("mine:silent", silent), said], CASES, scorers=[shortness]
+    )
+    first, second = compared.results
+    assert min(second.scores["shortness"]) == -4.0
+    assert [first.scores["shortness"][at] for at in (7, 17, 27)] == [-4.0] * 3
+    assert compared.worst == {"shortness": -4.0}
+    assert "they count -4 by shortness. The first: no" in compared.notes[0]
+    assert compared.document()["worst"] == {"shortness": -4.0}
+
+
+def test_no_answer_counts_what_the_scorer_says() -> None:
+    def told(trial: on.Trial) -> float:
+        return 2.0
+
+    told.worst = 1.0  # type: ignore[attr-defined]  # as a user writes it
+    model = Speaking("mine:silent", lambda text: ModelError("no") if text.endswith("7") else "a")
+    (result,) = compare_models.run([model], CASES, scorers=[told]).results
+    assert sorted(set(result.scores["told"])) == [1.0, 2.0]

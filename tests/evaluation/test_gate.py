@@ -374,3 +374,55 @@ def test_reports_by_their_paths_and_what_is_none(tmp_path: Path) -> None:
         on.gate(0.8, EIGHT)  # type: ignore[arg-type]  # what a user may write
     with pytest.raises(UsageError, match="None is no report"):
         on.gate("exact > 0.8", None)  # type: ignore[arg-type]  # the same
+
+
+def many(count: int, seed: int) -> Report:
+    """Thirty cases, scored by so many scorers of which no thirty cases can tell."""
+    trials = tuple(
+        Trial(
+            case=str(at),
+            input=at,
+            scores={f"m{n}": Score((at * (n + 3) + seed * (at % 5)) % 7 / 7) for n in range(count)},
+        )
+        for at in range(30)
+    )
+    facts = tuple(Facts(f"m{n}", version=str(seed)) for n in range(count))
+    return msgspec.structs.replace(EIGHT, scorers=facts, trials=trials)
+
+
+def test_what_many_measures_have_in_common_is_one_reason() -> None:
+    verdict = gate("not worse(baseline)", many(13, 1), many(13, 0))
+    told = "\n".join(verdict.reasons)
+    assert len(verdict.reasons) <= 6, told
+    assert "these 30 cases cannot tell (" in told and "m0" in told
+    assert told.count("measured with different rulers") == 1
+    assert "passed, because these 30 cases cannot tell (" in told
+    same = gate("not worse(baseline)", many(13, 0), many(13, 0)).reasons
+    assert any("not different on a single case (13): m0, m1" in each for each in same)
+
+
+def test_what_is_worse_is_told_one_by_one() -> None:
+    new = many(13, 0)
+    down = {f"m{n}": Score(0.0) for n in range(4)}
+    trials = [msgspec.structs.replace(each, scores=each.scores | down) for each in new]
+    verdict = gate("not worse(baseline)", msgspec.structs.replace(new, trials=tuple(trials)), new)
+    worse = [each for each in verdict.reasons if each.endswith(": worse")]
+    assert not verdict and [each.split(":")[0] for each in worse] == [f"m{n}" for n in range(4)]
+    few = gate("not worse(baseline, m0, m7)", new, many(13, 0)).reasons
+    assert [each.split(":")[0] for each in few][:2] == ["m0", "m7"]
+
+
+def test_a_margin_of_all_is_that_of_comparisons_that_name_none() -> None:
+    one = report([True, False] * 150)
+    assert not gate("equivalent(baseline, exact, margin=0.001)", one, one, margin=0.5)
+    for margin in (0.05, {"exact": 0.05}):
+        verdict = gate("equivalent(baseline, exact)", one, one, margin=margin)
+        assert verdict and "equivalent" in verdict.reasons[0]
+    assert not gate("equivalent(baseline, exact)", one, one, margin={"cited.precision": 0.05})
+    assert gate("better(baseline, exact) or equivalent(baseline, exact)", one, one, margin=0.05)
+    check("equivalent(baseline, exact)", one.scorers, one, 0.05)
+    for without in (None, {}):
+        with pytest.raises(UsageError, match="needs a margin"):
+            gate("equivalent(baseline, exact)", one, one, margin=without)
+    with pytest.raises(UsageError, match="is no margin of 'exact'"):
+        gate("not worse(baseline, exact)", one, one, margin=2.0)

@@ -14,7 +14,7 @@ from onrecord.errors import UsageError
 from onrecord.evaluation import metrics, scorers
 from onrecord.evaluation.experiments.experiment import evaluate
 from onrecord.evaluation.experiments.steps import never_called
-from onrecord.evaluation.scorers.meant import closest, doubts
+from onrecord.evaluation.meant import closest, doubts
 from onrecord.evaluation.scoring import Scorers
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.records.record import Record

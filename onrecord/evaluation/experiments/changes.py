@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 
 from onrecord.errors import UsageError
+from onrecord.evaluation.experiments.pairing import check_same, shared_cases
 from onrecord.evaluation.experiments.report import ERROR, Measure, MeasureKind, Report, Subject
 from onrecord.evaluation.inference.verdicts import PairedComparison, Verdict, paired_comparison
 from onrecord.evaluation.scoring import Better
 from onrecord.evaluation.statistics import Interval, holm
-from onrecord.evaluation.trial import Trial
-from onrecord.records.views.wording import shortened
 
 Margin = float | dict[str, float] | None
 
@@ -154,9 +153,9 @@ def compare(
     for name in margin if isinstance(margin, dict) else ():
         if name not in before.measures:
             after.measure(name)  # raises, with the names that there are
-    shared = _shared(before, after)
+    shared = shared_cases(before, after)
     if not intersection:
-        _check_same(before, after, shared)
+        check_same(before, after, shared)
     found = _adjusted(dict(_changed(before, after, margin, level, seed)))
     return Changes(
         before=_called(before),
@@ -172,6 +171,14 @@ def compare(
         ),
         is_same=before is after or (before.run != "" and before.run == after.run),
     )
+
+
+def from_file(changes: Changes, given: str) -> Changes:
+    """The same, where the baseline that it has was opened by what may be a path."""
+    if changes.baseline is None:
+        return changes
+    side = msgspec.structs.replace(changes.baseline, file=_file(given))
+    return msgspec.structs.replace(changes, baseline=side)
 
 
 def _file(given: Report | str | Path) -> str:
@@ -205,7 +212,7 @@ def check_margin(margin: object, report: Report, names: Iterable[str]) -> None:
         ):
             raise UsageError(f"{each!r:.40} is no margin", cure=_MARGINS)
     for name in names:
-        own = _margin(margin, name)
+        own = margin_of(margin, name)
         if own is not None and own >= 1 and report.measures[name].kind == "rate":
             raise UsageError(f"{own!r:.40} is no margin of '{name}', a rate", cure=_MARGINS)
 
@@ -221,24 +228,25 @@ def _notes(
         said = list(_rulers(name, before, after))
         if old.kind != new.kind and not (_nothing_given(old) or _nothing_given(new)):
             said.append(f"was a {_KINDS[old.kind]}, and now is a {_KINDS[new.kind]}")
-        said += dict.fromkeys(each.note for each in (old, new) if each.note)
+        said += dict.fromkeys(filter(None, _odd(name, before, after)))
         if name in found and found[name].cases < cases:
             said.append(
                 f"compared on {found[name].cases:,} of the {cases:,} cases: the others were not "
                 "scored in both"
             )
-        elif name not in found and not _is_hidden(name, after, old, new):
+        elif name not in found and "overall" not in (old.kind, new.kind):
             said.append("not compared: no case has a number in both")
         if said:
             notes[name] = tuple(said)
     return notes
 
 
-def _is_hidden(name: str, after: Report, old: Measure, new: Measure) -> bool:
-    """Whether that it is not compared is no news: it is no mean over trials, or the name of a
-    scorer that gives its measures by other names."""
-    parts = any(each.startswith(f"{name}.") for each in after.measures)
-    return "overall" in (old.kind, new.kind) or (parts and not old.count and not new.count)
+def _odd(name: str, before: Report, after: Report) -> Iterator[str]:
+    """What is odd about a measure in each; a failure counts what it does beside the other."""
+    for one, other in ((before, after), (after, before)):
+        measure = one.measures[name]
+        lowest = one.lowest(name, beside=other) if measure.failed else 0.0
+        yield msgspec.structs.replace(measure, lowest=lowest).note
 
 
 def _rulers(name: str, before: Report, after: Report) -> Iterable[str]:
@@ -260,81 +268,15 @@ def _nothing_given(measure: Measure) -> bool:
 _KINDS = {"rate": "rate", "mean": "mean of numbers", "labels": "set of labels", "overall": "whole"}
 
 
-def _margin(margin: Any, name: str) -> float | None:
-    """The margin of a measure. One for all that is in seconds, say, is none of the failures."""
+def margin_of(margin: Any, name: str) -> float | None:
+    """The margin of a measure, where there is one. One for all that is in seconds, say, is
+    none of the failures."""
     if isinstance(margin, dict):
         return margin.get(name)
     return None if name == ERROR and margin is not None and margin >= 1 else margin
 
 
 _MARGINS = "It is above 0, in the unit of the measure: 0.02 is two points of a rate."
-
-
-def matched(
-    before: Report, after: Report, *, intersection: bool = False
-) -> list[tuple[Trial, Trial]]:
-    """The trials of one case and repeat in two reports, paired, in the order of `before`.
-
-    With `intersection` those that only one of them has are left out. Raises UsageError as `compare`
-    does.
-    """
-    shared = _shared(before, after)
-    if not intersection:
-        _check_same(before, after, shared)
-        for one, other in ((before, after), (after, before)):
-            places = {(each.case, each.repeat) for each in other}
-            lacking = [each for each in one if (each.case, each.repeat) not in places]
-            if lacking:
-                raise UsageError(
-                    f"{len(lacking):,} trials are in one report only, such as repeat "
-                    f"{lacking[0].repeat + 1} of case {_quoted(lacking[0].case)}",
-                    cure="Compare those that both have: intersection=True.",
-                )
-    new = {(each.case, each.repeat): each for each in after}
-    pairs = [(each, new.get((each.case, each.repeat))) for each in before]
-    return [(one, other) for one, other in pairs if other is not None]
-
-
-def _shared(before: Report, after: Report) -> set[str]:
-    cases = {each.case: each for each in before}
-    shared = set()
-    for trial in after:
-        if (other := cases.get(trial.case)) is None:
-            continue
-        for word, one, two in (
-            ("asks", other.input, trial.input),
-            ("expects", other.expected, trial.expected),
-        ):
-            if one != two:
-                raise UsageError(
-                    f"case {_quoted(trial.case)} {word} something else in one report than in the "
-                    "other",
-                    cure="Compare experiments on the same dataset, or give changed cases other "
-                    "ids.",
-                )
-        shared.add(trial.case)
-    if not shared:
-        raise UsageError(
-            "the two reports have no case in common",
-            cure="Compare experiments on the same dataset: cases are paired by their ids.",
-        )
-    return shared
-
-
-def _check_same(before: Report, after: Report, shared: set[str]) -> None:
-    for report, which in ((before, "before"), (after, "after")):
-        others = list(dict.fromkeys(each.case for each in report if each.case not in shared))
-        if others:
-            more = f" and {len(others) - 3:,} more" if len(others) > 3 else ""
-            raise UsageError(
-                f"only the report {which} has {', '.join(map(_quoted, others[:3]))}{more}: the two "
-                f"are not of the same cases ({len(shared):,} shared)",
-                cure="Compare those they share: intersection=True, or --intersection.",
-            )
-
-
-def _quoted(case: str) -> str:
-    return repr(shortened(case, 60))
 
 
 def _adjusted(found: dict[str, Change]) -> dict[str, Change]:
@@ -348,10 +290,11 @@ def _adjusted(found: dict[str, Change]) -> dict[str, Change]:
     }
 
 
-def _by_case(report: Report, name: str) -> dict[str, float]:
-    """What each case scored, the mean of its repeats; a failure counts the scorer's worst."""
+def _by_case(report: Report, name: str, beside: Report) -> dict[str, float]:
+    """What each case scored, the mean of its repeats; a failure counts the scorer's worst, or the
+    lowest that any trial of either report got."""
     values: dict[str, list[float]] = {}
-    for trial, value in report.counted(name):
+    for trial, value in report.counted(name, beside):
         values.setdefault(trial.case, []).append(value)
     return {case: sum(each) / len(each) for case, each in values.items()}
 
@@ -363,8 +306,8 @@ def _changed(
         theirs = before.measures.get(name)
         if theirs is None or theirs.mean is None or measure.mean is None:
             continue
-        old, new = _by_case(before, name), _by_case(after, name)
-        change = _change(measure, old, new, _margin(margin, name), level, seed)
+        old, new = _by_case(before, name, after), _by_case(after, name, before)
+        change = _change(measure, old, new, margin_of(margin, name), level, seed)
         if change is not None:
             yield name, change
 

@@ -24,6 +24,7 @@ from onrecord.evaluation.dataset import Dataset
 from onrecord.evaluation.experiments.application import Application, own
 from onrecord.evaluation.experiments.plan import Plan
 from onrecord.evaluation.experiments.report import Report, Subject
+from onrecord.evaluation.experiments.steps import NeverCalled
 from onrecord.evaluation.experiments.stored import Earlier, earlier, id_of, summed, unfinished
 from onrecord.evaluation.scorers import exact_match, token_f1
 from onrecord.evaluation.scoring import LATE, Scorer, Scorers, failure, is_its_own
@@ -162,6 +163,7 @@ class _Experiment:
         self._large: dict[tuple[str, int], Any] = {}
         """Outputs that are too large for a record, until they are in the report."""
         self._seconds_before = 0.0
+        self._never_called = NeverCalled()
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -186,7 +188,7 @@ class _Experiment:
         if not len(self._dataset):
             raise UsageError(
                 "there is nothing to evaluate on: the dataset has no cases",
-                where=self._dataset.name,
+                where=self._dataset.place or self._dataset.name,
             )
         self._plan.check(self._dataset)
         self._application.check(self._dataset, self._plan.seed)
@@ -200,6 +202,7 @@ class _Experiment:
             run = id_of(here.start) if here is not None and here.home is not None else ""
             trials = await self._trials()
             self._tell_left()
+            self._never_called.tell()
             every = tuple(trial for trial, _ in trials)
             overall = await asyncio.to_thread(self._scorers.overall, every)
             application, dataset = self._subjects
@@ -269,11 +272,13 @@ class _Experiment:
                 output, error, seconds = await self._answer(case, input, repeat)
             used = (watch.cost, watch.usage)
             answered = Answered(output, error, seconds, *used, {}, 0, case, repeat)
-            if error is not None:
-                return answered
             asked = (case, repeat, own(input), own(expected), own(metadata))
             given = msgspec.structs.replace(answered, output=own(output))
             seen = _trial(asked, given, record, tuple(watch.records))
+            if record:  # else nothing of it is recorded, and nothing known of what was called
+                self._never_called.look(seen, watch.records)
+            if error is not None:
+                return answered
             scores, cost = await self._scorers.scored(seen, self._plan.seconds)
             return self._kept(msgspec.structs.replace(answered, scores=scores, scoring_cost=cost))
 

@@ -44,7 +44,10 @@ class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
         what a failure counts where that is not 0."""
         said = []
         if self.mixed:
-            kinds = " and ".join(f"{count:,} {kind}" for kind, count in self.mixed.items())
+            kinds = " and ".join(
+                f"{count:,} {kind if count > 1 else kind.removesuffix('s')}"
+                for kind, count in self.mixed.items()
+            )
             end = "the labels are counted" if self.kind == "labels" else "a flag counts 1 or 0"
             said.append(f"the scorer gave {kinds}: {end}")
         if self.lowest:
@@ -55,6 +58,17 @@ class Measure(msgspec.Struct, frozen=True, omit_defaults=True):
     def mean(self) -> float | None:
         """The mean; None of labels, and where nothing was scored."""
         return self.interval.mean if self.interval is not None else None
+
+
+def given_by(facts: Facts, names: Iterable[str], trials: Iterable[Trial]) -> list[str]:
+    """Which of the measures are a scorer's. What one of several measures raised, or that it does
+    not apply, stands under its own name, which is then no measure beside the others."""
+    given = [each for each in names if facts.gave(each)]
+    if len(given) > 1 and facts.name in given:
+        own = (each.scores[facts.name] for each in trials if facts.name in each.scores)
+        if all(each.value is None for each in own):
+            given.remove(facts.name)
+    return given or [facts.name]
 
 
 def number(trial: Trial, name: str, worst: float | None) -> float | None:

@@ -14,12 +14,13 @@ from onrecord.errors import LoadError, StorageError, UsageError
 from onrecord.evaluation.experiments.measure import (
     Measure,
     MeasureKind,
+    given_by,
     measured,
     number,
     rate_of_errors,
     worst_in,
 )
-from onrecord.evaluation.scoring import ERROR, Facts
+from onrecord.evaluation.scoring import ERROR, LOWEST, Facts
 from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Trial
 from onrecord.messages import Usage
@@ -74,7 +75,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         found = {ERROR: rate_of_errors(self.trials, self.seed)}
         names = dict.fromkeys(name for trial in self.trials for name in trial.scores)
         for facts in self.scorers:
-            for name in [each for each in names if facts.gave(each)] or [facts.name]:
+            for name in given_by(facts, names, self.trials):
                 found[name] = measured(name, facts, self.trials, self.seed)
             for name, interval in self.overall.items():
                 if facts.gave(name):
@@ -90,11 +91,24 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         report that this one is compared with, so that a failure counts the same in both."""
         if name != ERROR and self.measure(name).kind in ("labels", "overall"):
             return
-        facts = next((each for each in self.scorers if each.gave(name)), Facts(name, worst=None))
-        worst = worst_in(name, facts, self.trials if beside is None else (*self, *beside))
+        worst = self._worst_of(name, beside)
         for trial in self.trials:
             if (value := number(trial, name, worst)) is not None:
                 yield trial, value
+
+    def lowest(self, name: str, beside: Report | None = None) -> float:
+        """What a failed trial counts in a measure whose scorer does not say, where that is below 0;
+        else 0. `beside`: another report that this one is compared with."""
+        is_said = self._facts_of(name).worst_of(name) != LOWEST
+        return 0.0 if is_said else self._worst_of(name, beside) or 0.0
+
+    def _worst_of(self, name: str, beside: Report | None) -> float | None:
+        trials = self.trials if beside is None else (*self, *beside)
+        return worst_in(name, self._facts_of(name), trials)
+
+    def _facts_of(self, name: str) -> Facts:
+        none = Facts(name, worst=None)  # of the rate of errors there is no scorer
+        return next((each for each in self.scorers if each.gave(name)), none)
 
     @property
     def cost(self) -> int | None:

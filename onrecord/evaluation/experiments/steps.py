@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from onrecord.evaluation.experiments.stored import reading
+from onrecord.evaluation.meant import closest
 from onrecord.evaluation.metrics import exact_match
-from onrecord.evaluation.scorers.meant import closest
 from onrecord.evaluation.scoring import Accepting, Scorer, name_of, version_of
 from onrecord.evaluation.statistics import Interval
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.records.query import Query
 from onrecord.records.record import Record
+from onrecord.records.views.wording import shortened
 
 if TYPE_CHECKING:
     from onrecord.records.store import Store
@@ -83,6 +84,38 @@ def never_called(trial: Trial, records: Iterable[Record]) -> list[tuple[str, str
     return [(name, closest(name, there)) for name in _expected(trial) if name not in there]
 
 
+class NeverCalled:
+    """The names under `steps` that nothing was called by in any trial of an experiment: told once,
+    at its end, for one of them is perhaps misspelt."""
+
+    def __init__(self) -> None:
+        self._missing: dict[str, tuple[int, str]] = {}
+        """Of each name, in how many trials it was missed, and what was perhaps meant."""
+        self._there: set[str] = set()
+
+    def look(self, trial: Trial, records: Sequence[Record]) -> None:
+        """Take a trial in that was recorded, with what was called inside."""
+        self._there.update(each.name for each in records)
+        if trial.error is not None:  # it may have ended before it came to that step
+            return
+        for name, close in never_called(trial, records):
+            count, other = self._missing.get(name, (0, ""))
+            self._missing[name] = count + 1, other or close
+
+    def tell(self) -> None:
+        """Warn of those names."""
+        for name, (count, close) in self._missing.items():
+            if name in self._there:
+                continue
+            guess = f": did you mean '{shortened(close, 60)}'?" if close else ""
+            _log.warning(
+                "nothing was called '%s', as the steps of %s say%s",
+                shortened(name, 60),
+                "a case" if count == 1 else f"{count:,} trials",
+                guess,
+            )
+
+
 class OnStep:
     """A scorer for the calls of one name inside of a trial: what it says of each, as their mean.
 
@@ -95,7 +128,8 @@ class OnStep:
         self.name = f"{step}: {name_of(scorer)}"
         self.version = version_of(scorer)
         self.better = getattr(scorer, "better", "higher")
-        self.worst = getattr(scorer, "worst", 0.0 if self.better == "higher" else None)
+        if hasattr(scorer, "worst"):  # of one that does not say, it is what `scoring` says
+            self.worst = scorer.worst
         self._scorer = scorer
         self._others: set[str] = set()
         """What else was called, where this never was."""
@@ -123,8 +157,10 @@ class OnStep:
         return Score(bool(mean) if len(known) == 1 and isinstance(known[0], bool) else mean)
 
     def overall(self, trials: Sequence[Trial]) -> dict[str, Interval]:
-        """Nothing; but where no step of that name was ever called, the log says so."""
-        if self._others and not self._is_met:
+        """Nothing; but where no step of that name was ever called, the log says so. Where cases
+        name the step themselves, the experiment does."""
+        is_told = any(self.step in _expected(each) for each in trials)
+        if self._others and not self._is_met and not is_told:
             close = closest(self.step, self._others)
             guess = f": did you mean '{close}'?" if close else ""
             _log.warning("no step was called '%s'%s", self.step, guess)

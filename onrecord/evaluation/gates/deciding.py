@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from onrecord.evaluation.experiments.changes import Change, compare
+from onrecord.evaluation.experiments.changes import Change, Margin, compare, margin_of
 from onrecord.evaluation.experiments.report import ERROR, Measure, Report
 from onrecord.evaluation.gates.expression import (
     Calculated,
@@ -23,6 +23,7 @@ from onrecord.evaluation.gates.expression import (
     no_measure,
     not_comparable,
 )
+from onrecord.evaluation.gates.reasons import of_changes, of_passing
 from onrecord.evaluation.statistics import Interval
 
 
@@ -42,13 +43,19 @@ class Deciding:
     """One expression over one report, and why it holds or not: `reasons`."""
 
     def __init__(
-        self, gate: Part, report: Report, baseline: Report | None, intersection: bool
+        self,
+        gate: Part,
+        report: Report,
+        baseline: Report | None,
+        intersection: bool,
+        margin: Margin = None,
     ) -> None:
         self.reasons: list[str] = []
         self._gate = gate
         self._report = report
         self._baseline = baseline
         self._intersection = intersection
+        self._default = margin
         self._forgiven = {  # measures whose errors the gate speaks of itself
             each.of.name
             for each in gate.parts()
@@ -80,8 +87,7 @@ class Deciding:
                 return _together([self._held(one) for one in each], needs_all)
             case Denied(denied):
                 held = self._held(denied)
-                for change in held.undecided:
-                    self._tell_undecided(part, change)
+                self.reasons += of_passing(part.said, held.undecided)
                 return Held(None if held.holds is None else not held.holds)
             case Compared(sides, tests):
                 return Held(self._compared(part, sides, tests))
@@ -90,14 +96,6 @@ class Deciding:
             case Truth(value):
                 return Held(value)
         raise TypeError(part)
-
-    def _tell_undecided(self, denial: Part, change: Change) -> None:
-        """Of a denial that holds only because the cases cannot tell."""
-        would = "" if change.needed is None else f" (about {change.needed:,} would)"
-        cases = f"these {change.cases:,} cases" if change.cases > 1 else "one case"
-        self.reasons.append(
-            f"{denial.said}: passed, because {cases} cannot tell{would}: {change.name}"
-        )
 
     def _compared(
         self,
@@ -125,10 +123,11 @@ class Deciding:
 
     def _of(self, part: Part) -> str:
         """Of how many trials a number is, where that is not all of them."""
-        named = [each for each in part.parts() if isinstance(each, Measured)]
         if isinstance(part, Detail) and part.which == "errors":
             return ""
-        counts = dict.fromkeys(self._measure(each).count for each in named)
+        measures = self._report.measures
+        named = [each.name for each in part.parts() if isinstance(each, Measured)]
+        counts = dict.fromkeys(measures[each].count for each in named if each in measures)
         return "".join(
             f", of {count:,} of {len(self._report):,}"
             for count in counts
@@ -158,7 +157,7 @@ class Deciding:
             case Measured():
                 return self._known(part).mean
             case Detail("errors", of):
-                return float(self._measure(of).errors)
+                return float(self._errors(of))
             case Detail(end, of):
                 interval = self._known(of)
                 if interval.is_a_point:
@@ -180,6 +179,15 @@ class Deciding:
             raise no_measure(part, list(measures), "There are")
         return measures[part.name]
 
+    def _errors(self, part: Measured) -> int:
+        """In how many trials a scorer failed. One of several measures fails in all of them."""
+        measures = self._report.measures
+        if part.name not in measures:
+            inside = [each for name, each in measures.items() if name.startswith(f"{part.name}.")]
+            if inside:
+                return max(each.errors for each in inside)
+        return self._measure(part).errors
+
     def _not_scored(self, measure: Measure) -> str:
         """Why a measure is not known whose scorer failed, where the gate does not allow for it."""
         name = measure.name
@@ -193,11 +201,6 @@ class Deciding:
         )
 
     def _changed(self, part: Changed) -> Held:
-        try:
-            margin = None if part.margin is None else self._number(part.margin)
-        except _Unknown as error:
-            self.reasons.append(f"{part.said}: {error}")
-            return Held(None)
         baseline = self._baseline
         assert baseline is not None  # `gate` looks whether one is spoken of
         names = [self._measure(each).name for each in part.measures]
@@ -205,7 +208,11 @@ class Deciding:
             self.reasons += [f"{part.said}: {each}" for each in unknown]
             return Held(None)
         of = names or [each for each in self._report.measures if each != ERROR]
-        margins = None if margin is None else dict.fromkeys(of, margin)
+        try:
+            margins = self._margins(part, of)
+        except _Unknown as error:
+            self.reasons.append(f"{part.said}: {error}")
+            return Held(None)
         changes = compare(baseline, self._report, margin=margins, intersection=self._intersection)
         for each in part.measures:
             if each.name not in changes.measures:
@@ -214,10 +221,16 @@ class Deciding:
         if not looked_at:
             self.reasons.append(f"{part.said}: the reports have no measure in common")
             return Held(None)
-        for change in looked_at:
-            notes = "".join(f"; {each}" for each in changes.notes.get(change.name, ()))
-            self.reasons.append(f"{change.name}: {change}{notes}")
+        self.reasons += of_changes(changes, looked_at)
         return _verdict(part.word, looked_at)
+
+    def _margins(self, part: Changed, names: list[str]) -> Margin:
+        """The margin of each measure: the comparison's own, else the one that all were given.
+        Raises _Unknown, UsageError."""
+        if part.margin is not None:
+            return dict.fromkeys(names, self._number(part.margin))
+        given = {each: margin_of(self._default, each) for each in names}
+        return {each: own for each, own in given.items() if own is not None} or None
 
     def _unknown(self, names: list[str], baseline: Report) -> list[str]:
         """Why some of these measures, else of all that scorers gave, cannot be compared here."""

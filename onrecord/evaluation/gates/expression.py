@@ -225,8 +225,6 @@ class _Reading:
             margin = self._number(keyword.value)
             if isinstance(margin, Number) and margin.value <= 0:
                 raise margin.error("is no margin", "It is above 0, in the unit of the measure.")
-        if word == "equivalent" and margin is None:
-            raise whole.error("needs a margin", "Write equivalent(baseline, margin=0.02).")
         measures = tuple(map(self._measured, named))
         return Changed(word, measures, margin, said=whole.said, column=whole.column)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from onrecord.errors import UsageError
-from onrecord.evaluation.experiments.changes import matched
+from onrecord.evaluation.experiments.pairing import matched
 from onrecord.evaluation.judges.asking import Place
 from onrecord.evaluation.judges.many import many
 from onrecord.evaluation.scoring import failure, is_its_own

@@ -41,8 +41,8 @@ def said(changes: Changes) -> list[str]:
     told = []
     if changes.is_same:
         told.append("this is the same report twice: nothing can have changed")
-    told += _undecided([each for each in found if each.is_undecided], changes.cases)
-    told += _nothing([each for each in found if each.is_nothing and each.name != ERROR])
+    told += undecided([each for each in found if each.is_undecided], changes.cases)
+    told += nothing([each for each in found if each.is_nothing and each.name != ERROR])
     told += _lonely(changes)
     return [*told, *notes(changes)]
 
@@ -72,7 +72,8 @@ def names(several: Sequence[str], most: int = 6) -> str:
     return ", ".join(shortened(each, 40) for each in several[:most]) + more
 
 
-def _undecided(found: Sequence[Change], cases: int) -> Iterable[str]:
+def undecided(found: Sequence[Change], cases: int) -> Iterable[str]:
+    """That so many cases cannot tell of these measures, and how many would."""
     if not found:
         return
     told = f"these {cases:,} cases cannot tell ({len(found):,})" if cases > 1 else "one case cannot"
@@ -83,7 +84,8 @@ def _undecided(found: Sequence[Change], cases: int) -> Iterable[str]:
         yield f"{told}, nor how many would: {names(without)}"
 
 
-def _nothing(found: Sequence[Change]) -> Iterable[str]:
+def nothing(found: Sequence[Change]) -> Iterable[str]:
+    """That these measures are the same on every case, and what that takes to mean something."""
     if found:
         several = names([each.name for each in found])
         yield (

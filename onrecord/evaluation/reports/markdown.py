@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from onrecord.errors import StorageError
 from onrecord.evaluation.experiments.changes import Changes
 from onrecord.evaluation.experiments.report import Report
 from onrecord.evaluation.gate import Verdict
@@ -19,6 +21,7 @@ from onrecord.evaluation.reports.wording import (
     unfinished,
     versions,
 )
+from onrecord.records import whole_file
 from onrecord.records.views.wording import shortened
 
 _SHOWN = 10
@@ -31,8 +34,9 @@ def markdown(report: Report, changes: Changes | None = None, verdict: Verdict | 
     if verdict is not None:
         told += [f"**Gate {'passed' if verdict else 'not passed'}:** {_code(verdict.gate)}", ""]
         told += [f"- {_plain(each)}" for each in verdict.reasons] + [""]
-    told += _table(("measure", "mean", "95 % interval", "trials"), lines(report))
-    told += ["", _plain(facts(report)), ""]
+    if rows := lines(report):
+        told += [*_table(("measure", "mean", "95 % interval", "trials"), rows), ""]
+    told += [_plain(facts(report)), ""]
     for note in (*unfinished(report), *remarks(report)):
         told += [_plain(note), ""]
     if changes is not None:
@@ -46,6 +50,24 @@ def markdown(report: Report, changes: Changes | None = None, verdict: Verdict | 
     run = f"run {report.run} · " if report.run else ""
     told += ["", f"<sub>{_plain(run + versions(report))}</sub>"]
     return "\n".join(told).rstrip() + "\n"
+
+
+def write_markdown(
+    path: str | Path,
+    report: Report,
+    changes: Changes | None = None,
+    verdict: Verdict | None = None,
+) -> Path:
+    """Write it to a file, at once or not at all. Raises StorageError."""
+    place = Path(path)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        whole_file.write(place, markdown(report, changes, verdict))
+    except OSError as error:
+        raise StorageError(
+            f"the report cannot be written: {error.strerror or error}", where=str(place)
+        ) from None
+    return place
 
 
 def _changed(changes: Changes) -> list[str]:

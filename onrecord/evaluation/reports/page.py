@@ -135,7 +135,7 @@ def section(report: Report) -> str:
         f"<td>{each.trials}</td></tr>"
         for each in lines(report)
     )
-    table = f"<table><tr><th>measure<th>mean<th>95 % interval<th>trials</tr>{rows}</table>"
+    table = rows and f"<table><tr><th>measure<th>mean<th>95 % interval<th>trials</tr>{rows}</table>"
     return fragment(words(heading(report), "said"), table, words(facts(report), "small"))
 
 
@@ -153,6 +153,8 @@ def _measures(report: Report) -> str:
             f'<td>{chart}</td><td class="i">{escaped(line.interval)}</td>'
             f'<td class="said">{escaped(line.trials)}</td></tr>'
         )
+    if not rows:  # without scorers there is nothing to head
+        return ""
     heads = _heads("measure", "mean", "", "95 % interval", "trials")
     spread = "".join(
         bars(each.labels, each.name)

@@ -23,8 +23,9 @@ _HEADS = ("measure", "mean", "95 % interval", "trials")
 
 def text(report: Report) -> str:
     """A report as text: what it is of, a line for each measure, what it took."""
-    rows = [_HEADS, *((shortened(name, 40), *rest) for name, *rest in lines(report))]
-    widths = [max(len(row[at]) for row in rows) for at in range(3)]
+    rows = [(shortened(name, 40), *rest) for name, *rest in lines(report)]
+    rows = [_HEADS, *rows] if rows else []  # without scorers there is nothing to head
+    widths = [max((len(row[at]) for row in rows), default=0) for at in range(3)]
     told = [
         f"{name:<{widths[0]}}  {mean:>{widths[1]}}  {interval:<{widths[2]}}  {trials}".rstrip()
         for name, mean, interval, trials in rows

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from onrecord.evaluation.experiments.report import Measure, Report
-from onrecord.evaluation.scorers.meant import doubts
+from onrecord.evaluation.meant import doubts
 from onrecord.evaluation.statistics import Interval
 from onrecord.records.views.wording import dollars, duration, shortened
 
@@ -110,7 +110,23 @@ def notes(report: Report) -> list[str]:
 
 def remarks(report: Report) -> list[str]:
     """The same of measures and cases alone."""
-    return [*unscorable(report), *unscored(report), *slips(report), *odd(report)]
+    return [
+        *unscorable(report),
+        *unscored(report),
+        *not_kept(report),
+        *slips(report),
+        *odd(report),
+    ]
+
+
+def not_kept(report: Report) -> list[str]:
+    """Of which cases the output is not here, though its scores are."""
+    if not (found := report.not_kept):
+        return []
+    some = ", ".join(f"{shortened(each.case, 40)} ({each.not_kept:,} bytes)" for each in found[:3])
+    more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+    what = "output was" if len(found) == 1 else "outputs were"
+    return [f"{len(found):,} {what} too large to be kept (max_body_mb): {some}{more}"]
 
 
 def odd(report: Report) -> list[str]:

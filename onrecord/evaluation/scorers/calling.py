@@ -9,8 +9,8 @@ import msgspec
 
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics
+from onrecord.evaluation.meant import told as meant
 from onrecord.evaluation.scorers.described import Described
-from onrecord.evaluation.scorers.meant import told as meant
 from onrecord.evaluation.trial import Score, Trial
 
 

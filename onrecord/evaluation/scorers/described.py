@@ -13,10 +13,10 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, ParamSpec, overload
+from typing import Any, Generic, Literal, ParamSpec, overload
 
 from onrecord.errors import UsageError
-from onrecord.evaluation.scoring import Better
+from onrecord.evaluation.scoring import LOWEST, Better
 from onrecord.evaluation.statistics import Interval, bootstrap
 from onrecord.evaluation.trial import Trial
 from onrecord.programs.functions import Code
@@ -27,10 +27,11 @@ P = ParamSpec("P")
 
 class Described:
     """A scorer with options: `name` is what its measure is called, `version` changes with its code
-    and with its options, so that no two of them are taken for one."""
+    and with its options, so that no two of them are taken for one. What a trial counts whose
+    application failed is `worst`; one that does not say has none, as any scorer."""
 
     better: Better = "higher"
-    worst: float | None = 0.0
+    worst: float | None
 
     def __init__(self, name: str, *options: Any, of: Sequence[Callable[..., Any]] = ()) -> None:
         self.name = name
@@ -59,12 +60,13 @@ class Function:
         name: str,
         of: Sequence[Callable[..., Any]],
         better: Better,
-        worst: float | None,
+        worst: float | Literal["lowest"] | None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.name = name
         self.better: Better = better
-        self.worst = worst
+        if worst != LOWEST:  # one that does not say has none, as any scorer
+            self.worst = worst
         self._function = function
         self._of = of
 
@@ -86,14 +88,14 @@ def described(
     name: str | None = None,
     of: Sequence[Callable[..., Any]] = (),
     better: Better = "higher",
-    worst: float | None = 0.0,
+    worst: float | Literal["lowest"] | None = LOWEST,
 ) -> Callable[[Callable[[Trial], Any]], Function]:
     """Make a function a scorer: `name` is its own where none is given, `of` are the metrics whose
-    code its version changes with, `worst` what a trial counts whose application failed."""
+    code its version changes with, `worst` what a trial counts whose application failed. Where it
+    is not said, that is the lowest of 0 and what any trial got, or nothing if lower is better."""
 
     def made(function: Callable[[Trial], Any]) -> Function:
-        worst_here = worst if better == "higher" else None
-        return Function(function, name or function.__name__, of, better, worst_here)
+        return Function(function, name or function.__name__, of, better, worst)
 
     return made
 
@@ -154,7 +156,7 @@ class Adjustable(Generic[P]):
 
     @property
     def worst(self) -> float | None:
-        """What a trial counts whose application failed."""
+        """What a trial counts whose application failed; there is none where it does not say."""
         return self._plain.worst
 
     @property

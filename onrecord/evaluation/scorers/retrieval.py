@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from onrecord.errors import UsageError
 from onrecord.evaluation import metrics
+from onrecord.evaluation.meant import told
 from onrecord.evaluation.scorers.described import Described
-from onrecord.evaluation.scorers.meant import told
 from onrecord.evaluation.scorers.sources import passages_of
 from onrecord.evaluation.trial import Score, Trial
 from onrecord.messages import Passage

@@ -143,13 +143,13 @@ class DeadlineError(OnrecordError):
 class LimitError(OnrecordError):
     """A limit of money, tokens, calls, steps or seconds is reached; the call was not made.
 
-    `limit` is its name in `Limits`, and `limits` the `Limits` that have it; None where the budget
-    is shared by processes.
+    `limit` is its name in `Limits`, and `budget` the one that has it: the `Budget` itself, or the
+    key of one that processes share.
     """
 
     exit_status = 7
     limit: str = ""
-    limits: object = None
+    budget: object = None
 
 
 class ReplayError(OnrecordError):

@@ -40,6 +40,9 @@ class Typed:
             for each, parameter in parameters.items()
             if parameter.default is not parameter.empty
         }
+        self._by_name = [
+            each for each, parameter in parameters.items() if parameter.kind is _KEYWORD_ONLY
+        ]
         self._said = {each: _annotated(hints.get(each)) for each in parameters}
 
     def described(self, said: Mapping[str, str]) -> dict[str, Any]:
@@ -63,16 +66,25 @@ class Typed:
             name for name in self._codecs if name not in given and name not in self._defaults
         ]
         problems += [f"{name}: it is missing." for name in missing]
-        values = {}
+        values: dict[str, Any] = {}
         for name, codec in self._codecs.items():
             if name in given:
                 try:
                     values[name] = codec.validate(given[name])
                 except Unfit as unfit:
-                    problems.append(str(unfit).replace("The value: ", f"{name}: "))
+                    problems.append(_at(name, str(unfit)))
+            elif name in self._defaults:
+                values[name] = self._defaults[name]
         if problems:
             raise Unfit(" ".join(problems))
         return values
+
+    def passed(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments as a call passes them: by position, where that is possible, for a name may
+        be one of the call's own (`self`)."""
+        by_name = {each: arguments[each] for each in self._by_name if each in arguments}
+        args = (arguments[each] for each in self._codecs if each not in self._by_name)
+        return tuple(args), by_name
 
 
 class Foreign:
@@ -112,7 +124,7 @@ def _validator(schema: dict[str, Any]) -> Any:
 
 def decoded(text: str) -> dict[str, Any]:
     """The arguments that a model wrote: a JSON object, or nothing at all. Raises Unfit."""
-    if not text.strip():
+    if text.strip() in ("", "null"):  # so do models say that there are none
         return {}
     try:
         given = json.loads(text)
@@ -168,8 +180,17 @@ def _as_json(default: Any) -> Any:
         return None
 
 
+def _at(name: str, problem: str) -> str:
+    """What is wrong with an argument, or with a part of it."""
+    if problem.startswith(_WHOLE):
+        return problem.replace(_WHOLE, f"{name}: ")
+    return f"In {name}: {problem}"
+
+
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     return f"{name}: there is no such argument. {closest(name, known)}".strip()
 
 
+_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+_WHOLE = "The value: "
 _PROBLEMS = 5

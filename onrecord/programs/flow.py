@@ -20,7 +20,14 @@ from onrecord.errors import ReplayError, ResumeError, StorageError, UsageError
 from onrecord.messages import Question
 from onrecord.programs.functions import Code, asynchronous, binder, waited_for
 from onrecord.programs.past import Past
-from onrecord.programs.pausing import Attempt, missing_setting, once, under_way
+from onrecord.programs.pausing import (
+    Attempt,
+    FailedBefore,
+    failed_before,
+    missing_setting,
+    once,
+    under_way,
+)
 from onrecord.programs.restoring import Unrestorable, is_plain, restored
 from onrecord.programs.resuming import Changed, Resumption, check_answers
 from onrecord.programs.trying import Trying, retried, timed
@@ -83,6 +90,8 @@ class Recorded(Operation[P, R]):
             if code.kept_in is not this.home:
                 self._keep_source(this)
             known = this.recall()
+            if known is None and (words := failed_before.get()) is not None:
+                raise FailedBefore(words)
             if known is not None or not self.idempotent:
                 return await self._carefully(this, known, args, kwargs)
             result = await self._function(*args, **kwargs)

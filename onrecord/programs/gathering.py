@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -36,8 +37,10 @@ async def gather(
     if concurrent is not None and (type(concurrent) is not int or concurrent < 1):
         raise UsageError(f"concurrent={concurrent!r} calls nobody", cure="Give 1 or more.")
     several = _Several(calls)
-    workers = [asyncio.ensure_future(several.work()) for _ in range(several.workers(concurrent))]
+    workers: list[asyncio.Future[None]] = []
     try:
+        begun = several.begin(concurrent)
+        workers += (asyncio.ensure_future(several.work()) for _ in range(begun))
         if workers:
             await asyncio.gather(*workers)
     finally:
@@ -59,17 +62,14 @@ class _Several:
         self.questions: list[Question] = []
         self._left: Iterator[tuple[int, Any]] = enumerate(_each(calls))
         self._given = [each for each in calls if not isinstance(each, Iterator)]
-        self._is_known = len(self._given) == len(calls)
+        self._first: list[tuple[int, Any]] = []
 
-    def workers(self, most: int | None) -> int:
-        """How many to begin with. Where it is not said how many calls may be made at once, all are
-        taken now; so they are where they were given, and not made one after the other."""
-        if most is not None and not self._is_known:
-            return most
-        taken = list(self._left)
-        self._given = [call for _, call in taken]
-        self._left = iter(taken)
-        return len(taken) if most is None else min(len(taken), most)
+    def begin(self, most: int | None) -> int:
+        """Take the calls that are made first, as many as may be made at once: one for a worker."""
+        for each in itertools.islice(self._left, most):
+            self._first.append(each)  # one by one: what has been taken is closed if the next raises
+        self._left = itertools.chain(self._first, self._left)
+        return len(self._first)
 
     async def work(self) -> None:
         """Make one call after the other. Raises what one raises, a pause excepted."""
@@ -87,7 +87,7 @@ class _Several:
 
     def leave(self) -> None:
         """Close the calls that were given and not begun: nobody will await them."""
-        for each in _each(self._given):
+        for each in (*_each(self._given), *(call for _, call in self._first)):
             if inspect.iscoroutine(each) and inspect.getcoroutinestate(each) == "CORO_CREATED":
                 each.close()
 

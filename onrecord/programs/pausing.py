@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from onrecord.calling import Operation
-from onrecord.errors import PausedError, UsageError
+from onrecord.errors import OnrecordError, PausedError, UsageError
 from onrecord.messages import Question
 from onrecord.records.call import Call, PauseSignal, call, is_pause
 from onrecord.settings import Settings
@@ -66,6 +66,10 @@ async def pause(question: str, *, options: Sequence[str] = ()) -> Any:
                 cure=f"Set {setting} = true, or unset ONRECORD_{setting.upper()}.",
             )
         raise attempt.asked(this, Question(attempt.id_of(this), question, choices))
+
+
+class FailedBefore(OnrecordError):
+    """A call that failed in an earlier attempt at the run, in the words of then."""
 
 
 class Attempt:
@@ -172,6 +176,12 @@ under_way: contextvars.ContextVar[Attempt | None] = contextvars.ContextVar(
     "onrecord_attempt", default=None
 )
 """The attempt that the call under way belongs to; None where the outermost call is no flow."""
+
+failed_before: contextvars.ContextVar[str | None] = contextvars.ContextVar(
+    "onrecord_failed_before", default=None
+)
+"""How the next call failed in an earlier attempt, where whoever made it went on with that: it fails
+again, and is not made."""
 
 _PATIENCE = 10.0
 _not_done: weakref.WeakSet[Attempt] = weakref.WeakSet()

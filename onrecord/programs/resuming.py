@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from onrecord.errors import ResumeError, UsageError
 from onrecord.messages import Question
+from onrecord.programs.booking import book
 from onrecord.programs.functions import Held
 from onrecord.programs.history import History, Node, alike, likeness
 from onrecord.records.call import Call, asked_key
 from onrecord.records.cassettes.difference import difference
 from onrecord.records.outlining import as_before
-from onrecord.records.record import Record, pack, plain, unpacked
+from onrecord.records.record import Kind, Record, pack, plain, unpacked
 from onrecord.records.scope import Found, Recall
 
 Changed = Literal["refuse", "repeat"]
@@ -158,12 +159,27 @@ class Resumption(Recall):
         if record is None:
             if node.is_done():
                 self._tell(f"{_named(node.records[-1])}: its output was removed from the record")
+            book([node])
             return None
         if not self._is_whole(record):
             return None
-        for each in node.below():
+        below = list(node.below())
+        for each in below:
             each.claimed = True
+        book([node, *below])
         return Found(record.output, self._history.origin(record))
+
+    def noted(self, inside: Call, kind: Kind, name: str, input: Any) -> Any:
+        """The output on record of a call that is looked at, and not made: None where there is none.
+        `inside`: the call under way that it was made in."""
+        with self._lock:
+            place = self._places.get(inside.id)
+            for node in place.node.by_name.get((kind, name), ()) if place is not None else ():
+                record = node.finished
+                if record is not None and record.input == plain(input):
+                    node.claimed = True
+                    return record.output
+        return None
 
     def _resembling(self, above: _Place, call: Call) -> Node | None:
         """The call on record that differs in nothing but in what its objects, or its function, hold

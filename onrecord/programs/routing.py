@@ -25,6 +25,7 @@ from onrecord.models.model import Embedder, Event, Model, Request
 from onrecord.models.names import embedder as embedder_named
 from onrecord.models.names import model as model_named
 from onrecord.models.wrappers.attempting import Attempts
+from onrecord.programs.agents.dialect import is_of_the_loop
 from onrecord.prompts.prompt import Prompt, prompt
 from onrecord.prompts.untrusted import untrusted
 from onrecord.records.record import content_key
@@ -76,7 +77,7 @@ class Router:
 
 
 def router(
-    models: Mapping[str | Model, str] | Mapping[str, str],
+    models: Mapping[Any, str],
     *,
     by: str | Model | None = None,
     embedder: str | Embedder | None = None,
@@ -117,11 +118,9 @@ def _chooser(count: int) -> Prompt[..., Any]:
 
 
 def _task(request: Request) -> str:
-    """What the user said last. In tool-less dialects a tool's result is the user's, too: those
-    that follow an answer are passed over."""
-    said = [each.text for each in request.messages if each.role == "user"]
-    words = [each for each in said if not each.startswith("Observation:")]
-    return words[-1] if words else ""
+    """What the user said last. What an agent's loop writes in the user's name is passed over."""
+    said = (each for each in reversed(request.messages) if each.role == "user")
+    return next((each.text for each in said if not is_of_the_loop(each)), "")
 
 
 _EMBEDDER = "embedded:minilm"

@@ -15,6 +15,7 @@ arguments. `read(text)` makes arguments of what a model writes.
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, overload
@@ -64,7 +65,7 @@ class Tool(Recorded[P, R]):
         if self._described is not None:
             return self._described.schema
         words, said = said_of(self._code.function)
-        return ToolSchema(self.name, words, self._typed.described(said))
+        return ToolSchema(checked_name(self.name), words, self._typed.described(said))
 
     def read(self, text: str) -> dict[str, Any]:
         """The arguments by name that a model wrote as JSON. Raises Unfit, whose words tell the
@@ -76,7 +77,8 @@ class Tool(Recorded[P, R]):
         """Call it with the arguments that `read` gave."""
         if self._described is not None:
             return await self(arguments)  # type: ignore[call-arg, arg-type]  # it takes them as one
-        return await self(**arguments)  # type: ignore[call-arg]  # they fit: `read` has seen to it
+        args, kwargs = self._typed.passed(arguments)
+        return await self(*args, **kwargs)
 
     def needs_approval(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a person has to approve a call with these arguments."""
@@ -85,8 +87,14 @@ class Tool(Recorded[P, R]):
     @functools.cached_property
     def _typed(self) -> Typed:
         parameters = dict(self.signature.parameters)
-        for name in list(parameters)[: len(getattr(self._function, "args", ()))]:
+        owner = getattr(self._function, "args", ())
+        for name in list(parameters)[: len(owner)]:
             del parameters[name]  # of a method: the object that it is bound to
+        if not owner and next(iter(parameters), "") == "self" and "self" not in self._code.hints:
+            raise UsageError(
+                f"the tool '{self.name}' is a method, and of no object",
+                cure=f"Give the one of an object: tools=[shop.{self.name}].",
+            )
         return Typed(self.name, parameters, self._code.hints)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -168,8 +176,9 @@ def tool(
     `idempotent=False` for what must not happen twice (a refund, a mail): where a flow stopped after
     such a tool was begun and before its end was on record, resuming it asks a person whether it
     happened, and never makes it again by itself. A time-out or any other exception is such a case
-    too: it does not tell whether the other side has acted. In a flow it raises StorageError, and
-    does nothing, while its start cannot be recorded (a full disk).
+    too: it does not tell whether the other side has acted (but what an agent's model was told of
+    stays the failure that it was). In a flow it raises StorageError, and does nothing, while its
+    start cannot be recorded (a full disk).
     """
     made = ToolDecorator(approve, idempotent, Trying(seconds, retries))
     return made if function is None else made(function)
@@ -180,6 +189,11 @@ class ToolDecorator:
 
     def __init__(self, approve: Approve, idempotent: bool, trying: Trying) -> None:
         trying.check(idempotent)
+        if inspect.iscoroutinefunction(approve):
+            raise UsageError(
+                "whether a person has to approve is decided by a plain function",
+                cure="Write approve=lambda …, or def; ask whatever takes time inside of the tool.",
+            )
         if not callable(approve) and not isinstance(approve, bool):
             raise UsageError(
                 f"approve={approve!r:.40} does not say whether a person has to approve",

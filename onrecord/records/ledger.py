@@ -211,22 +211,31 @@ def take_step() -> None:
                     where=f"the budget '{each.key}'" if each.key else "a budget of this process",
                     cure="Raise `steps` in its Limits.",
                 )
-                over.limit, over.limits = "steps", each.limits
+                over.limit, over.budget = "steps", each
                 raise over
         for each in scope.stepped:
             each._steps += 1
 
 
-def book_again(tokens: int, cost: int | None) -> None:
-    """A run goes on, and a call of it comes from its record: budgets that were opened in the run,
-    and are opened anew, have spent it before."""
+def book_again(before: Spent, steps: int) -> None:
+    """A run goes on, and calls of it come from their records: budgets that were opened in the run,
+    and are opened anew, have spent before what these took."""
     scope = _scope.get()
     if scope is None:
         return
     with scope.lock:
         for each in scope.local:
             if each._in_a_run:
-                each._tally.book(cost or 0, tokens)
+                each._steps += steps
+                each._tally.book(before)
+
+
+def is_around(over: LimitError) -> bool:
+    """Whether the budget that refused a call is around here too, and not only around that call."""
+    scope = _scope.get()
+    if scope is None or over.budget is None:
+        return False
+    return any(over.budget in (each, each.key) for each in (*scope.local, *scope.stored))
 
 
 def longest_answer() -> int | None:
@@ -361,7 +370,7 @@ def _reserve_here(budgets: tuple[Budget, ...], worst: Worst) -> None:
         for each in budgets:
             if (limit := each._tally.short_of(each._caps, worst)) is not None:
                 over = refusal(limit, each._caps, each._tally, worst)
-                over.limits = each.limits
+                over.budget = each
                 raise over
         for each in budgets:
             each._tally.reserve(worst)
@@ -398,7 +407,7 @@ async def _in_time(hold: Hold, soonest: Budget) -> AsyncIterator[Hold]:
         where=f"the budget '{soonest.key}'" if soonest.key else "a budget of this process",
         cure="Raise `seconds` in its Limits.",
     )
-    over.limit, over.limits = "seconds", soonest.limits
+    over.limit, over.budget = "seconds", soonest
     if soonest.ends <= time.monotonic():
         raise over
     async with hold:

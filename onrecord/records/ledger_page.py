@@ -73,7 +73,9 @@ class Page:
             if (limit := tally.short_of(asked.caps, claim.worst)) is not None:
                 day = f" of {asked.period} (UTC)" if asked.period else ""
                 where = f"the budget '{_printable(asked.key)}'{day}"
-                return refusal(limit, asked.caps, tally, claim.worst, where=where)
+                over = refusal(limit, asked.caps, tally, claim.worst, where=where)
+                over.budget = asked.key
+                return over
         return None
 
     def reserve(self, claim: Claim) -> None:

@@ -36,7 +36,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         limits |= {"steps": self.steps, "seconds": self.seconds}
         named = {name: value for name, value in limits.items() if value is not None}
         if not named:
-            raise UsageError("Limits without a limit", cure="Name usd, tokens, calls, steps or seconds.")
+            raise UsageError(
+                "Limits without a limit", cure="Name usd, tokens, calls, steps or seconds."
+            )
         for name, value in {**named, "max_output": self.max_output}.items():
             _check(name, value, whole=name not in ("usd", "seconds"))
 
@@ -131,11 +133,11 @@ class Tally(msgspec.Struct):
         self.reserved_tokens += worst.tokens
         self.reserved_calls += 1
 
-    def book(self, cost: int, tokens: int) -> None:
-        """Book a call that was made, and paid, before this budget was opened."""
-        self.cost += cost
-        self.tokens += tokens
-        self.calls += 1
+    def book(self, before: Spent) -> None:
+        """Book calls that were made, and paid, before this budget was opened."""
+        self.cost += before.cost
+        self.tokens += before.tokens
+        self.calls += before.calls
 
     def settle(self, worst: Worst, bill: Bill) -> None:
         """Take a call's worst case back and book what it took; the worst where that is unknown."""

@@ -18,6 +18,7 @@ import pytest
 
 import onrecord as on
 from onrecord.errors import OutputError, UsageError
+from onrecord.messages import ToolResult
 from onrecord.models.model import Model, Request
 from tests.models import tiny_models
 
@@ -81,8 +82,10 @@ def ran(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def results(outcome: Any) -> list[str]:
     """The observations of a run, tool by tool."""
-    said = "\n".join(message.text for message in outcome.messages if message.role == "user")
-    return re.findall(r"<observation (tool=.*?)</observation>", said, re.DOTALL)
+    parts = (part for message in outcome.messages for part in message.parts)
+    given = (part for part in parts if isinstance(part, ToolResult))
+    how = {True: " failed", False: ""}
+    return [f'tool="{each.name}"{how[each.failed]}>\n{each.text}\n' for each in given]
 
 
 def calling(name: str, **arguments: str) -> on.Scripted:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_a_task_stays_with_its_model(project: Path) -> None:
     outcome = on.Agent(routed, tools=[look], speaks="native").run("Look")
     assert isinstance(outcome, on.Done) and outcome.value == "Done."
     assert len(chooser.requests) == 1 and len(turns.requests) == 2
+
+
+@pytest.mark.parametrize("speaks", ["native", "react"])
+def test_a_repair_is_no_new_task(project: Path, speaks: Any) -> None:
+    chooser = on.Scripted(['{"value": 1}', '{"value": 2}'])
+    answers = ByTurn("Thought: what?" if speaks == "react" else "", "Good.")
+    routed = on.router({answers: "all", on.Scripted("Bad."): "nothing"}, by=chooser)
+    outcome = on.Agent(routed, speaks=speaks).run("Go")
+    assert isinstance(outcome, on.Done) and outcome.value == "Good."
 
 
 def test_a_choice_that_is_none_is_an_error(project: Path) -> None:

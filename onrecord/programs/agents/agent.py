@@ -16,13 +16,14 @@ import inspect
 import math
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Any, Concatenate, Generic, Literal, TypeVar, cast
+from types import NoneType
+from typing import Any, Concatenate, Generic, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import msgspec
 
 from onrecord.arguments import several
 from onrecord.calling import Operation, emit
-from onrecord.errors import LimitError, PausedError, UsageError
+from onrecord.errors import LimitError, PausedError, ToolError, UsageError
 from onrecord.messages import Message, text_message
 from onrecord.models.model import Model, Parameters, structures
 from onrecord.models.names import model as model_named
@@ -61,6 +62,22 @@ Speaks = Literal["native", "react"]
 """How a model calls tools: by itself, or in the words thought, action, observation."""
 
 
+class Options(TypedDict, total=False):
+    """What an agent may be given beside its model and the type of its answer."""
+
+    tools: Iterable[Any]
+    instructions: str
+    limits: Limits
+    memory: Memory | None
+    plan: bool
+    speaks: Speaks | None
+    parameters: Parameters | Mapping[str, Any] | None
+    repairs: int
+    bounds: Bounds
+    name: str
+    description: str
+
+
 class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
     """A model, tools and limits in a loop. Called like every other function: `await agent(text)`,
     `agent.run(text)`, `agent.stream(text)` (words, records and turns as they come).
@@ -76,12 +93,22 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
     Raises UsageError for what cannot be an agent.
     """
 
+    @overload
+    def __init__(self: Agent[str], model: str | Model, **options: Unpack[Options]) -> None: ...
+    @overload
+    def __init__(
+        self, model: str | Model, *, output: type[T], **options: Unpack[Options]
+    ) -> None: ...
+    @overload  # what is a type and no class: `int | None`, `Literal[…]`
+    def __init__(
+        self: Agent[Any], model: str | Model, *, output: Any, **options: Unpack[Options]
+    ) -> None: ...
     def __init__(
         self,
         model: str | Model,
         *,
         tools: Iterable[Any] = (),
-        output: type[T] | Any = str,
+        output: Any = str,
         instructions: str = "",
         limits: Limits = Limits(steps=20),  # noqa: B008  # frozen
         memory: Memory | None = None,
@@ -103,7 +130,16 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
         self._memory = memory
         self._repairs = repairs
         self._bounds = bounds
-        _check(self.tools, is_typed=self._output.schema is not None, limits=limits)
+        _check_tools(self.tools, is_typed=self._output.schema is not None)
+        _check("limits", limits, Limits, "on.Limits(steps=8, usd=0.20)")
+        _check("memory", memory, (Memory, NoneType), "on.Memory(tokens=8_000)")
+        _check("bounds", bounds, Bounds, "Bounds(seconds=30)")
+        _check("instructions", instructions, str, '"You help customers."')
+        _check("description", description, str, '"Finds out where an order is."')
+        if type(repairs) is not int or repairs < 0:
+            raise UsageError(
+                f"repairs={repairs!r:.60} is no number of times", cure="Give 0 or more."
+            )
         given = parameters_of(parameters, f"agent {name}")
         speaks = _speaks(speaks, self.model)
         spoken: type[Native | ReAct] = Native if speaks == "native" else ReAct
@@ -129,7 +165,8 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
             before = list(history)
             if session is not None and not before:
                 before = await conversation_of(self.name, session)
-            return await self._outcome(self._flow(text, before), "")
+            given = {"text": text, "history": before}
+            return await self._outcome(self._flow(text, before), "", given)
 
     @Operation
     async def resume(
@@ -139,11 +176,13 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
         *,
         answers: Mapping[str, Any] = {},
         changed: Changed = "refuse",
+        given: Mapping[str, Any] = {},
     ) -> Outcome[T]:
         """Go on with a run of it that waits, was interrupted or failed, in any process:
-        `agent.resume.run(run, answers={request.id: "approve"})`. All is as in `flow.resume`."""
-        going_on = self._flow.resume(run, answers=answers, changed=changed)
-        return await self._outcome(going_on, run)
+        `agent.resume.run(run, answers={request.id: "approve"})`. All is as in `flow.resume`; a task
+        of which redaction has removed something is given again, `given={"text": …}`."""
+        going_on = self._flow.resume(run, answers=answers, changed=changed, given=given)
+        return await self._outcome(going_on, run, given)
 
     def as_tool(self) -> Tool[[str], Any]:
         """It as a tool for another agent: it takes a task in words and gives its answer. Its steps,
@@ -153,23 +192,29 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
             outcome = await self(task)
             if isinstance(outcome, Done):
                 return outcome.value
-            raise UsageError(f"the agent {self.name} was stopped: {_why(outcome)}")
+            raise ToolError(f"the agent {self.name} was stopped: {_why(outcome)}")
 
         asked.__name__ = asked.__qualname__ = self.name
         asked.__doc__ = self.description
         return Tool(asked, trying=Trying(math.inf))
 
+    def __get__(self, instance: object, owner: type | None = None) -> Agent[T]:
+        return self  # as the attribute of a class it is no method
+
     def __repr__(self) -> str:
         return f"<agent {self.name}, {self.model.name}, {len(self.tools)} tools>"
 
-    async def _outcome(self, answer: Awaitable[Ended], run: str) -> Outcome[T]:
-        token = _run.set([])
+    async def _outcome(
+        self, answer: Awaitable[Ended], run: str, given: Mapping[str, Any]
+    ) -> Outcome[T]:
+        token = _run.set([run] if (this := current()) is None else [this.run])
         try:
             ended = await answer
         except PausedError as paused:
-            return Paused(paused.questions, paused.run, self.resume)
+            going_on = functools.partial(self.resume, given=given)
+            return Paused(paused.questions, paused.run, going_on)
         finally:
-            (run,) = _run.get() or [run]
+            (run,) = _run.get()
             left(_run, token)
         if ended.reason is not None:
             return Stopped(ended.reason, ended.said, ended.messages, ended.turns, run)
@@ -179,11 +224,12 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
     async def loop(self, text: str, history: Sequence[Message]) -> Ended:
         """What its flow does."""
         toolbox = Toolbox(self.tools, self._bounds)
-        messages = (*history, text_message("user", text))
-        shorten = Compaction(self.model, self._memory) if self._memory is not None else None
+        asked = text_message("user", text)
+        messages = (*history, asked)
+        shorten = Compaction(self.model, self._memory, asked) if self._memory is not None else None
         task = Task(self.model, self._dialect, toolbox, messages, self._repairs, shorten)
         last = Turn(0, "", (), (), messages)
-        with budget(self.limits):
+        with budget(self.limits) as own:
             try:
                 async for turn in turns(task):
                     if isinstance(turn, Ended):
@@ -191,7 +237,7 @@ class Agent(Operation[Concatenate[str, ...], Outcome[T]], Generic[T]):
                     last = turn
                     emit(msgspec.structs.replace(turn, messages=()))
             except LimitError as over:
-                if over.limits is not self.limits:
+                if over.budget is not own:
                     raise
                 reason = cast("Reason", over.limit)
                 return Ended(None, last.messages, last.number, reason, over.what)
@@ -204,7 +250,7 @@ class _AgentFlow(Flow[[str, list[Message]], Ended]):
     def __init__(self, agent: Agent[Any]) -> None:
         async def answer(text: str, history: list[Message]) -> Ended:
             if (this := current()) is not None:
-                _run.get().append(this.run)
+                _run.get()[:] = [this.run]
             return await agent.loop(text, history)
 
         answer.__name__ = answer.__qualname__ = agent.name
@@ -251,8 +297,14 @@ def _speaks(given: Speaks | None, model: Model) -> Speaks:
     return given or ("native" if "tool" in structures(model) else "react")
 
 
-def _check(tools: Sequence[Tool[..., Any]], *, is_typed: bool, limits: Any) -> None:
-    """Raises UsageError for tools that cannot be told apart, and for limits that are none."""
+def _check(name: str, given: Any, kind: type | tuple[type, ...], cure: str) -> None:
+    """Raises UsageError for an argument of another kind."""
+    if not isinstance(given, kind):
+        raise UsageError(f"{name}={given!r:.60} cannot be", cure=f"Write {name}={cure}.")
+
+
+def _check_tools(tools: Sequence[Tool[..., Any]], *, is_typed: bool) -> None:
+    """Raises UsageError for tools that cannot be told apart."""
     names = Counter(each.name for each in tools)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
@@ -261,10 +313,6 @@ def _check(tools: Sequence[Tool[..., Any]], *, is_typed: bool, limits: Any) -> N
         raise UsageError(
             f"a tool has the name '{ANSWER}', which takes the answer of a typed agent",
             cure="Rename it.",
-        )
-    if not isinstance(limits, Limits):
-        raise UsageError(
-            f"limits={limits!r:.60} are none", cure="Write limits=on.Limits(steps=8, usd=0.20)."
         )
 
 

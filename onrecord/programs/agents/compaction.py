@@ -40,11 +40,12 @@ async def sum_up_conversation(conversation: str, earlier: str, words: int) -> st
 
 
 class Compaction:
-    """Keeps one agent's conversation within its memory."""
+    """Keeps one agent's conversation within its memory. `task` is what stays as it is."""
 
-    def __init__(self, model: Model, memory: Memory) -> None:
+    def __init__(self, model: Model, memory: Memory, task: Message) -> None:
         self._sum_up = sum_up_conversation.using(model)
         self._memory = memory
+        self._task = task
 
     async def __call__(self, messages: list[Message], request: Request) -> list[Message]:
         """The conversation as it will be shown. `request` is what would be asked with all of it."""
@@ -53,13 +54,10 @@ class Compaction:
         if tokens_of(messages) <= room:
             return messages
         head, tail = self._divided(messages)
-        if head:
-            tail = [
-                text_message("user", await self._summary(head, room)),
-                *_task(head, tail),
-                *tail,
-            ]
-        return _cut(tail, room)
+        if any(each != self._task and not _is_summary(each) for each in head):
+            task = [] if self._task in tail else [self._task]
+            head = [text_message("user", await self._summary(head, room)), *task]
+        return _cut([*head, *tail], room)
 
     def _divided(self, messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
         """What is summed up, and what stays: a turn begins with what the model says, so that no
@@ -75,7 +73,7 @@ class Compaction:
         earlier = ""
         for part in _parts(messages, room * 2):
             earlier = await self._sum_up(part, earlier, words)
-        return f"{_SUMMARY}\n\n{earlier}"
+        return f"{_SUMMARY}\n\n{_shortened(earlier, room * 2)}"
 
 
 def tokens_of(messages: Sequence[Message]) -> int:
@@ -92,12 +90,8 @@ def _tools(request: Request) -> int:
     return len(msgspec.json.encode(request.tools)) // 4 if request.tools else 0
 
 
-def _task(head: Sequence[Message], tail: Sequence[Message]) -> list[Message]:
-    """The newest words of the user that are not in the tail: the task, which stays as it is."""
-    if any(each.role == "user" for each in tail):
-        return []
-    asked = [each for each in head if each.role == "user" and not each.text.startswith(_SUMMARY)]
-    return asked[-1:]
+def _is_summary(message: Message) -> bool:
+    return message.role == "user" and message.text.startswith(_SUMMARY)
 
 
 def _parts(messages: Sequence[Message], characters: int) -> Iterator[str]:
@@ -124,7 +118,7 @@ def _told(message: Message, most: int) -> str:
             said.append(f"[{part.name} {'failed' if part.failed else 'gave'}: {part.text}]")
         elif isinstance(part, Text):
             said.append(part.text)
-    return f"{message.role}: {' '.join(said)}"[:most]
+    return _shortened(f"{message.role}: {' '.join(said)}", most)
 
 
 def _cut(messages: list[Message], room: int) -> list[Message]:
@@ -142,11 +136,14 @@ def _cut(messages: list[Message], room: int) -> list[Message]:
 
 
 def _shorter(part: Part, most: int) -> Part:
-    if not isinstance(part, ToolResult) or len(part.text) <= most:
+    if not isinstance(part, ToolResult):
         return part
-    left_out = len(part.text) - most
-    text = f"{part.text[:most]}\n[Cut here: {left_out:,} more characters.]"
-    return msgspec.structs.replace(part, text=text)
+    return msgspec.structs.replace(part, text=_shortened(part.text, most))
+
+
+def _shortened(text: str, most: int) -> str:
+    left_out = len(text) - most
+    return f"{text[:most]}\n[Cut here: {left_out:,} more characters.]" if left_out > 0 else text
 
 
 _SUMMARY = "Summary of our conversation so far:"

@@ -44,7 +44,7 @@ async def turns(task: Task) -> AsyncIterator[Turn | Ended]:
         if task.shorten is not None:
             messages = await task.shorten(messages, task.dialect.request(messages))
         completion = await complete(task.model, task.dialect.request(messages))
-        said = task.dialect.read(completion, task.toolbox.passages)
+        said = _with_cut(task.dialect.read(completion, task.toolbox.passages), completion)
         messages.append(said.message)
         if completion.finish == "refused" and not said.calls:
             yield _stopped("refused", said.words, messages, number)
@@ -58,15 +58,16 @@ async def turns(task: Task) -> AsyncIterator[Turn | Ended]:
                 yield _stopped("repeats", _repeated(said), messages, number)
                 return
             continue
-        if not said.problem or (said.answer and misses >= task.repairs):
-            (value,) = said.answer
-            yield Ended(plain(value), tuple(messages), number)
+        is_last = not said.problem or misses >= task.repairs
+        if said.calls or not is_last:  # a call without a result would spoil what comes next
+            messages.append(task.dialect.again(said))
+        if is_last and said.answer:
+            yield Ended(plain(said.answer[0]), tuple(messages), number)
             return
-        if misses >= task.repairs:
+        if is_last:
             yield _stopped("output", said.problem, messages, number)
             return
         misses += 1
-        messages.append(task.dialect.again(_with_cut(said, completion)))
         yield Turn(number, said.words, said.calls, (), tuple(messages))
 
 
@@ -80,9 +81,10 @@ def _repeated(said: Said) -> str:
 
 
 def _with_cut(said: Said, completion: Completion) -> Said:
-    if completion.finish != "length":
+    """What was said, and that the end of it is missing; of calls each that is whole is made."""
+    if completion.finish != "length" or (said.calls and not said.problem):
         return said
-    return said._replace(problem=f"It was cut off at the limit of tokens. {said.problem}")
+    return said._replace(problem=f"It was cut off at the limit of tokens. {said.problem}".strip())
 
 
 _MOST_REPEATS = 6

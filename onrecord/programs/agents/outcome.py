@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Concatenate, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -28,7 +28,11 @@ class Turn(msgspec.Struct, frozen=True, tag="turn"):
     messages: tuple[Message, ...] = ()
 
 
-class Ended(msgspec.Struct, frozen=True):
+ENDED = "ended"
+"""What tells the output of an agent from others on record."""
+
+
+class Ended(msgspec.Struct, frozen=True, tag=ENDED):
     """What is on record of an agent's end. `value`: the answer as plain JSON values; `reason`: why
     it was stopped, None where it is done; `said`: the model's last words, or what was wrong."""
 
@@ -67,12 +71,12 @@ class Paused(msgspec.Struct, Generic[T], frozen=True):
     going_on: Callable[..., Any] | None = None
 
     @property
-    def resume(self) -> Operation[[Mapping[str, Any]], Done[T] | Stopped | Paused[T]]:
+    def resume(self) -> Operation[Concatenate[Mapping[str, Any], ...], Outcome[T]]:
         """Go on with answers by the ids of the requests."""
 
-        async def resume(answers: Mapping[str, Any]) -> Done[T] | Stopped | Paused[T]:
+        async def resume(answers: Mapping[str, Any]) -> Outcome[T]:
             assert self.going_on is not None
-            outcome: Done[T] | Stopped | Paused[T] = await self.going_on(self.run, answers=answers)
+            outcome: Outcome[T] = await self.going_on(self.run, answers=answers)
             return outcome
 
         return Operation(resume)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from contextlib import closing, suppress
 
 import msgspec
 
@@ -39,6 +39,8 @@ def _last(settings: Settings, name: str, session: str) -> list[Message]:
     with closing(Store.open(settings)) as store:
         for each in store.records(query):
             # A query without a user asks for everybody's: nobody is given another's words.
-            if (each.user, each.tenant) == (around.user, around.tenant):
+            if (each.user, each.tenant) != (around.user, around.tenant):
+                continue
+            with suppress(msgspec.ValidationError):  # a flow of that name that is no agent
                 return list(msgspec.convert(each.output, Ended).messages)
     return []

@@ -16,33 +16,49 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from contextlib import nullcontext
+from typing import Any, Literal
 
 import msgspec
 
 from onrecord.arguments import closest
-from onrecord.errors import DeadlineError, LimitError, OnrecordError, ReplayError, ResumeError
-from onrecord.messages import Passage, Question, ToolCall, ToolResult, ToolSchema
+from onrecord.errors import (
+    DeadlineError,
+    LimitError,
+    OnrecordError,
+    ReplayError,
+    ResumeError,
+    UsageError,
+)
+from onrecord.messages import Passage, Question, ToolCall, ToolResult
+from onrecord.programs.arguments import decoded
 from onrecord.programs.gathering import gather
-from onrecord.programs.pausing import pause
+from onrecord.programs.pausing import failed_before, pause, under_way
 from onrecord.programs.tool import Tool
 from onrecord.prompts.passages import Passages
 from onrecord.prompts.schemas import Unfit
 from onrecord.prompts.untrusted import without_hidden
-from onrecord.records.call import PauseSignal, is_pause
-from onrecord.records.record import plain
-from onrecord.records.views.wording import shortened
+from onrecord.records.call import PauseSignal, current, is_pause
+from onrecord.records.call import call as record_call
+from onrecord.records.ledger import in_time, is_around
+from onrecord.records.record import content_key, pack, plain, unpacked
 
 APPROVE, DENY = "approve", "deny"
 
 
-class Bounds(NamedTuple):
+class Bounds(msgspec.Struct, frozen=True):
     """`concurrent`: so many calls at once. `seconds`: so long may a tool take that says nothing
-    itself. `characters`: so long is a result at most that a model is shown."""
+    itself. `characters`: so long is a result at most that a model is shown. Raises UsageError."""
 
     concurrent: int = 8
     seconds: float = 120.0
     characters: int = 20_000
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value, kinds = getattr(self, name), (int, float) if name == "seconds" else (int,)
+            if type(value) not in kinds or not value > 0:
+                raise UsageError(f"{name}={value!r:.60} bounds nothing", cure="Give 1 or more.")
 
 
 class Toolbox:
@@ -51,14 +67,10 @@ class Toolbox:
     def __init__(self, tools: Sequence[Tool[..., Any]], bounds: Bounds) -> None:
         self._tools = {each.name: each for each in tools}
         self._bounds = bounds
+        self._turn = 0
         self._repeated: Counter[tuple[str, str, str]] = Counter()
         self.passages: list[Passage] = []
         """What searches have given, numbered from 1: quotations are verified against them."""
-
-    @property
-    def schemas(self) -> tuple[ToolSchema, ...]:
-        """What a model is told of them."""
-        return tuple(each.schema for each in self._tools.values())
 
     @property
     def repeats(self) -> int:
@@ -67,13 +79,23 @@ class Toolbox:
 
     async def call(self, calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
         """The results of the calls of one turn, in their order."""
+        self._turn += 1
         wanted = [self._wanted(each) for each in calls]
         await self._approve(wanted)
-        if len(wanted) == 1:
-            values = [await self._made(wanted[0])]
-        else:
-            made = [self._made(each) for each in wanted]
-            values = await gather(made, concurrent=self._bounds.concurrent)
+        place = {"turn": self._turn, "calls": [[each.name, each.arguments] for each in calls]}
+        before = _told_before(place)
+        for at, words in before.items():
+            wanted[at].failed = words
+        # What must not happen twice is not broken off: nobody would know whether it happened.
+        may_end = all(each.tool is None or each.tool.idempotent for each in wanted)
+        async with in_time() if may_end else nullcontext():
+            if len(wanted) == 1:
+                values = [await self._made(wanted[0])]
+            else:
+                made = [self._made(each) for each in wanted]
+                values = await gather(made, concurrent=self._bounds.concurrent)
+        if not before:
+            _tell(place, {at: each.failed for at, each in enumerate(wanted) if each.failed})
         # Shown one after the other: passages are numbered in the order of the calls.
         return tuple(map(self._result, wanted, values))
 
@@ -113,15 +135,18 @@ class Toolbox:
     async def _made(self, wanted: _Wanted) -> Any:
         if wanted.problem or wanted.tool is None:
             return None
+        token = failed_before.set(wanted.failed or None)
         try:
             return await self._in_time(wanted.tool, wanted.arguments)
-        except (LimitError, ReplayError, ResumeError):
+        except (ReplayError, ResumeError):
             raise
         except BaseException as error:
             if not _is_its_own(error):
                 raise
-            wanted.problem = _failure(error)
+            wanted.problem = wanted.failed = wanted.failed or self._cut(_failure(error))
             return None
+        finally:
+            failed_before.reset(token)
 
     async def _in_time(self, tool: Tool[..., Any], arguments: Mapping[str, Any]) -> Any:
         if tool.seconds is not None or self._bounds.seconds == math.inf:
@@ -158,6 +183,9 @@ class Toolbox:
             text = "Done."
         else:
             text = _whole(json.dumps(plain(value), ensure_ascii=False, separators=(",", ":")))
+        return self._cut(text)
+
+    def _cut(self, text: str) -> str:
         longest = self._bounds.characters
         if len(text) > longest:
             return f"{text[:longest]}\n[Cut here: {len(text) - longest:,} more characters.]"
@@ -169,7 +197,8 @@ class Toolbox:
         room, first = self._bounds.characters, len(self.passages) + 1
         shown: list[str] = []
         for each in passages:
-            text = Passages.numbered([each], first + len(shown)).shown
+            cut = msgspec.structs.replace(each, text=self._cut(each.text))
+            text = Passages.numbered([cut], first + len(shown)).shown
             room -= len(text)
             if room < 0 and shown:
                 break
@@ -181,20 +210,50 @@ class Toolbox:
 
 
 class _Wanted(msgspec.Struct):
-    """A call that a model asks for; `problem`: why it was not made, or how it failed."""
+    """A call that a model asks for. `problem`: why it was not made, or how it failed; `failed`: how
+    it failed when it was made, by now or in an earlier attempt at the run."""
 
     call: ToolCall
     tool: Any
     arguments: dict[str, Any]
     problem: str = ""
+    failed: str = ""
+
+
+def _told_before(place: Mapping[str, Any]) -> dict[int, str]:
+    """Which calls of a turn failed in an earlier attempt at the run, and how. The model knows that,
+    and went on with it: made again they might do something else."""
+    attempt, this = under_way.get(), current()
+    if attempt is None or attempt.resumption is None or this is None:
+        return {}
+    noted = attempt.resumption.noted(this, *_FAILURES, place)
+    return {} if noted is None else {each["call"]: each["failure"] for each in noted}
+
+
+def _tell(place: Mapping[str, Any], failures: Mapping[int, str]) -> None:
+    """Put on record what a model is told of calls that failed."""
+    if failures:
+        with record_call(*_FAILURES, place) as this:
+            this.output = [{"call": at, "failure": words} for at, words in failures.items()]
 
 
 def _asked(wanted: _Wanted) -> str:
-    """The question to a person: the call as one would write it."""
-    given = ", ".join(
-        f"{name}={shortened(repr(value), 200)}" for name, value in wanted.arguments.items()
-    )
-    return f"May the agent call {wanted.call.name}({given})?"
+    """The question to a person: the call as the model wrote it. An approval holds for what its
+    question says, and no two calls say the same: what a value shows of itself may hide some of
+    it."""
+    given = {name: unpacked(pack(value)) for name, value in wanted.arguments.items()}
+    given.update(decoded(wanted.call.arguments))
+    words = ", ".join(f"{name}={_argument(value)}" for name, value in given.items())
+    return f"May the agent call {wanted.call.name}({words})?"
+
+
+def _argument(value: Any) -> str:
+    """An argument, whole; of a very long one the end is a hash."""
+    words = repr(value)
+    if len(words) <= _LONGEST:
+        return words
+    more = len(words) - _LONGEST
+    return f"{words[:_LONGEST]}… [{more:,} more characters, hash {content_key(words)}]"
 
 
 def _passages(value: Any) -> list[Passage]:
@@ -225,11 +284,16 @@ def _whole(text: str) -> str:
 
 
 def _is_its_own(error: BaseException) -> bool:
-    """Whether it is the tool's failure: an exit, and a cancellation that nobody asked for, too."""
+    """Whether it is the tool's failure: an exit, a cancellation that nobody asked for, and a budget
+    inside of it, too."""
+    if isinstance(error, LimitError):
+        return not is_around(error)
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         return task is None or not task.cancelling()
     return isinstance(error, Exception | SystemExit) and not is_pause(error)
 
 
+_FAILURES: tuple[Literal["step"], str] = ("step", "failures")
 _TOLD_OF_REPEATS = 3
+_LONGEST = 4_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_type
 
 import msgspec
 import pytest
@@ -79,6 +79,18 @@ def test_the_same_in_asynchronous_code_and_as_a_stream() -> None:
     turns = [each for each in events if isinstance(each, Turn)]
     assert [(each.number, each.calls[0].name) for each in turns] == [(1, "order_status")]
     assert on.TextDelta("Late.") in events and events[-1].value.value == "Late."
+
+
+def test_a_type_checker_knows_what_comes_back() -> None:
+    """What `mypy` says of this file is the other half of the test."""
+    text = on.Agent(ByTurn("Hi."))
+    outcome = assert_type(text.run("Hi"), on.Done[str] | on.Stopped | on.Paused[str])
+    assert isinstance(outcome, on.Done) and assert_type(outcome.value, str) == "Hi."
+    typed = assert_type(on.Agent(ByTurn(calls(PAY)), tools=[refund], output=Reply), on.Agent[Reply])
+    paused = typed.run("Hi", session="s")
+    assert isinstance(paused, on.Paused)
+    resumed = paused.resume.run({paused.requests[0].id: "deny"})
+    assert_type(resumed, on.Done[Reply] | on.Stopped | on.Paused[Reply])
 
 
 def test_what_a_model_does_wrong_is_told_to_it() -> None:
@@ -231,7 +243,7 @@ def test_a_call_waits_for_a_person_and_is_made_once() -> None:
     paused = first.run("Refund 17 if late")
     assert isinstance(paused, on.Paused) and made == []
     (request,) = paused.requests
-    assert request.text == "May the agent call refund(order_id='17', amount=Decimal('3.50'))?"
+    assert request.text == "May the agent call refund(order_id='17', amount='3.50')?"
     assert request.options == ("approve", "deny")
     other = shop(*turns)  # as in another process, another day
     outcome = other.resume.run(paused.run, answers={request.id: "approve"})
@@ -482,7 +494,12 @@ def test_a_long_conversation_is_summed_up() -> None:
         ({"tools": [order_status, order_status]}, "two tools have the name 'order_status'"),
         ({"tools": [3]}, "3 is no tool"),
         ({"tools": order_status}, "tools are several"),
-        ({"limits": 3}, "limits=3 are none"),
+        ({"limits": 3}, "limits=3 cannot be"),
+        ({"memory": 3}, "memory=3 cannot be"),
+        ({"bounds": (1, 2, 3)}, r"bounds=\(1, 2, 3\) cannot be"),
+        ({"instructions": 3}, "instructions=3"),
+        ({"description": None}, "description=None"),
+        ({"repairs": -1}, "repairs=-1"),
         ({"name": "my agent"}, "no name of an agent"),
         ({"speaks": "french"}, "speaks='french'"),
         ({"memory": None, "parameters": {"temprature": 0}}, "temprature"),
@@ -499,6 +516,9 @@ def test_words_and_nothing_else_are_a_task() -> None:
         agent.run({"question": 1})
     with pytest.raises(UsageError, match="too little"):
         on.Memory(tokens=3)
+    for bounds in ({"concurrent": 0}, {"seconds": float("nan")}, {"characters": "9"}):
+        with pytest.raises(UsageError, match="bounds nothing"):
+            Bounds(**bounds)
 
 
 def test_an_agent_can_be_evaluated() -> None:
@@ -507,4 +527,4 @@ def test_an_agent_can_be_evaluated() -> None:
     report = on.evaluate.run(agent, dataset, [on.scorers.exact_match])
     assert report.measures["exact_match"].mean == 1.0
     (trial,) = report
-    assert trial.output["value"] == "It is late."
+    assert trial.output == "It is late."

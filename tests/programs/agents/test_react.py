@@ -36,6 +36,19 @@ def read(text: str, output: type = str) -> Said:
         ("**Action:** order_status\n**Action Input:** {}", "order_status", "{}"),
         ("action: `order_status`\naction input: ```json\n{}\n```", "order_status", "{}"),
         ('Action: "order_status"\nAction Input: {}\nThought: and then?', "order_status", "{}"),
+        ("1. **Action**: order_status\n2. **Action Input**: {}", "order_status", "{}"),
+        ("Action 1: order_status()\nAction Input 1: {}", "order_status", "{}"),
+        ("Thought：查\nAction：order_status\nAction Input：{}", "order_status", "{}"),
+        ("Action: order_status\n\nAction Input: {}", "order_status", "{}"),
+        ("Action: order_status\r\nAction Input: {}\r\n", "order_status", "{}"),
+        ('Action: a\nAction Input: {"id": 1}\nI will look it up now.', "a", '{"id": 1}'),
+        ('Action: a\nAction Input: {"id": 1}\n{"id": 2}', "a", '{"id": 1}'),
+        ("```\nAction: a\nAction Input: {}\n```", "a", "{}"),
+        ("Action: a\nAction Input: ```json\n{}\n```\nDone so.", "a", "{}"),
+        ("Action: a\nAction Input: None", "a", ""),
+        ("Action: a\nAction Input:", "a", ""),
+        ("Action: a\nAction Input: 17", "a", "17"),
+        ("- Action: a\n- Action Input: not JSON", "a", "not JSON"),
     ],
 )
 def test_an_action_is_read(text: str, tool: str, arguments: str) -> None:
@@ -69,6 +82,23 @@ def test_final_answers() -> None:
     assert read("Thought: I wonder.").problem and read("Action: order_status").problem
     assert read('Final Answer: {"value": 3}', int).answer == (3,)
     assert "no answer yet" in read("Final Answer: three", int).problem
+
+
+@pytest.mark.parametrize("none", ["None", "none", "N/A", "`None`"])
+def test_no_action_is_none(none: str) -> None:
+    assert read(f"Action: {none}\nAction Input: None\nFinal Answer: late").answer == ("late",)
+    assert read(f"Thought: I know.\nAction: {none}\nAction Input: None").problem
+
+
+def test_labels_are_labels_at_the_beginning_of_a_line() -> None:
+    assert read("The next Action: wait.").answer == ("The next Action: wait.",)
+    assert read("**Final Answer**: late").answer == read("Final Answer：late").answer == ("late",)
+
+
+@pytest.mark.parametrize("filling", ["\n", " ", "*", "1. ", "Action: a\n", "Action Input:", "```"])
+def test_no_text_takes_long(filling: str) -> None:
+    read("Action: a\nAction Input: " + filling * 50_000)
+    read(filling * 50_000 + "Action: a")
 
 
 @given(st.text(max_size=300))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import os
-import stat
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path

@@ -14,8 +14,8 @@ import re
 import sys
 from pathlib import Path
 
-import figures  # type: ignore[import-not-found]  # it lies beside this file
-import researcher  # type: ignore[import-not-found]  # the same
+import figures
+import researcher
 
 import onrecord as on
 from onrecord.errors import OutputError, UsageError

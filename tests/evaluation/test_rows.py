@@ -161,7 +161,6 @@ def test_what_was_made_in_an_experiment_is_no_row(project: Path) -> None:
     assert rows.left_out == {"made in an experiment, whose cases are for measuring": 2}
 
 
-
 def test_rows_and_cases_from_postgresql(postgres: str, project: Path) -> None:
     store = Store(project / ".onrecord", postgres)
     flows = [around("flow", name=f"f{n}", output=str(n)) for n in range(600)]

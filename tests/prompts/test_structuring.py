@@ -406,9 +406,7 @@ def test_a_way_that_a_model_cannot_go_is_said():
     named("tool")
     for ask in (Held(ways=("schema", "prompted")), Held(ways=("prompted", "schema"))):
         for call in (order.using(ask).run, order.using(ask).render):
-            with pytest.raises(
-                PromptError, match=r"by 'tool' \(.*\)\. It can"
-            ):
+            with pytest.raises(PromptError, match=r"by 'tool' \(.*\)\. It can"):
                 call("x")
         assert ask.requests == []
     named("perhaps")

@@ -69,6 +69,7 @@ class Toolbox:
         self._bounds = bounds
         self._turn = 0
         self._repeated: Counter[tuple[str, str, str]] = Counter()
+        self._numbers: dict[tuple[str, int, str], int] = {}
         self.passages: list[Passage] = []
         """What searches have given, numbered from 1: quotations are verified against them."""
 
@@ -95,7 +96,7 @@ class Toolbox:
                 made = [self._made(each) for each in wanted]
                 values = await gather(made, concurrent=self._bounds.concurrent)
         if not before:
-            _tell(place, {at: each.failed for at, each in enumerate(wanted) if each.failed})
+            _tell(place, {at: each.problem for at, each in enumerate(wanted) if each.problem})
         # Shown one after the other: passages are numbered in the order of the calls.
         return tuple(map(self._result, wanted, values))
 
@@ -193,17 +194,22 @@ class Toolbox:
 
     def _numbered(self, passages: Sequence[Passage]) -> str:
         """Passages in blocks that no text can leave; those for which there is no room are left out,
-        and can be quoted no more than what was never found."""
-        room, first = self._bounds.characters, len(self.passages) + 1
+        and can be quoted no more than what was never found. One that was shown before keeps its
+        number."""
+        room = self._bounds.characters
         shown: list[str] = []
         for each in passages:
+            place = (each.document_id, each.start, each.text)
+            number = self._numbers.get(place, len(self.passages) + 1)
             cut = msgspec.structs.replace(each, text=self._cut(each.text))
-            text = Passages.numbered([cut], first + len(shown)).shown
+            text = Passages.numbered([cut], number).shown
             room -= len(text)
             if room < 0 and shown:
                 break
             shown.append(text)
-            self.passages.append(each)
+            if place not in self._numbers:
+                self._numbers[place] = number
+                self.passages.append(each)
         if left := len(passages) - len(shown):
             shown.append(f"[{left:,} more are left out here.]")
         return _whole("\n\n".join(shown))
@@ -231,7 +237,7 @@ def _told_before(place: Mapping[str, Any]) -> dict[int, str]:
 
 
 def _tell(place: Mapping[str, Any], failures: Mapping[int, str]) -> None:
-    """Put on record what a model is told of calls that failed."""
+    """Put on record what a model is told of calls that failed, or were not made."""
     if failures:
         with record_call(*_FAILURES, place) as this:
             this.output = [{"call": at, "failure": words} for at, words in failures.items()]

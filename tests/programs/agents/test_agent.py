@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, assert_type
@@ -378,6 +379,32 @@ def test_citations_are_verified_against_what_tools_have_shown() -> None:
     (citation,) = outcome.value.citations
     assert (citation.quote, citation.document_id) == ("30 days of leave", "leave.md")
     assert outcome.turns == 3 and '<passage number="1"' in results_of(outcome.messages)[0].text
+
+
+def test_a_passage_that_was_shown_before_keeps_its_number() -> None:
+    found = [on.Passage("a.md", "A", f"Text {at}.", at, at + 7, 0.9) for at in range(3)]
+
+    @on.tool
+    def search(query: str) -> list[on.Passage]:
+        """Searches."""
+        return found[:2] if query == "one" else found[1:]
+
+    model = ByTurn(*[calls(("search", {"query": each})) for each in ("one", "two", "one")], "Done.")
+    outcome = on.Agent(model, tools=[search]).run("Look")
+    assert isinstance(outcome, on.Done)
+    numbers = [re.findall(r'number="(\d+)"', each.text) for each in results_of(outcome.messages)]
+    assert numbers == [["1", "2"], ["2", "3"], ["1", "2"]]
+    same = on.Agent(ByTurn(calls(("search", {"query": "one"}))), tools=[search]).run("Look")
+    assert isinstance(same, on.Stopped) and same.reason == "repeats"
+
+
+def test_what_was_not_made_is_on_record() -> None:
+    model = ByTurn(calls(("order_status", {"order": 1}), ("lokup", {})), "Sorry.")
+    with on.recording() as run:
+        on.Agent(model, tools=[order_status]).run("Look")
+    (noted,) = [each for each in run.records if each.name == "failures"]
+    assert noted.input["calls"] == [["order_status", '{"order": 1}'], ["lokup", "{}"]]
+    assert "There is no such tool" in noted.output[1]["failure"]
 
 
 def test_a_model_that_declines_stops_it() -> None:

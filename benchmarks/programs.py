@@ -263,16 +263,16 @@ def _smolagents(folder: Path) -> Contender:
 
     turns = itertools.cycle(range(TURNS + 1))
 
-    def called(name: str, **arguments: Any) -> Any:
+    def called(name: str, arguments: dict[str, Any]) -> Any:
         function = ChatMessageToolCallFunction(name=name, arguments=arguments)
         return ChatMessageToolCall(id=name, type="function", function=function)
 
     class Scripted(Model):
         def generate(self, messages: Any, **_: Any) -> Any:
             if next(turns) == TURNS:
-                calls = [called("final_answer", answer="done")]
+                calls = [called("final_answer", {"answer": "done"})]
             else:
-                calls = [called("add", a=1, b=2), called("look", name="Ann")]
+                calls = [called("add", {"a": 1, "b": 2}), called("look", {"name": "Ann"})]
             return ChatMessage(role=MessageRole.ASSISTANT, content="", tool_calls=calls)
 
     agent = ToolCallingAgent(

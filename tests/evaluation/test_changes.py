@@ -444,7 +444,7 @@ def test_a_report_beside_itself() -> None:
 def test_it_is_said_which_report_was_before(tmp_path: Path) -> None:
     old = report([1.0, 0.0], run="0190before", started_ns=1_700_000_000_000_000_000)
     old = msgspec.structs.replace(old, application=Subject("ask", "3f2a" * 8))
-    path = old.save(tmp_path / "base.json")
+    path = old.save(tmp_path / ("deep" * 20) / "base.json")
     new = report([1.0, 1.0], run="0190after")
     changes = compare(path, new)
     assert changes.baseline is not None and changes.baseline.file == str(path)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from onrecord.evaluation.experiments.changes import Change, Changes, Side
 from onrecord.evaluation.experiments.report import ERROR
 from onrecord.evaluation.reports.wording import p_value
-from onrecord.records.views.wording import shortened
+from onrecord.records.views.wording import flat
 
 
 def side(said: Side) -> str:
@@ -23,7 +23,9 @@ def side(said: Side) -> str:
     if said.run:
         told.append(f"run {said.run}")
     if said.file:
-        told.append(f"file {shortened(said.file, 80)}")
+        # Of a long path the end tells which it is.
+        file = said.file if len(said.file) <= _PATH else f"…{said.file[-_PATH:]}"
+        told.append(f"file {flat(file)}")
     return " · ".join(told)
 
 
@@ -103,3 +105,6 @@ def _lonely(changes: Changes) -> Iterable[str]:
             for each in found
         )
         yield f"by itself only, not sure among {looked_at} measures: {told}"
+
+
+_PATH = 80

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from onrecord.evaluation.experiments.changes import Change, Changes, Side
 from onrecord.evaluation.experiments.report import ERROR
 from onrecord.evaluation.reports.wording import p_value
-from onrecord.records.views.wording import flat
+from onrecord.records.views.wording import flat, shortened
 
 
 def side(said: Side) -> str:

@@ -34,21 +34,22 @@ async def gather(
     under way are cancelled then, and the others are not begun. Raises UsageError for what cannot be
     awaited.
     """
-    if concurrent is not None and (type(concurrent) is not int or concurrent < 1):
-        raise UsageError(f"concurrent={concurrent!r} calls nobody", cure="Give 1 or more.")
     several = _Several(calls)
     workers: list[asyncio.Future[None]] = []
     try:
+        if concurrent is not None and (type(concurrent) is not int or concurrent < 1):
+            raise UsageError(f"concurrent={concurrent!r} calls nobody", cure="Give 1 or more.")
         begun = several.begin(concurrent)
         workers += (asyncio.ensure_future(several.work()) for _ in range(begun))
         if workers:
             await asyncio.gather(*workers)
-    finally:
+    except BaseException:
         if under_way := [each for each in workers if not each.done()]:
             for each in under_way:
                 each.cancel()
             await asyncio.wait(under_way)
         several.leave()
+        raise
     if several.questions:
         raise PauseSignal(*several.questions)
     return [several.values[at] for at in range(len(several.values))]

@@ -192,7 +192,7 @@ class Dataset:
         (extra `evaluation`) that every such part has to fit. Of a part without one it is asked that
         it is the same kind of value everywhere: a case that differs from most is a problem. Several
         acceptable answers (`{"any_of": […]}`) are looked at one by one, and an `expected` of None
-        is always right. Raises UsageError for a schema that is none, and MissingExtraError.
+        is always right. Raises UsageError for a schema that is none.
         """
         from onrecord.evaluation.datasets.validating import validate
 

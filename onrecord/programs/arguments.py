@@ -10,6 +10,7 @@ from typing import Any, Protocol, get_args
 
 from onrecord.arguments import closest
 from onrecord.errors import PromptError, UsageError
+from onrecord.prompts.foreign_schemas import ForeignSchema
 from onrecord.prompts.schemas import Codec, Unfit, closed_object, codec_of
 from onrecord.records.record import plain
 
@@ -92,34 +93,17 @@ class Foreign:
     Raises UsageError for a schema that is none."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._validator = _validator(dict(schema))
+        self._schema = ForeignSchema(dict(schema))
 
     def read(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments as they are. Raises Unfit where they do not fit the schema."""
-        from referencing.exceptions import Unresolvable
-
         try:
-            found = list(itertools.islice(self._validator.iter_errors(dict(given)), _PROBLEMS))
-        except Unresolvable as error:
-            raise Unfit(f"Its schema points to what is not in it: {error.ref}.") from None
+            found = list(itertools.islice(self._schema.problems(dict(given)), _PROBLEMS))
+        except UsageError as error:  # of the schema itself
+            raise Unfit(f"{error.what}.") from None
         if found:
-            raise Unfit(" ".join(f"{each.json_path}: {each.message[:200]}." for each in found))
+            raise Unfit(" ".join(f"{place}: {what}." for place, what in found))
         return dict(given)
-
-
-def _validator(schema: dict[str, Any]) -> Any:
-    import jsonschema
-    from referencing import Registry
-
-    kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise UsageError(
-            f"this is no JSON Schema: {error.message[:200]}", where=error.json_path
-        ) from None
-    # The library's own registry would fetch what a "$ref" points to; this one is empty.
-    return kind(schema, registry=Registry())
 
 
 def decoded(text: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from onrecord.errors import StorageError
+
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
@@ -30,6 +32,24 @@ def alone(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def save(path: str | Path, text: str | bytes, what: str) -> Path:
+    """Put what a user asked for in place, in a folder that is made where it is missing.
+
+    `what` is its name in the StorageError that is raised where that cannot be: "the report".
+    """
+    place = Path(path)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(place, text.encode("utf-8", "replace") if isinstance(text, str) else text)
+    except OSError as error:
+        raise StorageError(
+            f"{what} cannot be written: {error.strerror or error}",
+            where=str(place),
+            cure="Name a file in a folder that you may write to, on a disk that is not full.",
+        ) from None
+    return place
 
 
 def write(path: Path, text: str) -> None:

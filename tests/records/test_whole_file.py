@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from onrecord.errors import StorageError
 from onrecord.records import whole_file
 
 
@@ -107,3 +108,12 @@ def test_a_process_substitution_is_a_place_too(folder: Path) -> None:
         ["/bin/bash", "-c", script, "bash", sys.executable, WRITING], check=True, timeout=60
     )
     assert (folder / "got").read_text() == "text\n"
+
+
+def test_what_cannot_be_put_in_place_is_told_by_its_name(tmp_path: Path) -> None:
+    place = whole_file.save(tmp_path / "new" / "page.html", "<p>half \ud800</p>", "the page")
+    assert place.read_text() == "<p>half ?</p>"
+    with pytest.raises(StorageError, match=r"the page cannot be written: .*new\)\. Name a file"):
+        whole_file.save(tmp_path / "new", "text", "the page")
+    with pytest.raises(StorageError, match="the report cannot be written: Not a directory"):
+        whole_file.save(place / "report.json", b"{}", "the report")

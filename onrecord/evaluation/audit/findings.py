@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from onrecord.records import whole_file
+
 State = Literal["seen", "stated", "gap"]
 STATES: dict[State, str] = {"seen": "on record", "stated": "stated", "gap": "gap"}
 """How the states are said. What is on record was seen; what is stated, somebody wrote down and
@@ -100,19 +102,17 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     def markdown(self, path: str | Path | None = None) -> str:
         """It as Markdown; written to `path`, too, where one is given. Raises StorageError."""
         from onrecord.evaluation.audit.markdown import markdown
-        from onrecord.evaluation.audit.writing import write
 
         text = markdown(self)
         if path is not None:
-            write(path, text)
+            whole_file.save(path, text, "the audit")
         return text
 
     def html(self, path: str | Path) -> Path:
         """Write it as one page that loads and runs nothing. Raises StorageError."""
         from onrecord.evaluation.audit.page import page
-        from onrecord.evaluation.audit.writing import write
 
-        return write(path, page(self))
+        return whole_file.save(path, page(self), "the audit")
 
     def __str__(self) -> str:
         from onrecord.evaluation.audit.screen import text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from onrecord.errors import LoadError, StorageError, UsageError
+from onrecord.errors import LoadError, UsageError
 from onrecord.evaluation.experiments.measure import (
     Measure,
     MeasureKind,
@@ -182,16 +182,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def save(self, path: str | Path) -> Path:
         """Write it to a JSON file, at once or not at all. Raises StorageError."""
-        place = Path(path)
         text = msgspec.json.format(msgspec.json.encode(self), indent=1)
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            whole_file.write_bytes(place, text)
-        except OSError as error:
-            raise StorageError(
-                f"the report cannot be written: {error.strerror or error}", where=str(place)
-            ) from None
-        return place
+        return whole_file.save(path, text, "the report")
 
     @classmethod
     def read(cls, path: str | Path) -> Report:

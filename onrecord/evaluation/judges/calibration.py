@@ -183,9 +183,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def save(self, path: str | Path) -> Path:
         """Write it to a JSON file. Raises StorageError."""
-        place = Path(path)
-        whole_file.write_bytes(place, msgspec.json.format(msgspec.json.encode(self), indent=1))
-        return place
+        text = msgspec.json.format(msgspec.json.encode(self), indent=1)
+        return whole_file.save(path, text, "the calibration")
 
     @classmethod
     def read(cls, path: str | Path) -> Calibration:

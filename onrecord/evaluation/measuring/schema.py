@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from onrecord.errors import UsageError
-from onrecord.evaluation.measuring.checking import needed
 from onrecord.evaluation.measuring.text import json_in
+from onrecord.prompts.foreign_schemas import ForeignSchema
 
 
 def fits_schema(prediction: Any, schema: Mapping[str, Any] | type, *, parse: bool = True) -> float:
@@ -23,11 +23,10 @@ def schema_errors(
 ) -> list[str]:
     """What does not fit, one line each with its place ("$.items[0].price: …"); [] where all fits.
 
-    `schema`: a JSON Schema (of the draft that its "$schema" names, else 2020-12; it needs the extra
-    `evaluation`), or a type that pydantic knows, read strictly. A prediction that is a text is read
-    as JSON first, also inside a Markdown fence, unless `parse` is False. "format" is not checked,
-    and a "$ref" to elsewhere is not fetched. Raises UsageError for a schema that is none, and
-    MissingExtraError.
+    `schema`: a JSON Schema (of the draft that its "$schema" names, else 2020-12), or a type that
+    pydantic knows, read strictly. A prediction that is a text is read as JSON first, also inside a
+    Markdown fence, unless `parse` is False. "format" is not checked, and a "$ref" to elsewhere is
+    not fetched. Raises UsageError for a schema that is none.
     """
     if parse and isinstance(prediction, str):
         try:
@@ -44,32 +43,13 @@ def _by_schema(value: Any, schema: Mapping[str, Any]) -> list[str]:
         written = msgspec.json.encode(schema)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the JSON Schema is no JSON: {error}") from error
-    validator = _validator(written)
-    referencing = needed("referencing.exceptions", "jsonschema", "a JSON Schema")
-    try:
-        found = sorted(validator.iter_errors(value), key=lambda error: error.json_path)
-    except referencing.Unresolvable as error:
-        raise UsageError(
-            f"the JSON Schema points to what is not in it: {error.ref}",
-            cure="Put it into the schema, under $defs.",
-        ) from error
-    return [f"{error.json_path}: {_short(error.message)}" for error in found]
+    found = sorted(_schema(written).problems(value), key=lambda each: each[0])
+    return [f"{place}: {what}" for place, what in found]
 
 
 @lru_cache(maxsize=64)
-def _validator(written: bytes) -> Any:
-    jsonschema = needed("jsonschema", "jsonschema", "a JSON Schema")
-    referencing = needed("referencing", "jsonschema", "a JSON Schema")
-    schema = msgspec.json.decode(written)
-    kind = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise UsageError(
-            f"this is no JSON Schema: {_short(error.message)}", where=error.json_path
-        ) from error
-    # The library's own registry would fetch what a "$ref" points to; this one is empty.
-    return kind(schema, registry=referencing.Registry())
+def _schema(written: bytes) -> ForeignSchema:
+    return ForeignSchema(msgspec.json.decode(written))
 
 
 def _by_type(value: Any, kind: Any) -> list[str]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from onrecord.errors import StorageError
 from onrecord.evaluation.experiments.changes import Changes
 from onrecord.evaluation.experiments.report import Report
 from onrecord.evaluation.gate import Verdict
@@ -59,15 +58,7 @@ def write_markdown(
     verdict: Verdict | None = None,
 ) -> Path:
     """Write it to a file, at once or not at all. Raises StorageError."""
-    place = Path(path)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        whole_file.write(place, markdown(report, changes, verdict))
-    except OSError as error:
-        raise StorageError(
-            f"the report cannot be written: {error.strerror or error}", where=str(place)
-        ) from None
-    return place
+    return whole_file.save(path, markdown(report, changes, verdict), "the report")
 
 
 def _changed(changes: Changes) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onrecord.errors import OnrecordError, StorageError
+from onrecord.errors import OnrecordError
 from onrecord.evaluation.experiments.report import ERROR, Measure, Report
 from onrecord.evaluation.experiments.steps import (
     Step,
@@ -56,15 +56,7 @@ def write_page(
     verdict: Verdict | None = None,
 ) -> Path:
     """Write the page to a file, at once or not at all. Raises StorageError."""
-    place = Path(path)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        whole_file.write(place, page(report, changes, verdict))
-    except OSError as error:
-        raise StorageError(
-            f"the page cannot be written: {error.strerror or error}", where=str(place)
-        ) from None
-    return place
+    return whole_file.save(path, page(report, changes, verdict), "the page")
 
 
 def page(report: Report, changes: Changes | None = None, verdict: Verdict | None = None) -> str:

@@ -106,7 +106,7 @@ class Regex(Described):
 class JSONSchema(Described):
     """Whether the answer fits a JSON Schema (extra `evaluation`) or a type, with what does not fit
     as the reason (`metrics.schema_errors`). An answer that is a text is read as JSON first. Needs
-    no `expected`. Raises UsageError for a schema that is none, MissingExtraError."""
+    no `expected`. Raises UsageError for a schema that is none."""
 
     def __init__(self, schema: Mapping[str, Any] | type, *, name: str = "json_schema") -> None:
         shown = schema if isinstance(schema, Mapping) else _fields(schema)

@@ -44,8 +44,10 @@ def save(path: str | Path, text: str | bytes, what: str) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(place, text.encode("utf-8", "replace") if isinstance(text, str) else text)
     except OSError as error:
+        is_file = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "what should be its folder is a file" if is_file else error.strerror or error
         raise StorageError(
-            f"{what} cannot be written: {error.strerror or error}",
+            f"{what} cannot be written: {why}",
             where=str(place),
             cure="Name a file in a folder that you may write to, on a disk that is not full.",
         ) from None

@@ -11,22 +11,18 @@ import concurrent.futures
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Work(NamedTuple):
-    """A call under way in a thread of its own; `value` carries what it returns or raises."""
-
-    thread: threading.Thread
-    value: concurrent.futures.Future[Any]
-
-
-def begin(name: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Work:
-    """Call a function in a new thread called `name`, with the caller's context variables."""
-    value: concurrent.futures.Future[Any] = concurrent.futures.Future()
+def begin(
+    name: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+) -> concurrent.futures.Future[R]:
+    """Call a function in a new thread called `name`, with the caller's context variables; the
+    future carries what it returns or raises."""
+    value: concurrent.futures.Future[R] = concurrent.futures.Future()
     context = contextvars.copy_context()
 
     def work() -> None:
@@ -40,14 +36,12 @@ def begin(name: str, function: Callable[P, Any], /, *args: P.args, **kwargs: P.k
             value.set_exception(error)
 
     value.set_running_or_notify_cancel()  # whoever gives up does not settle it: the thread does
-    thread = threading.Thread(target=work, name=name, daemon=True)
-    thread.start()
-    return Work(thread, value)
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return value
 
 
 async def in_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """What a plain function gives, called in a thread of its own. Who is cancelled while waiting
     leaves the thread alone: a plain function cannot be stopped."""
     name = getattr(function, "__name__", "onrecord")
-    value: R = await asyncio.wrap_future(begin(name, function, *args, **kwargs).value)
-    return value
+    return await asyncio.wrap_future(begin(name, function, *args, **kwargs))

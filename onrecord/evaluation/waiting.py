@@ -64,9 +64,8 @@ class Waiting:
                 return function(*args)
 
         work = begin(getattr(function, "__name__", case), timed)
-        self._keep(case, work.value)
-        value: R = await asyncio.wrap_future(work.value)
-        return value
+        self._keep(case, work)
+        return await asyncio.wrap_future(work)
 
     async def at_most(
         self, seconds: float | None, case: str, work: Coroutine[Any, Any, R], clock: Clock

@@ -115,5 +115,5 @@ def test_what_cannot_be_put_in_place_is_told_by_its_name(tmp_path: Path) -> None
     assert place.read_text() == "<p>half ?</p>"
     with pytest.raises(StorageError, match=r"the page cannot be written: .*new\)\. Name a file"):
         whole_file.save(tmp_path / "new", "text", "the page")
-    with pytest.raises(StorageError, match="the report .* what should be its folder is a file"):
+    with pytest.raises(StorageError, match=r"the report .* what should be its folder is a file"):
         whole_file.save(place / "report.json", b"{}", "the report")

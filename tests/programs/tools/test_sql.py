@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from onrecord.errors import DeadlineError, StorageError, UsageError
 from onrecord.programs.tools.sql_access.answer import Bounds
 from onrecord.programs.tools.sql_tool import _opened, sql
-from tests.programs.tools.sql_shops import READABLE, SECRET, TABLES, Shop, opened, sqlite_shop
+from tests.programs.tools.sql_shops import READABLE, SECRET, TABLES, Shop, sqlite_shop
 
 pytestmark = pytest.mark.anyio
 
@@ -22,14 +21,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shop(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Shop]:
-    with opened(request.param, request, tmp_path_factory.mktemp("shop")) as made:
-        yield made
 
 
 def lines(answer: str) -> list[Any]:

@@ -8,15 +8,13 @@ Some are written for one of the two databases and are tried in both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from onrecord.errors import DeadlineError, OnrecordError, UsageError
 from onrecord.programs.tools.sql_access.answer import Bounds
 from onrecord.programs.tools.sql_access.parsing import checked
 from onrecord.programs.tools.sql_tool import _opened
-from tests.programs.tools.sql_shops import READABLE, SECRET, Shop, opened
+from tests.programs.tools.sql_shops import READABLE, SECRET, Shop
 
 REFUSED = r"""
     insert into orders values (9, 1, 1, null, 'x')
@@ -231,14 +229,6 @@ def _replaced(text: str, escapes: dict[str, str]) -> str:
     for sign, meant in escapes.items():
         text = text.replace(sign, meant)
     return text
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shop(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Shop]:
-    with opened(request.param, request, tmp_path_factory.mktemp("shop")) as made:
-        yield made
 
 
 def test_there_are_as_many_as_were_asked_for() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from onrecord.errors import OnrecordError, UsageError
 from onrecord.programs.tools.sql_access.answer import Bounds
 from onrecord.programs.tools.sql_access.parsing import Allowed, Name, checked
 from onrecord.programs.tools.sql_tool import _opened
-from tests.programs.tools.sql_shops import READABLE, SECRET, Shop, opened
+from tests.programs.tools.sql_shops import READABLE, SECRET, Shop
 from tests.programs.tools.test_sql_hostile import REFUSED, statements
 
 BOTH = r"""
@@ -122,14 +121,6 @@ POSTGRESQL = r"""
     select timestamp '2026-01-01 12:00' at time zone 'UTC' is not null, cast('12:30' as time)
     select (select count(*) from orders o where o.customer_id = c.id) as n, c.* from customers c order by c.id
 """
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def shop(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Shop]:
-    with opened(request.param, request, tmp_path_factory.mktemp("shop")) as made:
-        yield made
 
 
 def test_what_is_run_means_what_was_written(shop: Shop) -> None:
